@@ -1,6 +1,8 @@
 // A secret: not copyable, not printable, wiped on destruction, compared in constant time.
 #pragma once
 
+#include <memory>
+
 #include "base/bytes.h"
 
 namespace merlon {
@@ -38,6 +40,20 @@ class Secret {
  private:
   void wipe();
   Bytes bytes_;
+};
+
+// A secret that several owners may hold, such as a pre-shared key in a configuration; equal when its bytes are.
+class SharedSecret {
+ public:
+  SharedSecret() = default;
+  explicit SharedSecret(Secret secret) : secret_(std::make_shared<const Secret>(std::move(secret))) {}
+
+  [[nodiscard]] bool empty() const { return secret_ == nullptr || secret_->empty(); }
+  [[nodiscard]] ByteView bytes() const { return secret_ == nullptr ? ByteView() : secret_->bytes(); }
+  friend bool operator==(const SharedSecret& a, const SharedSecret& b) { return equal_constant_time(a.bytes(), b.bytes()); }
+
+ private:
+  std::shared_ptr<const Secret> secret_;
 };
 
 // Overwrites memory in a way the compiler may not remove.

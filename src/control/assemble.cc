@@ -1,0 +1,152 @@
+#include "control/assemble.h"
+
+#include <algorithm>
+
+namespace merlon::control {
+namespace {
+
+using policy::AuthKind;
+using policy::ChildAction;
+using policy::ChildConfig;
+using policy::StartMode;
+using Problems = std::vector<std::string>;
+
+// One spelling serves both sides; the keys that are there tell which kind is meant.
+void settle_auth(ConnectionDraft& draft) {
+  policy::LocalAuth& local = draft.local_auth;
+  policy::RemoteAuth& remote = draft.remote_auth;
+  const bool psk = !local.psk.empty() || !local.psk_file.empty();
+  if (local.kind == AuthKind::kNull)
+    local.kind = psk ? AuthKind::kPsk : !local.certificate_file.empty() ? AuthKind::kCertificate : AuthKind::kRawPublicKey;
+  if (remote.kind == AuthKind::kNull)
+    remote.kind = !remote.public_keys.empty() ? AuthKind::kRawPublicKey : psk ? AuthKind::kPsk : AuthKind::kCertificate;
+}
+
+void check_local_auth(const policy::LocalAuth& local, Problems& problems) {
+  switch (local.kind) {
+    case AuthKind::kPsk:
+      if (local.psk.empty() && local.psk_file.empty()) problems.emplace_back("local_auth = \"psk\" needs psk or psk_file");
+      if (!local.psk.empty() && !local.psk_file.empty()) problems.emplace_back("psk and psk_file contradict each other: keep one");
+      if (!local.certificate_file.empty()) problems.emplace_back("certificate is given, but local_auth = \"psk\" does not use it");
+      break;
+    case AuthKind::kCertificate:
+      if (local.certificate_file.empty()) problems.emplace_back("local_auth = \"certificate\" needs certificate");
+      if (local.private_key_file.empty()) problems.emplace_back("local_auth = \"certificate\" needs private_key");
+      break;
+    default:
+      if (local.private_key_file.empty())
+        problems.emplace_back("nothing says how this side proves who it is: expected psk, or certificate and private_key, or private_key alone");
+      if (!local.certificate_file.empty()) problems.emplace_back("certificate is given, but local_auth = \"public-key\" does not use it");
+      if (local.id_text.empty()) problems.emplace_back("local_id is missing: a raw public key has no name of its own");
+  }
+}
+
+void check_remote_auth(const policy::RemoteAuth& remote, const DaemonConfig& daemon, Problems& problems) {
+  switch (remote.kind) {
+    case AuthKind::kPsk:
+      if (remote.psk.empty() && remote.psk_file.empty()) problems.emplace_back("remote_auth = \"psk\" needs psk or psk_file");
+      break;
+    case AuthKind::kCertificate:
+      if (remote.ca_files.empty() && daemon.ca_files.empty())
+        problems.emplace_back("remote_auth = \"certificate\" needs ca, here or in [daemon]");
+      if (remote.id_text.empty())
+        problems.emplace_back("remote_id is missing: without it every certificate of the CA would be accepted; \"%any\" says that on purpose");
+      break;
+    default:
+      if (remote.public_keys.empty()) problems.emplace_back("remote_auth = \"public-key\" needs remote_public_key");
+  }
+  if (remote.kind != AuthKind::kRawPublicKey && !remote.public_keys.empty())
+    problems.emplace_back("remote_public_key is given, but remote_auth does not use it");
+}
+
+void check_lifetime(const std::string& where, const policy::SaLifetime& lifetime, Problems& problems) {
+  const auto over = [](auto soft, auto hard) { return soft != decltype(soft){} && hard != decltype(hard){} && soft >= hard; };
+  if (over(lifetime.soft, lifetime.hard)) problems.push_back(where + "lifetime_soft must be smaller than lifetime_hard");
+  if (over(lifetime.soft_bytes, lifetime.hard_bytes)) problems.push_back(where + "lifetime_soft_bytes must be smaller than lifetime_hard_bytes");
+  if (over(lifetime.soft_packets, lifetime.hard_packets))
+    problems.push_back(where + "lifetime_soft_packets must be smaller than lifetime_hard_packets");
+  if (lifetime.soft.count() != 0 && lifetime.jitter >= lifetime.soft) problems.push_back(where + "lifetime_jitter must be smaller than lifetime_soft");
+}
+
+void check_child(const ChildConfig& child, Problems& problems) {
+  const std::string where = fmt::format("child \"{}\": ", child.name);
+  if (child.local_ts.empty()) problems.push_back(where + "local_ts is missing");
+  if (child.remote_ts.empty()) problems.push_back(where + "remote_ts is missing");
+  if (child.action == ChildAction::kProtect) check_lifetime(where, child.lifetime, problems);
+}
+
+void settle_children(ConnectionDraft& draft) {
+  for (ChildConfig& child : draft.connection.children)
+    if (child.proposals.empty()) child.proposals = policy::default_esp_proposals();
+  const auto some_start = [&](StartMode mode) { return std::ranges::count(draft.connection.children, mode, &ChildConfig::start) != 0; };
+  // The connection starts as eagerly as its most eager child.
+  draft.connection.start = StartMode::kWait;
+  if (some_start(StartMode::kOnTraffic)) draft.connection.start = StartMode::kOnTraffic;
+  if (some_start(StartMode::kAlways)) draft.connection.start = StartMode::kAlways;
+}
+
+}  // namespace
+
+ConnectionDraft new_draft() {
+  ConnectionDraft draft;
+  draft.local_auth.kind = AuthKind::kNull;  // none chosen yet
+  draft.remote_auth.kind = AuthKind::kNull;
+  policy::SaLifetime& ike = draft.connection.ike_lifetime;
+  ike.soft = std::chrono::hours(8);
+  ike.hard = std::chrono::hours(9);
+  ike.jitter = std::chrono::minutes(48);
+  policy::SaLifetime& child = draft.child_defaults.lifetime;
+  child.soft = std::chrono::minutes(60);
+  child.hard = std::chrono::minutes(70);
+  child.jitter = std::chrono::minutes(6);
+  return draft;
+}
+
+std::vector<std::string> check_connection(ConnectionDraft& draft, const DaemonConfig& daemon) {
+  Problems problems;
+  policy::Connection& connection = draft.connection;
+  settle_auth(draft);
+  settle_children(draft);
+  if (connection.ike_proposals.empty()) connection.ike_proposals = policy::default_ike_proposals();
+  check_local_auth(draft.local_auth, problems);
+  check_remote_auth(draft.remote_auth, daemon, problems);
+  check_lifetime("ike_", connection.ike_lifetime, problems);
+  if (connection.children.empty()) problems.emplace_back("no child and no local_ts and remote_ts: nothing would be protected");
+  for (const ChildConfig& child : connection.children) check_child(child, problems);
+  const bool can_initiate = std::ranges::any_of(connection.remote_addresses, [](const std::string& text) {
+    return text.find('/') == std::string::npos;
+  });
+  if (connection.start != StartMode::kWait && !can_initiate)
+    problems.emplace_back("start = \"always\" and \"on-traffic\" need an address or a name in remote; use start = \"wait\" to only answer");
+  if (connection.backoff_initial.count() < 1) problems.emplace_back("backoff_initial must be at least 1s");
+  if (connection.backoff_max < connection.backoff_initial) problems.emplace_back("backoff_max must not be smaller than backoff_initial");
+  if (connection.retransmit_initial < std::chrono::milliseconds(100)) problems.emplace_back("retransmit_initial must be at least 100ms");
+  return problems;
+}
+
+policy::ConnectionPtr assemble(ConnectionDraft draft) {
+  auto connection = std::make_shared<policy::Connection>(std::move(draft.connection));
+  connection->local_auth.push_back(std::move(draft.local_auth));
+  connection->remote_auth.push_back(std::move(draft.remote_auth));
+  return connection;
+}
+
+void add_policy(Config& config, policy::ChildConfig entry, std::string source) {
+  const auto at = std::ranges::find(config.connections, kPolicyConnection, [](const auto& c) { return std::string_view(c->name); });
+  auto connection = std::make_shared<policy::Connection>();
+  if (at != config.connections.end()) {
+    *connection = **at;
+    config.connections.erase(at);
+  } else {
+    connection->name = kPolicyConnection;
+    connection->start = policy::StartMode::kWait;
+    connection->source = std::move(source);
+  }
+  entry.name = fmt::format("policy-{}", connection->children.size() + 1);
+  entry.start = policy::StartMode::kWait;
+  connection->children.push_back(std::move(entry));
+  // First, so that policies come before children of the same priority.
+  config.connections.insert(config.connections.begin(), std::move(connection));
+}
+
+}  // namespace merlon::control

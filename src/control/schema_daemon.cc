@@ -1,0 +1,87 @@
+// The keys of [daemon].
+#include "control/schema.h"
+#include "control/value.h"
+
+namespace merlon::control {
+namespace {
+
+template <auto Member, std::uint64_t Least, std::uint64_t Most>
+Result<> set_number(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(const std::uint64_t value, number_value(node, Least, Most));
+  daemon.*Member = static_cast<std::remove_reference_t<decltype(daemon.*Member)>>(value);
+  return {};
+}
+
+template <auto Member>
+Result<> set_text(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(daemon.*Member, text_value(node));
+  return {};
+}
+
+template <auto Member>
+Result<> set_bool(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(daemon.*Member, bool_value(node));
+  return {};
+}
+
+template <auto Member>
+Result<> set_files(DaemonConfig& daemon, const toml::node& node, const SchemaContext& context) {
+  MERLON_TRY(daemon.*Member, text_list(node));
+  for (std::string& file : daemon.*Member) file = in_directory(file, context.directory);
+  return {};
+}
+
+Result<> set_interface(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(daemon.interface, text_value(node));
+  // IFNAMSIZ leaves 15 characters; the kernel refuses '/' and blanks.
+  if (daemon.interface.empty() || daemon.interface.size() > 15 || daemon.interface.find_first_of("/ \t:") != std::string::npos)
+    return fail(ErrorCode::kInvalidArgument, "expected an interface name of 1 to 15 characters, got \"{}\"", daemon.interface);
+  return {};
+}
+
+Result<> set_log_level(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  static constexpr Choice<const char*> kLevels[] = {{"error", "error"}, {"warning", "warning"}, {"info", "info"}, {"debug", "debug"}};
+  MERLON_TRY(daemon.log_level, choice_value(node, kLevels));
+  return {};
+}
+
+using D = DaemonConfig;
+constexpr Key<DaemonConfig> kKeys[] = {
+    {"interface", "string", "\"merlon0\"", "Name of the TUN device through which protected packets leave and enter.", set_interface},
+    {"interface_mtu", "bytes", "1500", "MTU of that device. The tunnels' own limits are told to senders by ICMP and TCP MSS.",
+     set_number<&D::interface_mtu, 1280, 65535>},
+    {"ike_port", "port", "500", "UDP port for IKE.", set_number<&D::ike_port, 1, 65535>},
+    {"natt_port", "port", "4500", "UDP port for IKE and ESP behind a NAT (RFC 3948).", set_number<&D::natt_port, 1, 65535>},
+    {"fwmark", "number", "19781", "Mark on outer packets that keeps them out of Merlon's routing table.",
+     set_number<&D::fwmark, 1, 0xffffffff>},
+    {"routing_table", "number", "4500", "Routing table that holds the routes to protected networks.",
+     set_number<&D::routing_table, 1, 0xffffffff>},
+    {"rule_priority", "number", "4500", "Priority of the `ip rule` that asks that table.", set_number<&D::rule_priority, 1, 32765>},
+    {"control_socket", "path", "\"/run/merlon/merlond.sock\"", "Where `merlon` talks to the daemon.", set_text<&D::control_socket>},
+    {"metrics_listen", "address:port", "\"\" (off)", "Local HTTP address for Prometheus, such as \"127.0.0.1:9101\".",
+     set_text<&D::metrics_listen>},
+    {"log_level", "\"error\" | \"warning\" | \"info\" | \"debug\"", "\"info\"", "How much the daemon tells its log.", set_log_level},
+    {"ca", "path or list of paths", "[]", "Certificates (PEM) of the authorities that every connection may trust.", set_files<&D::ca_files>},
+    {"crl", "path or list of paths", "[]", "Certificate revocation lists (PEM or DER).", set_files<&D::crl_files>},
+    {"cookie_threshold", "number", "64", "Half-open IKE SAs from which on a new initiator must return a cookie first (RFC 7296 2.6).",
+     set_number<&D::cookie_threshold, 0, 1000000>},
+    {"half_open_limit", "number", "4096", "Half-open IKE SAs beyond which new ones are refused.",
+     set_number<&D::half_open_limit, 1, 1000000>},
+    {"half_open_limit_per_source", "number", "16", "The same for one address (IPv6: one /64).",
+     set_number<&D::half_open_limit_per_source, 1, 1000000>},
+    {"guard", "true | false", "true", "Drop in the kernel what a policy protects but arrives or leaves in clear.", set_bool<&D::guard>},
+    {"keep_guard_on_stop", "true | false", "false", "Leave blackhole routes and guard in place after a clean stop.",
+     set_bool<&D::keep_guard_on_stop>},
+    {"sequence_limit", "number", "0 (the protocol's)", "Lower limit for outbound ESP sequence numbers. For tests of rekeying only.",
+     set_number<&D::sequence_limit, 0, 0xffffffff>},
+};
+
+}  // namespace
+
+std::span<const Key<DaemonConfig>> daemon_keys() { return kKeys; }
+
+std::string in_directory(const std::string& file, const std::string& directory) {
+  return file.empty() || file.front() == '/' || directory.empty() ? file : directory + "/" + file;
+}
+
+}  // namespace merlon::control

@@ -1,0 +1,97 @@
+// The protection of ESP packets (RFC 4303), in bursts. Nothing is allocated in seal() and open() by this
+// room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/iana.h"
+
+namespace merlon::crypto {
+
+struct EspTransform {
+  EncrId encr = EncrId::kAesGcm16;
+  unsigned key_bits = 256;  // of the cipher key, without salt; 256 or 0 for CHACHA20_POLY1305, 0 for NULL
+  IntegId integ = IntegId::kNone;  // kNone with an AEAD (GMAC among them), and only then
+  friend bool operator==(const EspTransform&, const EspTransform&) = default;
+};
+
+// AES_GCM (RFC 4106), AES_CCM (RFC 4309), each 16, 12, 8; CHACHA20_POLY1305 (RFC 7634); NULL_AUTH_AES_GMAC
+// (RFC 4543); AES_CBC (RFC 3602), AES_CTR (RFC 3686) and NULL (RFC 2410) with any integrity algorithm of
+// crypto/integrity.h.
+[[nodiscard]] bool is_supported(const EspTransform& transform);
+
+// How KEYMAT is cut for one direction: the encryption key (salt behind it), then the integrity key (RFC
+// 7296 2.17).
+struct EspKeySizes {
+  std::size_t encr = 0;
+  std::size_t integ = 0;
+};
+[[nodiscard]] Result<EspKeySizes> esp_key_sizes(const EspTransform& transform);  // errors: kUnsupported
+
+// What a packet costs on the wire.
+struct EspSizes {
+  std::size_t iv = 0;     // bytes between the ESP header and the ciphertext
+  std::size_t icv = 0;    // bytes behind the ciphertext
+  std::size_t block = 4;  // payload, padding and the two trailer bytes are a multiple of this
+};
+[[nodiscard]] Result<EspSizes> esp_sizes(const EspTransform& transform);  // errors: kUnsupported
+
+// One packet, in place. The four parts must stand one behind the other, as on the wire:
+//   header (8 bytes) | iv (iv_size) | data (length) | icv (icv_size)
+struct PacketJob {
+  std::uint8_t* header = nullptr;   // SPI | low half of the sequence number, network order; authenticated
+  std::uint32_t sequence_high = 0;  // high half, host order; used with ESN only
+  std::uint8_t* iv = nullptr;       // == header + 8
+  std::uint8_t* data = nullptr;     // == iv + iv_size
+  std::uint32_t length = 0;     // of data: payload, padding, pad length, next header; at most kMaxPacketData
+  std::uint8_t* icv = nullptr;  // == data + length
+  bool ok = false;              // written by open(); seal() sets it to true
+};
+
+inline constexpr std::uint32_t kMaxPacketData = 65520;
+inline constexpr std::size_t kMaxBurst = 64;  // what one call is made for; more are done in several rounds
+
+enum class PacketBackend : std::uint8_t { kIpsecMb, kOpenssl };
+[[nodiscard]] std::string name(PacketBackend backend);
+
+// One key. Owned and used by one thread at a time; it may be made on another.
+class PacketCipher {
+ public:
+  // Takes the fastest back end that has the transform. `keymat_encr` and `keymat_integ` are as long as
+  // esp_key_sizes says. Errors: kUnsupported, kInvalidArgument (a key of the wrong size).
+  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(const EspTransform& transform, bool esn,
+                                                                    ByteView keymat_encr,
+                                                                    ByteView keymat_integ);
+  // For tests: this back end or kUnsupported.
+  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create_with_backend(
+      PacketBackend backend, const EspTransform& transform, bool esn, ByteView keymat_encr,
+      ByteView keymat_integ);
+  PacketCipher(const PacketCipher&) = delete;
+  PacketCipher& operator=(const PacketCipher&) = delete;
+  virtual ~PacketCipher() = default;
+
+  [[nodiscard]] std::size_t iv_size() const { return sizes_.iv; }
+  [[nodiscard]] std::size_t icv_size() const { return sizes_.icv; }
+  [[nodiscard]] std::size_t block_size() const { return sizes_.block; }
+  [[nodiscard]] virtual PacketBackend backend() const = 0;
+
+  // Encrypts data and writes the ICV. The caller has written header, IV and plaintext; the IV must be one
+  // that was never used with this key (counter modes) or one nobody can foresee (CBC). `length` must be a
+  // multiple of the cipher's block (CBC: 16): that is the caller's promise, and asserted.
+  virtual void seal(std::span<PacketJob> jobs) = 0;
+
+  // Checks the ICV in constant time and decrypts data; `ok` says whether. Where it is false the data are
+  // undefined. Any length may come: what cannot be a packet of this cipher is not ok.
+  virtual void open(std::span<PacketJob> jobs) = 0;
+
+ protected:
+  explicit PacketCipher(const EspSizes& sizes) : sizes_(sizes) {}
+  EspSizes sizes_;
+};
+
+}  // namespace merlon::crypto

@@ -1,0 +1,36 @@
+// The numbers of one packet engine.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/ip_address.h"
+
+namespace merlon::esp {
+
+struct EngineConfig {
+  std::size_t sa_capacity = std::size_t{1} << 17U;  // inbound SAs at once; at most 2^22
+  unsigned default_path_mtu = 1500;                 // bytes of the outer IP packet, until set_path_mtu()
+
+  // The last sequence number that an SA may use; the lesser of it and what the RFC allows (2^32 - 1, or 2^64 - 1 with
+  // ESN) counts. Lower in tests.
+  std::uint64_t sequence_limit = UINT64_MAX;
+
+  // Packets held back while an SA is negotiated for them, oldest kept.
+  unsigned held_packets_per_child = 4;
+  unsigned held_packets = 512;
+  Duration hold_timeout = std::chrono::seconds(10);
+  Duration acquire_interval = std::chrono::seconds(1);  // between two Acquire events of one child
+
+  std::size_t event_capacity = 4096;  // of the ring
+  unsigned icmp_per_second = 100;     // errors into the inner network, and as many at once
+  unsigned unknown_spi_per_second = 10;
+  unsigned audit_per_second = 10;
+
+  // The source of our ICMP errors. Unset: the destination of the packet that was too big, since an address of our own that
+  // came back from the TUN device would be dropped by the kernel as a martian.
+  std::optional<IpAddress> icmp_source_v4, icmp_source_v6;
+};
+
+}  // namespace merlon::esp

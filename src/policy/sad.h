@@ -1,0 +1,61 @@
+// An entry of the Security Association Database (RFC 4301 4.4.2) as it is negotiated: everything the packet engine needs
+// to carry one Child SA, both directions. Immutable once published; what changes with packets belongs to esp/.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/iana.h"
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "base/secret.h"
+#include "policy/connection.h"
+#include "policy/traffic_selector.h"
+
+namespace merlon::policy {
+
+// Names a Child SA pair for its whole life inside one process; never used again.
+struct ChildSaIdTag;
+using ChildSaId = StrongNumber<ChildSaIdTag, std::uint64_t>;
+
+struct EspAlgorithms {
+  EncrId encr = EncrId::kAesGcm16;
+  unsigned key_bits = 0;
+  IntegId integ = IntegId::kNone;
+  bool esn = false;
+};
+
+// Where the ESP packets of an SA travel.
+struct OuterPath {
+  Endpoint local, remote;  // ports count only with UDP encapsulation
+  bool udp_encapsulation = false;
+  friend bool operator==(const OuterPath&, const OuterPath&) = default;
+};
+
+struct DirectionKeys {
+  Secret encryption;  // with its salt behind it (RFC 4106 8.1, RFC 7634 2, RFC 3686 5.1)
+  Secret integrity;
+};
+
+struct ChildSa {
+  ChildSaId id;
+  ConnectionPtr connection;
+  std::size_t child_index = 0;  // into connection->children
+  Spi inbound_spi, outbound_spi;
+  EspAlgorithms algorithms;
+  DirectionKeys inbound, outbound;
+  TrafficSelectors local_ts, remote_ts;  // as narrowed
+  OuterPath path;
+  // A rekeyed Child SA is installed inbound first; outbound traffic moves to it when it becomes preferred
+  // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes out.
+  bool use_outbound = true;
+  std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;  // 0 = no limit
+
+  [[nodiscard]] const ChildConfig& child() const { return connection->children[child_index]; }
+};
+
+using ChildSaPtr = std::shared_ptr<const ChildSa>;
+
+}  // namespace merlon::policy
