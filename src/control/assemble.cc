@@ -75,6 +75,17 @@ void check_child(const ChildConfig& child, Problems& problems) {
   if (child.action == ChildAction::kProtect) check_lifetime(where, child.lifetime, problems);
 }
 
+// RFC 8221 and RFC 8247: what MUST NOT be used is refused; what SHOULD NOT be is a warning.
+void check_not_forbidden(const policy::Connection& connection, Problems& problems) {
+  const auto look = [&](const std::string& where, const policy::Proposals& proposals) {
+    for (const policy::Proposal& proposal : proposals)
+      for (const policy::WeakTransform& weak : policy::weak_transforms(proposal))
+        if (weak.weakness == policy::Weakness::kMustNot) problems.push_back(where + weak.reason);
+  };
+  look("ike_proposals: ", connection.ike_proposals);
+  for (const ChildConfig& child : connection.children) look(fmt::format("child \"{}\": ", child.name), child.proposals);
+}
+
 void settle_children(ConnectionDraft& draft) {
   for (ChildConfig& child : draft.connection.children)
     if (child.proposals.empty()) child.proposals = policy::default_esp_proposals();
@@ -110,6 +121,7 @@ std::vector<std::string> check_connection(ConnectionDraft& draft, const DaemonCo
   if (connection.ike_proposals.empty()) connection.ike_proposals = policy::default_ike_proposals();
   check_local_auth(draft.local_auth, problems);
   check_remote_auth(draft.remote_auth, daemon, problems);
+  check_not_forbidden(connection, problems);
   check_lifetime("ike_", connection.ike_lifetime, problems);
   if (connection.children.empty()) problems.emplace_back("no child and no local_ts and remote_ts: nothing would be protected");
   for (const ChildConfig& child : connection.children) check_child(child, problems);
@@ -122,6 +134,18 @@ std::vector<std::string> check_connection(ConnectionDraft& draft, const DaemonCo
   if (connection.backoff_max < connection.backoff_initial) problems.emplace_back("backoff_max must not be smaller than backoff_initial");
   if (connection.retransmit_initial < std::chrono::milliseconds(100)) problems.emplace_back("retransmit_initial must be at least 100ms");
   return problems;
+}
+
+std::vector<std::string> warnings_of(const policy::Connection& connection) {
+  std::vector<std::string> out;
+  const auto look = [&](const std::string& where, const policy::Proposals& proposals) {
+    for (const policy::Proposal& proposal : proposals)
+      for (const policy::WeakTransform& weak : policy::weak_transforms(proposal))
+        if (const std::string text = where + weak.reason; std::ranges::count(out, text) == 0) out.push_back(text);
+  };
+  look("ike_proposals: ", connection.ike_proposals);
+  for (const ChildConfig& child : connection.children) look(fmt::format("child \"{}\": esp_proposals: ", child.name), child.proposals);
+  return out;
 }
 
 policy::ConnectionPtr assemble(ConnectionDraft draft) {

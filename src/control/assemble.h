@@ -15,6 +15,9 @@ namespace merlon::control {
 // contradictory or unsafe, a sentence each; empty when nothing is.
 [[nodiscard]] std::vector<std::string> check_connection(ConnectionDraft& draft, const DaemonConfig& daemon);
 
+// What is allowed but deserves a second look: algorithms that RFC 8221 and RFC 8247 advise against.
+[[nodiscard]] std::vector<std::string> warnings_of(const policy::Connection& connection);
+
 [[nodiscard]] policy::ConnectionPtr assemble(ConnectionDraft draft);
 
 void add_policy(Config& config, policy::ChildConfig entry, std::string source);

@@ -128,6 +128,8 @@ class Parser {
     add_children(draft, children);
     if (diagnostics_.size() != errors_before) return;  // what follows would only repeat it
     for (const std::string& problem : check_connection(draft, config_.daemon)) error(name.source(), problem);
+    for (const std::string& text : warnings_of(draft.connection))
+      diagnostics_.push_back({file_, name.source().begin.line, name.source().begin.column, true, text});
     config_.connections.push_back(assemble(std::move(draft)));
   }
 

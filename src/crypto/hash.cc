@@ -10,7 +10,8 @@ namespace {
 void digest(const EVP_MD* algorithm, std::initializer_list<ByteView> parts, std::uint8_t* out) {
   static thread_local const MdCtxPtr kCtx(EVP_MD_CTX_new());
   MERLON_ASSERT(kCtx != nullptr && EVP_DigestInit_ex2(kCtx.get(), algorithm, nullptr) == 1);
-  for (const ByteView part : parts) MERLON_ASSERT(EVP_DigestUpdate(kCtx.get(), part.data(), part.size()) == 1);
+  for (const ByteView part : parts)
+    MERLON_ASSERT(EVP_DigestUpdate(kCtx.get(), part.data(), part.size()) == 1);
   MERLON_ASSERT(EVP_DigestFinal_ex(kCtx.get(), out, nullptr) == 1);
 }
 

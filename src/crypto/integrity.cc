@@ -6,7 +6,9 @@
 
 namespace merlon::crypto {
 
-bool is_supported(IntegId id) { return integrity_icv_size(id) != 0; }
+bool is_supported(IntegId id) {
+  return integrity_icv_size(id) != 0;
+}
 
 std::size_t integrity_key_size(IntegId id) {
   switch (id) {
@@ -43,7 +45,8 @@ std::size_t integrity_icv_size(IntegId id) {
   }
 }
 
-Integrity::Integrity(std::unique_ptr<Mac> mac, std::size_t icv_size) : mac_(std::move(mac)), icv_size_(icv_size) {}
+Integrity::Integrity(std::unique_ptr<Mac> mac, std::size_t icv_size)
+    : mac_(std::move(mac)), icv_size_(icv_size) {}
 Integrity::Integrity(Integrity&&) noexcept = default;
 Integrity& Integrity::operator=(Integrity&&) noexcept = default;
 Integrity::~Integrity() = default;
@@ -51,8 +54,8 @@ Integrity::~Integrity() = default;
 Result<Integrity> Integrity::create(IntegId id, ByteView key) {
   MERLON_TRY(const MacAlgorithm algorithm, mac_algorithm(id));
   if (key.size() != integrity_key_size(id))
-    return fail(ErrorCode::kInvalidArgument, "{} takes a key of {} bytes, not {}", name(id), integrity_key_size(id),
-                key.size());
+    return fail(ErrorCode::kInvalidArgument, "{} takes a key of {} bytes, not {}", name(id),
+                integrity_key_size(id), key.size());
   MERLON_TRY(std::unique_ptr<Mac> mac, Mac::create(algorithm, key));
   return Integrity(std::move(mac), integrity_icv_size(id));
 }

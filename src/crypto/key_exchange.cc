@@ -20,7 +20,8 @@ tl::unexpected<Error> openssl_failed(KeMethod method) {
 }
 
 tl::unexpected<Error> draws_exhausted(KeMethod method) {
-  return fail(ErrorCode::kExhausted, "{}: the source of randomness gave no usable private value", name(method));
+  return fail(ErrorCode::kExhausted, "{}: the source of randomness gave no usable private value",
+              name(method));
 }
 
 Result<> check_size(KeMethod method, ByteView peer_public_value) {
@@ -64,7 +65,8 @@ class ModpKeyExchange final : public KeyExchange {
     BnPtr prime(facts.prime(nullptr));
     BnPtr exponent(BN_new());
     BnPtr generator(BN_new());
-    if (!prime || !exponent || !generator || BN_set_word(generator.get(), 2) != 1) return openssl_failed(method);
+    if (!prime || !exponent || !generator || BN_set_word(generator.get(), 2) != 1)
+      return openssl_failed(method);
     Secret drawn(facts.exponent_bytes);
     int draws = 0;
     do {
@@ -80,7 +82,8 @@ class ModpKeyExchange final : public KeyExchange {
 
   Result<Secret> derive(ByteView peer_public_value) const override {
     MERLON_TRY_VOID(check_size(method(), peer_public_value));
-    const BnPtr peer(BN_bin2bn(peer_public_value.data(), static_cast<int>(peer_public_value.size()), nullptr));
+    const BnPtr peer(
+        BN_bin2bn(peer_public_value.data(), static_cast<int>(peer_public_value.size()), nullptr));
     const BnPtr limit(BN_dup(prime_.get()));
     if (!peer || !limit || BN_sub_word(limit.get(), 1) != 1) return openssl_failed(method());
     // RFC 6989 2.1: 1 < r < p - 1; the primes are safe, so no more is asked for.
@@ -98,8 +101,8 @@ class ModpKeyExchange final : public KeyExchange {
         facts_(facts) {}
 
   // base ^ exponent mod prime in constant time, padded to the modulus' length (RFC 7296 2.14).
-  static Result<Secret> power(KeMethod method, const ModpFacts& facts, const BIGNUM* base, const BIGNUM* exponent,
-                              const BIGNUM* prime) {
+  static Result<Secret> power(KeMethod method, const ModpFacts& facts, const BIGNUM* base,
+                              const BIGNUM* exponent, const BIGNUM* prime) {
     const BnCtxPtr ctx(BN_CTX_secure_new());
     const BnPtr result(BN_new());
     if (!ctx || !result ||
@@ -163,8 +166,8 @@ class EcpKeyExchange final : public KeyExchange {
                            uncompressed.size(), ctx.get()) != uncompressed.size())
       return openssl_failed(method);
     // RFC 5903 7: x | y, without the octet that names the form.
-    return std::unique_ptr<KeyExchange>(
-        new EcpKeyExchange(method, Bytes(uncompressed.begin() + 1, uncompressed.end()), std::move(scalar), facts));
+    return std::unique_ptr<KeyExchange>(new EcpKeyExchange(
+        method, Bytes(uncompressed.begin() + 1, uncompressed.end()), std::move(scalar), facts));
   }
 
   Result<Secret> derive(ByteView peer_public_value) const override {
@@ -177,7 +180,8 @@ class EcpKeyExchange final : public KeyExchange {
     const BnCtxPtr ctx(BN_CTX_secure_new());
     if (!peer || !product || !x || !ctx) return openssl_failed(method());
     // RFC 6989 2.3: both coordinates are in range and the point is on the curve; the cofactor is 1.
-    if (EC_POINT_oct2point(facts_.group, peer.get(), uncompressed.data(), uncompressed.size(), ctx.get()) != 1 ||
+    if (EC_POINT_oct2point(facts_.group, peer.get(), uncompressed.data(), uncompressed.size(), ctx.get()) !=
+            1 ||
         EC_POINT_is_on_curve(facts_.group, peer.get(), ctx.get()) != 1) {
       ERR_clear_error();
       return fail(ErrorCode::kAuthentication, "the peer's public value for {} is not a point of the curve",
@@ -223,7 +227,8 @@ class XdhKeyExchange final : public KeyExchange {
   static Result<std::unique_ptr<KeyExchange>> generate(KeMethod method, const XdhFacts& facts, Rng& rng) {
     Secret drawn(facts.size);
     rng.fill(drawn.mutable_bytes());
-    PkeyPtr key(EVP_PKEY_new_raw_private_key_ex(nullptr, facts.name, nullptr, drawn.bytes().data(), drawn.size()));
+    PkeyPtr key(
+        EVP_PKEY_new_raw_private_key_ex(nullptr, facts.name, nullptr, drawn.bytes().data(), drawn.size()));
     Bytes value(facts.size);
     std::size_t size = value.size();
     if (!key || EVP_PKEY_get_raw_public_key(key.get(), value.data(), &size) != 1 || size != value.size())
@@ -241,11 +246,13 @@ class XdhKeyExchange final : public KeyExchange {
       return openssl_failed(method());
     Secret out(facts_.size);
     std::size_t size = out.size();
-    const bool derived = EVP_PKEY_derive(ctx.get(), out.mutable_bytes().data(), &size) == 1 && size == out.size();
+    const bool derived =
+        EVP_PKEY_derive(ctx.get(), out.mutable_bytes().data(), &size) == 1 && size == out.size();
     // RFC 8031 3.2 and RFC 7748 6: an all-zero result comes from a point of small order.
     if (!derived || out == Secret(facts_.size)) {
       ERR_clear_error();
-      return fail(ErrorCode::kAuthentication, "the peer's public value for {} has small order", name(method()));
+      return fail(ErrorCode::kAuthentication, "the peer's public value for {} has small order",
+                  name(method()));
     }
     return out;
   }
@@ -260,9 +267,13 @@ class XdhKeyExchange final : public KeyExchange {
 
 }  // namespace
 
-bool is_supported(KeMethod method) { return public_value_size(method) != 0; }
+bool is_supported(KeMethod method) {
+  return public_value_size(method) != 0;
+}
 
-bool is_weak(KeMethod method) { return method == KeMethod::kModp1024 || method == KeMethod::kModp1536; }
+bool is_weak(KeMethod method) {
+  return method == KeMethod::kModp1024 || method == KeMethod::kModp1536;
+}
 
 std::size_t public_value_size(KeMethod method) {
   if (const auto modp = modp_facts(method)) return modp->modulus_bytes;

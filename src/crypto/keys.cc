@@ -34,19 +34,24 @@ constexpr KindFacts kKinds[] = {
     {KeyKind::kEd448, "Ed448", 456, nullptr},
 };
 
-const KindFacts& facts(KeyKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
+const KindFacts& facts(KeyKind kind) {
+  return kKinds[static_cast<std::size_t>(kind)];
+}
 
 Result<KeyKind> ecdsa_kind(const EVP_PKEY* key) {
-  // RFC 5480 2.1.1: only named curves. OpenSSL recognises a known curve in explicit parameters; that is refused too.
+  // RFC 5480 2.1.1: only named curves. OpenSSL recognises a known curve in explicit parameters; that is
+  // refused too.
   int is_explicit = 0;
   if (EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &is_explicit) == 1 &&
       is_explicit != 0)
-    return fail(ErrorCode::kUnsupported, "an elliptic curve must be named, this key spells out its parameters");
+    return fail(ErrorCode::kUnsupported,
+                "an elliptic curve must be named, this key spells out its parameters");
   std::array<char, 80> group{};
   std::size_t size = 0;
   if (EVP_PKEY_get_group_name(key, group.data(), group.size(), &size) == 1)
     for (const KindFacts& candidate : kKinds)
-      if (candidate.openssl_curve != nullptr && std::string_view(group.data(), size) == candidate.openssl_curve)
+      if (candidate.openssl_curve != nullptr &&
+          std::string_view(group.data(), size) == candidate.openssl_curve)
         return candidate.kind;
   ERR_clear_error();
   return fail(ErrorCode::kUnsupported, "elliptic curve {} is not supported: P-256, P-384 and P-521 are",
@@ -59,7 +64,8 @@ Result<KeyKind> kind_of(const EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "ED25519") == 1) return KeyKind::kEd25519;
   if (EVP_PKEY_is_a(key, "ED448") == 1) return KeyKind::kEd448;
   const char* type = EVP_PKEY_get0_type_name(key);
-  return fail(ErrorCode::kUnsupported, "keys of type {} are not supported", type != nullptr ? type : "unknown");
+  return fail(ErrorCode::kUnsupported, "keys of type {} are not supported",
+              type != nullptr ? type : "unknown");
 }
 
 template <int (*kEncode)(const EVP_PKEY*, unsigned char**)>
@@ -84,7 +90,9 @@ int give_passphrase(char* buffer, int size, int /*writing*/, void* context) {
   return static_cast<int>(passphrase->text.size());
 }
 
-BioPtr bio_of(std::string_view text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+BioPtr bio_of(std::string_view text) {
+  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
 
 Secret contents(BIO* bio) {
   char* data = nullptr;
@@ -93,13 +101,19 @@ Secret contents(BIO* bio) {
   return Secret::copy_of({reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size)});
 }
 
-std::shared_ptr<EVP_PKEY> shared(EVP_PKEY* key) { return {key, EVP_PKEY_free}; }
+std::shared_ptr<EVP_PKEY> shared(EVP_PKEY* key) {
+  return {key, EVP_PKEY_free};
+}
 
 }  // namespace
 
-std::string name(KeyKind kind) { return facts(kind).text; }
+std::string name(KeyKind kind) {
+  return facts(kind).text;
+}
 
-bool is_ecdsa(KeyKind kind) { return facts(kind).openssl_curve != nullptr; }
+bool is_ecdsa(KeyKind kind) {
+  return facts(kind).openssl_curve != nullptr;
+}
 
 Result<PublicKey> PublicKey::from_native(std::shared_ptr<EVP_PKEY> key) {
   PublicKey out;
@@ -121,7 +135,8 @@ Result<PublicKey> PublicKey::from_spki_der(ByteView der) {
   const auto key = shared(d2i_PUBKEY_ex(nullptr, &cursor, static_cast<long>(der.size()), nullptr, nullptr));
   if (!key) return fail(ErrorCode::kMalformed, "not a SubjectPublicKeyInfo: {}", openssl_reason());
   if (cursor != der.data() + der.size())
-    return fail(ErrorCode::kMalformed, "{} bytes behind a SubjectPublicKeyInfo", der.data() + der.size() - cursor);
+    return fail(ErrorCode::kMalformed, "{} bytes behind a SubjectPublicKeyInfo",
+                der.data() + der.size() - cursor);
   return from_native(key);
 }
 
@@ -156,7 +171,8 @@ Result<PrivateKey> PrivateKey::from_pem(std::string_view text, std::string_view 
   const BioPtr bio = bio_of(text);
   Passphrase given{passphrase};
   const auto key =
-      shared(bio ? PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, give_passphrase, &given, nullptr, nullptr) : nullptr);
+      shared(bio ? PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, give_passphrase, &given, nullptr, nullptr)
+                 : nullptr);
   if (!key) return fail(ErrorCode::kMalformed, "expected a PEM private key: {}", openssl_reason());
   return from_native(key);
 }
@@ -176,21 +192,23 @@ Result<PrivateKey> PrivateKey::generate(KeyKind kind, unsigned bits) {
   if (kind == KeyKind::kRsa) {
     const std::size_t modulus_bits = bits == 0 ? kDefaultRsaBits : bits;
     if (modulus_bits < kMinRsaBits || modulus_bits > kMaxRsaBits)
-      return fail(ErrorCode::kInvalidArgument, "an RSA key has {} to {} bits, not {}", kMinRsaBits, kMaxRsaBits, bits);
+      return fail(ErrorCode::kInvalidArgument, "an RSA key has {} to {} bits, not {}", kMinRsaBits,
+                  kMaxRsaBits, bits);
     key = EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", modulus_bits);
   } else if (is_ecdsa(kind)) {
     key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", facts(kind).openssl_curve);
   } else {
     key = EVP_PKEY_Q_keygen(nullptr, nullptr, kind == KeyKind::kEd25519 ? "ED25519" : "ED448");
   }
-  if (key == nullptr) return fail(ErrorCode::kSystem, "no {} key could be made: {}", name(kind), openssl_reason());
+  if (key == nullptr)
+    return fail(ErrorCode::kSystem, "no {} key could be made: {}", name(kind), openssl_reason());
   return from_native(shared(key));
 }
 
 Secret PrivateKey::to_pem() const {
   const BioPtr bio(BIO_new(BIO_s_secmem()));
-  MERLON_ASSERT(bio != nullptr && PEM_write_bio_PKCS8PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0, nullptr,
-                                                                nullptr) == 1);
+  MERLON_ASSERT(bio != nullptr && PEM_write_bio_PKCS8PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0,
+                                                                nullptr, nullptr) == 1);
   return contents(bio.get());
 }
 

@@ -35,7 +35,8 @@ class EvpMac final : public Mac {
   MacCtxPtr ctx_;
 };
 
-// RFC 3566. The message runs through AES-CBC under K1; its last block is held back, since it is treated differently.
+// RFC 3566. The message runs through AES-CBC under K1; its last block is held back, since it is treated
+// differently.
 class XcbcMac final : public Mac {
  public:
   XcbcMac(CipherCtxPtr cbc, const Block& k2, const Block& k3)
@@ -107,13 +108,14 @@ std::unique_ptr<Mac> make_xcbc(ByteView key) {
     int written = 0;
     MERLON_ASSERT(EVP_EncryptUpdate(ecb.get(), derived[i].data(), &written, derived[i].data(), kBlock) == 1);
   }
-  auto mac = std::make_unique<XcbcMac>(aes128_encryptor(kCbc.get(), derived[0].data()), derived[1], derived[2]);
+  auto mac =
+      std::make_unique<XcbcMac>(aes128_encryptor(kCbc.get(), derived[0].data()), derived[1], derived[2]);
   for (Block& block : derived) wipe(block);
   return mac;
 }
 
-std::unique_ptr<Mac> make_evp(const EVP_MAC* algorithm, const char* parameter, const char* value, ByteView key,
-                              std::size_t output_size) {
+std::unique_ptr<Mac> make_evp(const EVP_MAC* algorithm, const char* parameter, const char* value,
+                              ByteView key, std::size_t output_size) {
   MacCtxPtr ctx(EVP_MAC_CTX_new(const_cast<EVP_MAC*>(algorithm)));
   const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(parameter, const_cast<char*>(value), 0),
                                    OSSL_PARAM_construct_end()};

@@ -1,4 +1,5 @@
-// Message authentication codes at their full size: what prf, integrity and the packet ciphers are made of. For crypto/.
+// Message authentication codes at their full size: what prf, integrity and the packet ciphers are made of.
+// For crypto/.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,14 @@
 
 namespace merlon::crypto {
 
-enum class MacAlgorithm : std::uint8_t { kHmacSha1, kHmacSha2_256, kHmacSha2_384, kHmacSha2_512, kAesXcbc, kAesCmac };
+enum class MacAlgorithm : std::uint8_t {
+  kHmacSha1,
+  kHmacSha2_256,
+  kHmacSha2_384,
+  kHmacSha2_512,
+  kAesXcbc,
+  kAesCmac
+};
 
 inline constexpr std::size_t kMaxMacSize = 64;
 

@@ -48,12 +48,12 @@ struct PacketJob {
   std::uint32_t sequence_high = 0;  // high half, host order; used with ESN only
   std::uint8_t* iv = nullptr;       // == header + 8
   std::uint8_t* data = nullptr;     // == iv + iv_size
-  std::uint32_t length = 0;     // of data: payload, padding, pad length, next header; at most kMaxPacketData
-  std::uint8_t* icv = nullptr;  // == data + length
-  bool ok = false;              // written by open(); seal() sets it to true
+  std::uint32_t length = 0;         // of data, padding and trailer included: 1 to kMaxPacketData
+  std::uint8_t* icv = nullptr;      // == data + length
+  bool ok = false;                  // written by open(); seal() sets it to true
 };
 
-inline constexpr std::uint32_t kMaxPacketData = 65520;
+inline constexpr std::uint32_t kMaxPacketData = 65500;
 inline constexpr std::size_t kMaxBurst = 64;  // what one call is made for; more are done in several rounds
 
 enum class PacketBackend : std::uint8_t { kIpsecMb, kOpenssl };

@@ -36,14 +36,16 @@ std::optional<PrfFacts> facts(PrfId id) {
   }
 }
 
-bool is_aes(MacAlgorithm mac) { return mac == MacAlgorithm::kAesXcbc || mac == MacAlgorithm::kAesCmac; }
+bool is_aes(MacAlgorithm mac) {
+  return mac == MacAlgorithm::kAesXcbc || mac == MacAlgorithm::kAesCmac;
+}
 
 // The key that the AES-based functions run under, for a key of any length.
 Result<Secret> aes_prf_key(MacAlgorithm algorithm, ByteView key) {
   if (key.size() == kAesKeySize) return Secret::copy_of(key);
   Secret out(kAesKeySize);
-  // RFC 4434 2: a shorter key is padded with zeros; a longer one is shortened by the function itself under a key of
-  // zeros. RFC 4615 3 shortens and stretches alike.
+  // RFC 4434 2: a shorter key is padded with zeros; a longer one is shortened by the function itself under a
+  // key of zeros. RFC 4615 3 shortens and stretches alike.
   if (algorithm == MacAlgorithm::kAesXcbc && key.size() < kAesKeySize) {
     std::copy(key.begin(), key.end(), out.mutable_bytes().begin());
     return out;
@@ -65,15 +67,20 @@ Result<std::unique_ptr<Mac>> keyed_mac(PrfId id, ByteView key) {
 
 }  // namespace
 
-bool is_supported(PrfId id) { return facts(id).has_value(); }
+bool is_supported(PrfId id) {
+  return facts(id).has_value();
+}
 
 std::size_t prf_output_size(PrfId id) {
   const auto known = facts(id);
   return known ? known->output_size : 0;
 }
 
-// RFC 7296 2.13: HMAC prefers a key as long as its output; the AES functions one of 128 bits, which is their output too.
-std::size_t prf_key_size(PrfId id) { return prf_output_size(id); }
+// RFC 7296 2.13: HMAC prefers a key as long as its output; the AES functions one of 128 bits, which is their
+// output too.
+std::size_t prf_key_size(PrfId id) {
+  return prf_output_size(id);
+}
 
 std::size_t prf_skeyseed_nonce_bytes(PrfId id) {
   const auto known = facts(id);

@@ -16,6 +16,8 @@ struct EngineConfig {
   // The last sequence number that an SA may use; the lesser of it and what the RFC allows (2^32 - 1, or 2^64 - 1 with
   // ESN) counts. Lower in tests.
   std::uint64_t sequence_limit = UINT64_MAX;
+  // The first sequence number of an SA (RFC 4303 2.2: 1). Another only in tests.
+  std::uint64_t first_sequence = 1;
 
   // Packets held back while an SA is negotiated for them, oldest kept.
   unsigned held_packets_per_child = 4;

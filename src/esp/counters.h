@@ -11,7 +11,7 @@ namespace merlon::esp {
 
 struct TrafficTotals {
   std::uint64_t packets = 0;
-  std::uint64_t bytes = 0;     // of inner packets
+  std::uint64_t bytes = 0;     // of inner packets, inbound with their TFC padding
   Instant last_used = kNever;  // kNever: not yet
 };
 

@@ -11,7 +11,7 @@
 
 namespace merlon::esp {
 
-enum class Direction : std::uint8_t { kInbound, kOutbound };
+using policy::Direction;
 enum class LimitKind : std::uint8_t { kBytes, kPackets, kSequenceNumbers };
 
 // A soft limit is reached: time to rekey. Once per SA direction and kind of limit.

@@ -52,6 +52,8 @@ Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, con
   auto material = std::make_unique<SaMaterial>(sa.child().replay_window, parameters.path_mtu);
   MERLON_TRY(material->inbound_cipher, cipher_of(sa.inbound));
   MERLON_TRY(material->outbound_cipher, cipher_of(sa.outbound));
+  material->outbound_state.last_sequence = parameters.first_sequence - 1;
+  material->algorithms = sa.algorithms;
   material->rules.connection = sa.connection;
   material->rules.child_index = sa.child_index;
   material->rules.local_ts = sa.local_ts;

@@ -113,12 +113,14 @@ struct SaMaterial {
   InboundState inbound_state;
   OutboundState outbound_state;
   SaRules rules;
+  policy::EspAlgorithms algorithms;
 };
 
 // --- Making them (control side).
 
 struct SaParameters {
   std::uint64_t sequence_limit = UINT64_MAX;  // EngineConfig::sequence_limit
+  std::uint64_t first_sequence = 1;           // EngineConfig::first_sequence
   unsigned path_mtu = 1500;                   // EngineConfig::default_path_mtu
   WorkerIndex owner;
 };

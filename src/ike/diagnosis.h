@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/identity.h"
 #include "base/ip_address.h"
 #include "base/result.h"

@@ -117,7 +117,6 @@ class Supervisor {
   [[nodiscard]] std::optional<SupervisorStatus> status(const std::string& connection) const;
 
  private:
-  struct Supervised;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "base/ip_address.h"
 #include "wire/ike/message.h"
+#include "wire/ike/notify_data.h"
 
 namespace merlon::ikev2 {
 

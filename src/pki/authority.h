@@ -47,18 +47,18 @@ class Authority {
 
   [[nodiscard]] const Certificate& certificate() const { return certificate_; }
 
-  // Serial numbers are random, positive, 159 bits.
+  // Serial numbers are positive and random (158 bits).
   [[nodiscard]] Result<Certificate> issue(const crypto::PublicKey& key, const IssueOptions& options, Rng& rng,
                                           UnixTime now);
   // For a PKCS#10 request, whose proof of possession CertificateRequest has checked. An empty options.subject takes the
-  // request's. SANs come from options.names; the request's own are added only when `allow_request_names`, and a request
-  // that asks for others is refused (kPolicy) rather than answered with less.
+  // request's. SANs come from options.names; those that the request asks for are added when `allow_request_names`. A
+  // request that asks for more than it may have is refused (kPolicy) rather than answered with less.
   [[nodiscard]] Result<Certificate> issue_for_request(const CertificateRequest& request, const IssueOptions& options,
                                                       bool allow_request_names, Rng& rng, UnixTime now);
   // kNotFound for a serial it never issued; revoking twice keeps the first date and is no error.
   [[nodiscard]] Result<> revoke(std::string_view serial_hex, RevocationReason reason, UnixTime now);
-  // Signs a CRL with the next number, valid for `lifetime`, and writes crl.pem. Returns its DER. Revoked certificates
-  // that have expired are left out once a CRL issued after their expiry has held them (RFC 5280 3.3).
+  // Signs a CRL with the next number, valid for `lifetime`, and writes crl.pem. Returns its DER. Whatever was ever
+  // revoked stays in it.
   [[nodiscard]] Result<Bytes> write_crl(UnixTime now, std::chrono::seconds lifetime);
 
   [[nodiscard]] Result<std::vector<IssuedCertificate>> list() const;
@@ -66,7 +66,8 @@ class Authority {
  private:
   Authority(std::filesystem::path directory, Certificate certificate, crypto::PrivateKey key)
       : directory_(std::move(directory)), certificate_(std::move(certificate)), key_(std::move(key)) {}
-  [[nodiscard]] Result<Certificate> issue_spec(const crypto::PublicKey& key, CertificateSpec spec, Rng& rng, UnixTime now);
+  [[nodiscard]] Result<Certificate> issue_spec(const crypto::PublicKey& key, const CertificateSpec& spec, Rng& rng,
+                                               UnixTime now);
 
   std::filesystem::path directory_;
   Certificate certificate_;

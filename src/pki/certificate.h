@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ip_address.h"
-#include "crypto/signature.h"
+#include "crypto/keys.h"
 
 namespace merlon::pki {
 

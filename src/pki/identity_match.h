@@ -18,6 +18,10 @@ namespace merlon::pki {
 // a configuration without `id` should send. Wildcards and names that no comparison accepts are left out.
 [[nodiscard]] std::vector<Identity> identities_of(const Certificate& certificate);
 
+// The same identity as the certificate has it, byte by byte: a DN from a configuration may differ in case or string
+// type, and some peers compare octets. Unchanged when the certificate does not carry it.
+[[nodiscard]] Identity as_carried(const Certificate& certificate, Identity identity);
+
 // "gw.example.com, 192.0.2.1 and the subject 'O=Example, CN=gw'": for people.
 [[nodiscard]] std::string describe_identities(const Certificate& certificate);
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "crypto/signature.h"
+#include "crypto/keys.h"
 
 namespace merlon::pki {
 

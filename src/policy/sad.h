@@ -58,4 +58,24 @@ struct ChildSa {
 
 using ChildSaPtr = std::shared_ptr<const ChildSa>;
 
+// Everything but the keys: what the control side remembers of an SA once the packet engine has it.
+[[nodiscard]] inline ChildSa without_keys(const ChildSa& sa) {
+  ChildSa out;
+  out.id = sa.id;
+  out.connection = sa.connection;
+  out.child_index = sa.child_index;
+  out.inbound_spi = sa.inbound_spi;
+  out.outbound_spi = sa.outbound_spi;
+  out.algorithms = sa.algorithms;
+  out.local_ts = sa.local_ts;
+  out.remote_ts = sa.remote_ts;
+  out.path = sa.path;
+  out.use_outbound = sa.use_outbound;
+  out.soft_bytes = sa.soft_bytes;
+  out.hard_bytes = sa.hard_bytes;
+  out.soft_packets = sa.soft_packets;
+  out.hard_packets = sa.hard_packets;
+  return out;
+}
+
 }  // namespace merlon::policy

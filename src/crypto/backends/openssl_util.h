@@ -37,8 +37,8 @@ using MdPtr = std::unique_ptr<EVP_MD, OpensslDeleter<EVP_MD_free>>;
 using PkeyPtr = std::unique_ptr<EVP_PKEY, OpensslDeleter<EVP_PKEY_free>>;
 using PkeyCtxPtr = std::unique_ptr<EVP_PKEY_CTX, OpensslDeleter<EVP_PKEY_CTX_free>>;
 
-// Why the last call failed, in OpenSSL's words; empties this thread's error queue, so that old errors never speak for
-// new ones.
+// Why the last call failed, in OpenSSL's words; empties this thread's error queue, so that old errors never
+// speak for new ones.
 [[nodiscard]] inline std::string openssl_reason() {
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();

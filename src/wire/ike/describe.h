@@ -8,10 +8,10 @@
 
 namespace merlon::wire {
 
-// "SA: 1 ESP AES_GCM_16-256 / CURVE25519 / 32_BIT", "N(NAT_DETECTION_SOURCE_IP)",
+// "SA: 1 ESP AES_GCM_16-256 / CURVE25519 / 32_BIT, SPI 0xc0ffee01", "N(NAT_DETECTION_SOURCE_IP)",
 // "TSi 10.1.0.0-10.1.255.255".
 [[nodiscard]] std::string describe(const Payload& payload);
-// "IKE_SA_INIT request 0, 0123456789abcdef -> 0000000000000000".
+// "IKE_SA_INIT request 0, SPIs 0123456789abcdef 0000000000000000, 428 bytes".
 [[nodiscard]] std::string describe(const IkeHeader& header);
 // The header's line, then each payload's behind two blanks; lines end in '\n'.
 [[nodiscard]] std::string describe(const Message& message);

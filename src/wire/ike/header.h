@@ -1,5 +1,5 @@
-// The IKE header (RFC 7296 3.1). Its first 17 bytes mean the same in IKEv1 (RFC 2408 3.1), so that a
-// datagram's version can be read before it is known which engine it is for.
+// The IKE header (RFC 7296 3.1). IKEv1 lays its header out alike (RFC 2408 3.1), so the version can be read
+// here before it is known which engine a datagram is for; only the flags mean something else there.
 #pragma once
 
 #include "base/bytes.h"

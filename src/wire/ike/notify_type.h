@@ -97,6 +97,7 @@ enum class NotifyType : std::uint16_t {
   kSaResourceInfo = 16444,
   kUsePpkInt = 16445,
   kPpkIdentityKey = 16446,
+  kIkeSaInitFullTranscriptAuth = 16447,
 };
 
 // RFC 7296 3.10.1: types 0 to 16383 report errors, the others status.

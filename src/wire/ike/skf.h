@@ -7,6 +7,9 @@
 
 namespace merlon::wire {
 
+// The generic header, fragment number, total fragments.
+inline constexpr std::size_t kSkfFrameSize = 8;
+
 struct SkfPayload {
   static constexpr PayloadType kType = PayloadType::kSkf;
   // Type of the first payload inside the reassembled message; kNone in every fragment but the first (RFC
@@ -19,7 +22,7 @@ struct SkfPayload {
   bool critical = false;
 
   // As in SkPayload; the two fragment fields are authenticated too (RFC 7383 2.5).
-  [[nodiscard]] std::size_t aad_size() const { return offset + 8; }
+  [[nodiscard]] std::size_t aad_size() const { return offset + kSkfFrameSize; }
 
   // Malformed: fragment number 0, or above the total (RFC 7383 2.6).
   [[nodiscard]] static Result<SkfPayload> parse(ByteView body);

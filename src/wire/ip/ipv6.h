@@ -46,6 +46,7 @@ struct Ipv6Upper {
   std::optional<Ipv6FragmentHeader> fragment;
   std::size_t fragment_header_offset = 0;  // where `fragment` stands; 0 without one
   std::size_t unfragmentable_length = 0;  // base header and the extension headers that every fragment repeats
+  std::size_t unfragmentable_next_header_offset = 6;  // where the last of these names what follows it
   // A non-first fragment whose data begins with an extension header: the upper protocol is not visible in it.
   bool is_protocol_opaque = false;
 };

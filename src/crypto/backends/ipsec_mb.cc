@@ -1,0 +1,461 @@
+// ESP through intel-ipsec-mb. GCM and GMAC use the library's direct functions, one call a packet; the others
+// go through its job queue, where the packets of a burst are worked on side by side. Keys are expanded once,
+// at creation.
+#include "crypto/backends/packet_backends.h"
+
+#ifdef MERLON_HAVE_IPSEC_MB
+
+#include <intel-ipsec-mb.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/secret.h"
+#include "crypto/cipher.h"
+
+namespace merlon::crypto {
+namespace {
+
+constexpr std::size_t kExpandedKeySize = 15 * 16;  // AES-256; shorter keys need less
+constexpr std::size_t kBlockSize = 16;
+
+// The job queue of this thread; empty between calls, since every call drains what it put in.
+IMB_MGR* thread_manager() {
+  struct Free {
+    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
+  };
+  static thread_local const std::unique_ptr<IMB_MGR, Free> kManager([] {
+    IMB_MGR* manager = alloc_mb_mgr(0);
+    if (manager != nullptr) {
+      init_mb_mgr_auto(manager, nullptr);
+      if (manager->imb_errno != 0) free_mb_mgr(std::exchange(manager, nullptr));
+    }
+    return manager;
+  }());
+  return kManager.get();
+}
+
+tl::unexpected<Error> not_here(const EspTransform& transform) {
+  return fail(ErrorCode::kUnsupported, "intel-ipsec-mb does not do {} with {}",
+              name(transform.encr, transform.key_bits), name(transform.integ));
+}
+
+bool icv_matches(const std::uint8_t* expected, const PacketJob& job, std::size_t icv_size) {
+  return equal_constant_time({expected, icv_size}, {job.icv, icv_size});
+}
+
+class IpsecMbCipher : public PacketCipher {
+ public:
+  IpsecMbCipher(const EspSizes& sizes, bool esn) : PacketCipher(sizes), esn_(esn) {}
+  PacketBackend backend() const final { return PacketBackend::kIpsecMb; }
+
+ protected:
+  const bool esn_;
+};
+
+// ---- AES-GCM and AES-GMAC: direct functions ----
+
+// The functions for one key length; the same in every thread, since the CPU is.
+struct GcmFunctions {
+  aes_gcm_pre_t expand;
+  aes_gcm_enc_dec_t encrypt;
+  aes_gcm_enc_dec_t decrypt;
+  aes_gmac_init_t gmac_begin;
+  aes_gmac_update_t gmac_update;
+  aes_gmac_finalize_t gmac_finish;
+};
+
+GcmFunctions gcm_functions(const IMB_MGR* manager, unsigned key_bits) {
+  switch (key_bits) {
+    case 128:
+      return {manager->gcm128_pre,   manager->gcm128_enc,     manager->gcm128_dec,
+              manager->gmac128_init, manager->gmac128_update, manager->gmac128_finalize};
+    case 192:
+      return {manager->gcm192_pre,   manager->gcm192_enc,     manager->gcm192_dec,
+              manager->gmac192_init, manager->gmac192_update, manager->gmac192_finalize};
+    default:
+      return {manager->gcm256_pre,   manager->gcm256_enc,     manager->gcm256_dec,
+              manager->gmac256_init, manager->gmac256_update, manager->gmac256_finalize};
+  }
+}
+
+class GcmCipher : public IpsecMbCipher {
+ public:
+  GcmCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat)
+      : IpsecMbCipher(sizes, esn), functions_(functions) {
+    functions_.expand(keymat.data(), &key_);
+    std::copy(keymat.end() - 4, keymat.end(), nonce_.begin());
+  }
+  ~GcmCipher() override {
+    wipe({reinterpret_cast<std::uint8_t*>(&key_), sizeof key_});
+    wipe({reinterpret_cast<std::uint8_t*>(&scratch_), sizeof scratch_});
+    wipe(nonce_);
+  }
+  GcmCipher(const GcmCipher&) = delete;
+  GcmCipher& operator=(const GcmCipher&) = delete;
+
+  void seal(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) {
+      assert_layout(job, sizes_);
+      MERLON_ASSERT(is_possible_length(job));
+      const AdditionalData aad(job, esn_);
+      functions_.encrypt(&key_, &scratch_, job.data, job.data, job.length, nonce(job), aad.bytes.data(),
+                         AdditionalData::size(esn_), job.icv, sizes_.icv);
+      job.ok = true;
+    }
+  }
+
+  void open(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) {
+      assert_layout(job, sizes_);
+      job.ok = is_possible_length(job);
+      if (!job.ok) continue;
+      const AdditionalData aad(job, esn_);
+      std::uint8_t icv[kBlockSize];
+      functions_.decrypt(&key_, &scratch_, job.data, job.data, job.length, nonce(job), aad.bytes.data(),
+                         AdditionalData::size(esn_), icv, sizes_.icv);
+      job.ok = icv_matches(icv, job, sizes_.icv);
+    }
+  }
+
+ protected:
+  // salt | IV
+  const std::uint8_t* nonce(const PacketJob& job) {
+    std::memcpy(nonce_.data() + 4, job.iv, 8);
+    return nonce_.data();
+  }
+
+  alignas(64) gcm_key_data key_{};
+  alignas(64) gcm_context_data scratch_{};
+  GcmFunctions functions_;
+  std::array<std::uint8_t, 12> nonce_{};
+};
+
+// RFC 4543 3.3
+class GmacCipher final : public GcmCipher {
+ public:
+  using GcmCipher::GcmCipher;
+
+  void seal(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) {
+      assert_layout(job, sizes_);
+      MERLON_ASSERT(is_possible_length(job));
+      compute(job, job.icv);
+      job.ok = true;
+    }
+  }
+
+  void open(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) {
+      assert_layout(job, sizes_);
+      job.ok = is_possible_length(job);
+      if (!job.ok) continue;
+      std::uint8_t icv[kBlockSize];
+      compute(job, icv);
+      job.ok = icv_matches(icv, job, sizes_.icv);
+    }
+  }
+
+ private:
+  void compute(const PacketJob& job, std::uint8_t* icv) {
+    const AdditionalData aad(job, esn_);
+    functions_.gmac_begin(&key_, &scratch_, nonce(job), nonce_.size());
+    functions_.gmac_update(&key_, &scratch_, aad.bytes.data(), AdditionalData::size(esn_));
+    functions_.gmac_update(&key_, &scratch_, job.iv, sizes_.iv + job.length);
+    functions_.gmac_finish(&key_, &scratch_, icv, sizes_.icv);
+  }
+};
+
+// ---- the job queue ----
+
+struct HmacFacts {
+  IMB_HASH_ALG algorithm;
+  std::size_t block_size;
+  hash_one_block_t one_block;
+};
+
+std::optional<HmacFacts> hmac_facts(const IMB_MGR* manager, IntegId integ) {
+  switch (integ) {
+    case IntegId::kHmacSha1_96:
+      return HmacFacts{IMB_AUTH_HMAC_SHA_1, 64, manager->sha1_one_block};
+    case IntegId::kHmacSha2_256_128:
+      return HmacFacts{IMB_AUTH_HMAC_SHA_256, 64, manager->sha256_one_block};
+    case IntegId::kHmacSha2_384_192:
+      return HmacFacts{IMB_AUTH_HMAC_SHA_384, 128, manager->sha384_one_block};
+    case IntegId::kHmacSha2_512_256:
+      return HmacFacts{IMB_AUTH_HMAC_SHA_512, 128, manager->sha512_one_block};
+    default:
+      return std::nullopt;
+  }
+}
+
+// Everything that is the same for all packets of one key.
+struct alignas(64) JobKeys {
+  alignas(64) std::uint8_t encrypt[kExpandedKeySize]{};
+  alignas(64) std::uint8_t decrypt[kExpandedKeySize]{};
+  alignas(64) std::uint8_t auth_1[kExpandedKeySize]{};  // HMAC: inner hash; XCBC, CMAC: expanded key
+  alignas(64) std::uint8_t auth_2[64]{};                // HMAC: outer hash; XCBC: K2, CMAC: first subkey
+  alignas(64) std::uint8_t auth_3[kBlockSize]{};        // XCBC: K3, CMAC: second subkey
+  std::uint8_t salt[4]{};
+};
+
+class JobCipher final : public IpsecMbCipher {
+ public:
+  JobCipher(const EspSizes& sizes, bool esn, const EspTransform& transform, const EncrFacts& facts)
+      : IpsecMbCipher(sizes, esn),
+        facts_(facts),
+        cipher_block_(facts.block),
+        is_aead_(is_aead(transform.encr)) {}
+  ~JobCipher() override { wipe({reinterpret_cast<std::uint8_t*>(&keys_), sizeof keys_}); }
+  JobCipher(const JobCipher&) = delete;
+  JobCipher& operator=(const JobCipher&) = delete;
+
+  // False where the library lacks the cipher or the integrity algorithm.
+  bool set_keys(IMB_MGR* manager, const EspTransform& transform, ByteView keymat_encr,
+                ByteView keymat_integ) {
+    std::copy_n(keymat_encr.begin() + static_cast<std::ptrdiff_t>(facts_.key), facts_.salt, keys_.salt);
+    return set_cipher(manager, transform.encr, keymat_encr.first(facts_.key)) &&
+           (is_aead_ || set_integrity(manager, transform.integ, keymat_integ));
+  }
+
+  void seal(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) {
+      assert_layout(job, sizes_);
+      MERLON_ASSERT(is_possible_length(job) && job.length % cipher_block_ == 0);
+    }
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kMaxBurst, jobs.size())))
+      run(jobs.first(std::min(kMaxBurst, jobs.size())), IMB_DIR_ENCRYPT);
+  }
+
+  void open(std::span<PacketJob> jobs) override {
+    for (PacketJob& job : jobs) assert_layout(job, sizes_);
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kMaxBurst, jobs.size())))
+      run(jobs.first(std::min(kMaxBurst, jobs.size())), IMB_DIR_DECRYPT);
+  }
+
+ private:
+  // What the library reads and writes for one packet besides the packet.
+  struct Slot {
+    alignas(16) std::uint8_t icv[64];    // computed
+    alignas(16) std::uint8_t nonce[16];  // salt | IV
+    std::uint8_t received[kMaxIcvSize];  // what stood behind the data, while the ESN's high half stands there
+    AdditionalData aad;
+  };
+
+  bool set_cipher(IMB_MGR* manager, EncrId encr, ByteView key) {
+    switch (encr) {
+      case EncrId::kNull:
+        cipher_mode_ = IMB_CIPHER_NULL;
+        return true;
+      case EncrId::kChacha20Poly1305:
+        cipher_mode_ = IMB_CIPHER_CHACHA20_POLY1305;
+        hash_alg_ = IMB_AUTH_CHACHA20_POLY1305;
+        std::copy(key.begin(), key.end(), keys_.encrypt);
+        std::copy(key.begin(), key.end(), keys_.decrypt);
+        return true;
+      case EncrId::kAesCbc:
+        cipher_mode_ = IMB_CIPHER_CBC;
+        break;
+      case EncrId::kAesCtr:
+        cipher_mode_ = IMB_CIPHER_CNTR;
+        break;
+      case EncrId::kAesCcm8:
+      case EncrId::kAesCcm12:
+      case EncrId::kAesCcm16:
+        if (key.size() == IMB_KEY_192_BYTES) return false;
+        cipher_mode_ = IMB_CIPHER_CCM;
+        hash_alg_ = IMB_AUTH_AES_CCM;
+        break;
+      default:
+        return false;
+    }
+    const keyexp_t expand = key.size() == 16   ? manager->keyexp_128
+                            : key.size() == 24 ? manager->keyexp_192
+                                               : manager->keyexp_256;
+    expand(key.data(), keys_.encrypt, keys_.decrypt);
+    return true;
+  }
+
+  bool set_integrity(IMB_MGR* manager, IntegId integ, ByteView key) {
+    if (const auto hmac = hmac_facts(manager, integ)) {
+      hash_alg_ = hmac->algorithm;
+      std::uint8_t pad[128];
+      for (const auto& [byte, out] : {std::pair(0x36, keys_.auth_1), std::pair(0x5c, keys_.auth_2)}) {
+        std::memset(pad, byte, sizeof pad);
+        for (std::size_t i = 0; i < key.size(); ++i) pad[i] = static_cast<std::uint8_t>(pad[i] ^ key[i]);
+        hmac->one_block(pad, out);
+      }
+      wipe(pad);
+      return true;
+    }
+    if (integ == IntegId::kAesXcbc96) {
+      hash_alg_ = IMB_AUTH_AES_XCBC;
+      manager->xcbc_keyexp(key.data(), keys_.auth_1, keys_.auth_2, keys_.auth_3);
+      return true;
+    }
+    if (integ == IntegId::kAesCmac96) {
+      hash_alg_ = IMB_AUTH_AES_CMAC;
+      std::uint8_t unused[kExpandedKeySize];
+      manager->keyexp_128(key.data(), keys_.auth_1, unused);
+      manager->cmac_subkey_gen_128(keys_.auth_1, keys_.auth_2, keys_.auth_3);
+      wipe(unused);
+      return true;
+    }
+    return false;
+  }
+
+  void run(std::span<PacketJob> jobs, IMB_CIPHER_DIRECTION direction) {
+    IMB_MGR* manager = thread_manager();
+    MERLON_ASSERT(manager != nullptr && jobs.size() <= kMaxBurst);
+    Slot slots[kMaxBurst];
+    PacketJob* taken[kMaxBurst];
+    std::uint32_t count = 0;
+    for (PacketJob& job : jobs) {
+      job.ok = false;
+      if (is_possible_length(job) && job.length % cipher_block_ == 0) taken[count++] = &job;
+    }
+    if (count == 0) return;
+    IMB_JOB* queued[kMaxBurst];
+    MERLON_ASSERT(IMB_GET_NEXT_BURST(manager, count, queued) == count);
+    for (std::uint32_t i = 0; i < count; ++i) fill(*queued[i], *taken[i], slots[i], direction);
+    // Every length was checked above, so the library has no reason to refuse a job; what it did not do must
+    // not be sent.
+    std::uint32_t finished = IMB_SUBMIT_BURST(manager, count, queued);
+    for (std::uint32_t done = 0; (done += assert_completed(queued, finished)) < count;) {
+      finished = IMB_FLUSH_BURST(manager, count - done, queued);
+      MERLON_ASSERT(finished != 0);
+    }
+    for (std::uint32_t i = 0; i < count; ++i) finish(*taken[i], slots[i], direction);
+  }
+
+  static std::uint32_t assert_completed(IMB_JOB* const* jobs, std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) MERLON_ASSERT(jobs[i]->status == IMB_STATUS_COMPLETED);
+    return count;
+  }
+
+  void fill(IMB_JOB& out, PacketJob& job, Slot& slot, IMB_CIPHER_DIRECTION direction) {
+    const bool encrypts = direction == IMB_DIR_ENCRYPT;
+    // In the order of RFC 4303 the ciphertext is what is authenticated; CCM authenticates the plaintext.
+    const bool hash_last = encrypts != (cipher_mode_ == IMB_CIPHER_CCM);
+    out.cipher_mode = cipher_mode_;
+    out.hash_alg = hash_alg_;
+    out.cipher_direction = direction;
+    out.chain_order = hash_last ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+    out.enc_keys = keys_.encrypt;
+    out.dec_keys = keys_.decrypt;
+    out.key_len_in_bytes = facts_.key;
+    out.msg_len_to_cipher_in_bytes = job.length;
+    out.auth_tag_output = slot.icv;
+    out.auth_tag_output_len_in_bytes = sizes_.icv;
+    if (facts_.salt == 0) {
+      out.iv = job.iv;
+      out.iv_len_in_bytes = facts_.iv;
+    } else {
+      std::memcpy(slot.nonce, keys_.salt, facts_.salt);
+      std::memcpy(slot.nonce + facts_.salt, job.iv, facts_.iv);
+      out.iv = slot.nonce;
+      out.iv_len_in_bytes = facts_.salt + facts_.iv;
+    }
+    if (is_aead_) {
+      fill_aead(out, job, slot);
+    } else {
+      fill_mac(out, job, slot);
+    }
+  }
+
+  void fill_aead(IMB_JOB& out, const PacketJob& job, Slot& slot) const {
+    slot.aad.set(job, esn_);
+    out.src = job.data;
+    out.dst = job.data;
+    out.cipher_start_src_offset_in_bytes = 0;
+    out.hash_start_src_offset_in_bytes = 0;
+    out.msg_len_to_hash_in_bytes = job.length;
+    if (cipher_mode_ == IMB_CIPHER_CCM) {
+      out.u.CCM.aad = slot.aad.bytes.data();
+      out.u.CCM.aad_len_in_bytes = AdditionalData::size(esn_);
+    } else {
+      out.u.CHACHA20_POLY1305.aad = slot.aad.bytes.data();
+      out.u.CHACHA20_POLY1305.aad_len_in_bytes = AdditionalData::size(esn_);
+    }
+  }
+
+  void fill_mac(IMB_JOB& out, PacketJob& job, Slot& slot) const {
+    out.src = job.header;
+    out.dst = job.data;
+    out.cipher_start_src_offset_in_bytes = kEspHeaderSize + sizes_.iv;
+    out.hash_start_src_offset_in_bytes = 0;
+    out.msg_len_to_hash_in_bytes = kEspHeaderSize + sizes_.iv + job.length;
+    if (esn_) {
+      // RFC 4303 2.2.1: the high half goes behind what is authenticated. The ICV's place lends it room.
+      std::memcpy(slot.received, job.icv, sizes_.icv);
+      write_u32(job.icv, job.sequence_high);
+      out.msg_len_to_hash_in_bytes += kEsnSize;
+    }
+    if (hash_alg_ == IMB_AUTH_AES_XCBC) {
+      out.u.XCBC._k1_expanded = reinterpret_cast<const std::uint32_t*>(keys_.auth_1);
+      out.u.XCBC._k2 = keys_.auth_2;
+      out.u.XCBC._k3 = keys_.auth_3;
+    } else if (hash_alg_ == IMB_AUTH_AES_CMAC) {
+      out.u.CMAC._key_expanded = keys_.auth_1;
+      out.u.CMAC._skey1 = keys_.auth_2;
+      out.u.CMAC._skey2 = keys_.auth_3;
+    } else {
+      out.u.HMAC._hashed_auth_key_xor_ipad = keys_.auth_1;
+      out.u.HMAC._hashed_auth_key_xor_opad = keys_.auth_2;
+    }
+  }
+
+  void finish(PacketJob& job, const Slot& slot, IMB_CIPHER_DIRECTION direction) const {
+    if (direction == IMB_DIR_ENCRYPT) {
+      std::memcpy(job.icv, slot.icv, sizes_.icv);
+      job.ok = true;
+      return;
+    }
+    if (!is_aead_ && esn_) std::memcpy(job.icv, slot.received, sizes_.icv);
+    job.ok = icv_matches(slot.icv, job, sizes_.icv);
+  }
+
+  JobKeys keys_;
+  EncrFacts facts_;
+  std::size_t cipher_block_;
+  bool is_aead_;
+  IMB_CIPHER_MODE cipher_mode_ = IMB_CIPHER_NULL;
+  IMB_HASH_ALG hash_alg_ = IMB_AUTH_NULL;
+};
+
+bool is_gcm(EncrId id) {
+  return id == EncrId::kAesGcm8 || id == EncrId::kAesGcm12 || id == EncrId::kAesGcm16;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PacketCipher>> make_ipsec_mb_cipher(const EspTransform& transform, bool esn,
+                                                           ByteView keymat_encr, ByteView keymat_integ) {
+  IMB_MGR* manager = thread_manager();
+  if (manager == nullptr) return not_here(transform);
+  MERLON_TRY(const EspSizes sizes, esp_sizes(transform));
+  if (is_gcm(transform.encr))
+    return std::make_unique<GcmCipher>(sizes, esn, gcm_functions(manager, transform.key_bits), keymat_encr);
+  if (transform.encr == EncrId::kNullAuthAesGmac)
+    return std::make_unique<GmacCipher>(sizes, esn, gcm_functions(manager, transform.key_bits), keymat_encr);
+  auto cipher =
+      std::make_unique<JobCipher>(sizes, esn, transform, *encr_facts(transform.encr, transform.key_bits));
+  if (!cipher->set_keys(manager, transform, keymat_encr, keymat_integ)) return not_here(transform);
+  return cipher;
+}
+
+}  // namespace merlon::crypto
+
+#else
+
+namespace merlon::crypto {
+
+Result<std::unique_ptr<PacketCipher>> make_ipsec_mb_cipher(const EspTransform& /*transform*/, bool /*esn*/,
+                                                           ByteView /*keymat_encr*/,
+                                                           ByteView /*keymat_integ*/) {
+  return fail(ErrorCode::kUnsupported, "this build has no intel-ipsec-mb");
+}
+
+}  // namespace merlon::crypto
+
+#endif

@@ -1,0 +1,68 @@
+#include "crypto/packet_cipher.h"
+
+#include <algorithm>
+
+#include "crypto/backends/packet_backends.h"
+#include "crypto/cipher.h"
+#include "crypto/integrity.h"
+
+namespace merlon::crypto {
+namespace {
+
+// RFC 4303 2.4: pad length and next header end on a 4-byte boundary, whatever the cipher.
+constexpr std::size_t kEspAlignment = 4;
+
+Result<> check(const EspTransform& transform, ByteView keymat_encr, ByteView keymat_integ) {
+  MERLON_TRY(const EspKeySizes sizes, esp_key_sizes(transform));
+  if (keymat_encr.size() == sizes.encr && keymat_integ.size() == sizes.integ) return {};
+  return fail(ErrorCode::kInvalidArgument, "{} with {} takes {} and {} bytes of key material, not {} and {}",
+              name(transform.encr, transform.key_bits), name(transform.integ), sizes.encr, sizes.integ,
+              keymat_encr.size(), keymat_integ.size());
+}
+
+}  // namespace
+
+bool is_supported(const EspTransform& transform) {
+  if (!encr_facts(transform.encr, transform.key_bits)) return false;
+  // RFC 4303 3.2.2 and RFC 8221 4: encryption alone is not offered, nor NULL with no integrity.
+  return is_aead(transform.encr) ? transform.integ == IntegId::kNone : is_supported(transform.integ);
+}
+
+Result<EspKeySizes> esp_key_sizes(const EspTransform& transform) {
+  if (!is_supported(transform))
+    return fail(ErrorCode::kUnsupported, "{} with {} cannot protect ESP packets",
+                name(transform.encr, transform.key_bits), name(transform.integ));
+  const auto facts = encr_facts(transform.encr, transform.key_bits);
+  return EspKeySizes{.encr = facts->key + facts->salt, .integ = integrity_key_size(transform.integ)};
+}
+
+Result<EspSizes> esp_sizes(const EspTransform& transform) {
+  MERLON_TRY_VOID(esp_key_sizes(transform));
+  const auto facts = encr_facts(transform.encr, transform.key_bits);
+  return EspSizes{.iv = facts->iv,
+                  .icv = facts->icv + integrity_icv_size(transform.integ),
+                  .block = std::max(facts->block, kEspAlignment)};
+}
+
+std::string name(PacketBackend backend) {
+  return backend == PacketBackend::kIpsecMb ? "intel-ipsec-mb" : "OpenSSL";
+}
+
+Result<std::unique_ptr<PacketCipher>> PacketCipher::create(const EspTransform& transform, bool esn,
+                                                           ByteView keymat_encr, ByteView keymat_integ) {
+  MERLON_TRY_VOID(check(transform, keymat_encr, keymat_integ));
+  auto fast = make_ipsec_mb_cipher(transform, esn, keymat_encr, keymat_integ);
+  if (fast || fast.error().code != ErrorCode::kUnsupported) return fast;
+  return make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
+}
+
+Result<std::unique_ptr<PacketCipher>> PacketCipher::create_with_backend(PacketBackend backend,
+                                                                        const EspTransform& transform,
+                                                                        bool esn, ByteView keymat_encr,
+                                                                        ByteView keymat_integ) {
+  MERLON_TRY_VOID(check(transform, keymat_encr, keymat_integ));
+  return backend == PacketBackend::kIpsecMb ? make_ipsec_mb_cipher(transform, esn, keymat_encr, keymat_integ)
+                                            : make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
+}
+
+}  // namespace merlon::crypto

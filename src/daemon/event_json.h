@@ -1,0 +1,23 @@
+// Events and status in JSON (for programs) and in sentences (for the log and `merlon monitor`).
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "ike/events.h"
+#include "ike/status.h"
+#include "ike/supervisor.h"
+
+namespace merlon::daemon {
+
+// {"event": "ike-sa-established", "connection": ..., "text": "..."}; key events have none and give null.
+[[nodiscard]] nlohmann::json event_json(const ike::Event& event);
+// The same as one sentence; empty for message and key events.
+[[nodiscard]] std::string event_sentence(const ike::Event& event);
+[[nodiscard]] bool is_failure(const ike::Event& event);
+// Which connection it is about; empty when none is known.
+[[nodiscard]] std::string connection_of(const ike::Event& event);
+
+[[nodiscard]] nlohmann::json failure_json(const ike::Failure& failure);
+
+}  // namespace merlon::daemon

@@ -1,0 +1,56 @@
+#include "daemon/event_log.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "daemon/event_json.h"
+
+namespace merlon::daemon {
+
+void EventLog::set_level(const std::string& level) {
+  spdlog::set_level(level == "error"     ? spdlog::level::err
+                    : level == "warning" ? spdlog::level::warn
+                    : level == "debug"   ? spdlog::level::debug
+                                         : spdlog::level::info);
+}
+
+void EventLog::event(Instant now, const ike::Event& event) {
+  if (std::holds_alternative<ike::MessageTraced>(event)) {
+    if (spdlog::should_log(spdlog::level::debug)) spdlog::debug("{}", event_sentence(event));
+    return;
+  }
+  const std::string text = event_sentence(event);
+  if (text.empty()) return;
+  if (is_failure(event)) {
+    limited(now, text);
+  } else {
+    spdlog::info("{}", text);
+  }
+}
+
+void EventLog::info(const std::string& text) { spdlog::info("{}", text); }
+void EventLog::warning(const std::string& text) { spdlog::warn("{}", text); }
+void EventLog::error(const std::string& text) { spdlog::error("{}", text); }
+
+void EventLog::limited(Instant now, const std::string& text) {
+  if (!allow(now)) {
+    ++suppressed_;
+    return;
+  }
+  if (suppressed_ != 0) spdlog::warn("{} messages like the following were left out", std::exchange(suppressed_, 0));
+  spdlog::warn("{}", text);
+}
+
+bool EventLog::allow(Instant now) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - refilled_).count();
+  if (seconds > 0) {
+    tokens_ = std::min(kBurst, tokens_ + static_cast<std::uint64_t>(std::min<std::int64_t>(seconds, 60)) * kPerSecond);
+    refilled_ = now;
+  }
+  if (tokens_ == 0) return false;
+  --tokens_;
+  return true;
+}
+
+}  // namespace merlon::daemon

@@ -1,0 +1,333 @@
+#include "daemon/gateway.h"
+
+#include <asio/post.hpp>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "control/restart.h"
+#include "daemon/status_json.h"
+#include "io/kernel_settings.h"
+#include "io/resolver.h"
+#include "io/system_clock.h"
+#include "policy/spd.h"
+
+namespace merlon::daemon {
+namespace {
+
+constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to our deletes
+
+esp::EngineConfig engine_config(const control::DaemonConfig& daemon) {
+  esp::EngineConfig config;
+  if (daemon.sequence_limit != 0) config.sequence_limit = daemon.sequence_limit;
+  return config;
+}
+
+ikev2::EngineOptions engine_options(const control::DaemonConfig& daemon) {
+  ikev2::EngineOptions options;
+  options.ike_port = daemon.ike_port;
+  options.natt_port = daemon.natt_port;
+  options.cookie_threshold = daemon.cookie_threshold;
+  options.half_open_limit = daemon.half_open_limit;
+  options.half_open_limit_per_source = daemon.half_open_limit_per_source;
+  options.trace_all = daemon.log_level == "debug";
+  return options;
+}
+
+}  // namespace
+
+// Inbound SPIs come from the packet engine's table.
+class Gateway::Spis final : public ike::SpiAllocator {
+ public:
+  Spis(esp::DataPlane& data_plane, Rng& rng) : data_plane_(data_plane), rng_(rng) {}
+  Result<Spi> allocate() override { return data_plane_.allocate_spi(rng_); }
+  void release(Spi spi) override { data_plane_.release_spi(spi); }
+
+ private:
+  esp::DataPlane& data_plane_;
+  Rng& rng_;
+};
+
+Gateway::Gateway(asio::io_context& context, control::Config config, std::string config_path)
+    : context_(context), config_(std::move(config)), config_path_(std::move(config_path)), timer_(context), tick_(context) {}
+
+Gateway::~Gateway() {
+  if (worker_) worker_->stop();
+  resolver_.stop();
+}
+
+Result<std::unique_ptr<Gateway>> Gateway::create(asio::io_context& context, control::Config config, std::string config_path) {
+  auto gateway = std::unique_ptr<Gateway>(new Gateway(context, std::move(config), std::move(config_path)));
+  MERLON_TRY_VOID(gateway->open());
+  return gateway;
+}
+
+Result<> Gateway::open() {
+  log_.set_level(config_.daemon.log_level);
+  MERLON_TRY(auto resolved, resolve(config_));
+  MERLON_TRY(auto network, Network::open());
+  network_ = std::make_unique<Network>(std::move(network));
+  // Guards stand before anything else happens: nothing in clear from the first moment on.
+  MERLON_TRY(const auto plan, network_->apply(config_.daemon, resolved.connections, 0));
+  for (const std::string& warning : plan.warnings) log_.warning(warning);
+
+  std::vector<std::string> warnings;
+  MERLON_TRY(sockets_, Sockets::open(config_.daemon, warnings));
+  for (const std::string& warning : warnings) log_.warning(warning);
+  io::TunOptions tun_options;
+  tun_options.name = config_.daemon.interface;
+  MERLON_TRY(tun_, io::Tun::open(tun_options));
+  static_cast<void>(io::disable_ipv6_autoconfiguration(tun_->name()));
+  static_cast<void>(io::set_reverse_path_filter(tun_->name(), io::ReversePathFilter::kOff));
+  MERLON_TRY_VOID(tun_->set_mtu(config_.daemon.interface_mtu));
+  MERLON_TRY_VOID(tun_->set_up(true));
+  MERLON_TRY(mailbox_, Mailbox::open());
+  MERLON_TRY(worker_, DataWorker::create(engine_config(config_.daemon), *tun_, sockets_, *mailbox_));
+  spis_ = std::make_unique<Spis>(worker_->data_plane(), rng_);
+  engine_ = std::make_unique<ikev2::Engine>(engine_options(config_.daemon), rng_, *spis_);
+  MERLON_TRY(monitor_, io::NetlinkMonitor::open());
+
+  const auto watch = [this](int fd, void (Gateway::*handler)()) {
+    descriptors_.push_back(std::make_unique<asio::posix::stream_descriptor>(context_, fd));
+    wait_readable(*descriptors_.back(), handler);
+  };
+  if (sockets_.ike_v4) watch(sockets_.ike_v4->fd(), &Gateway::read_ike_v4);
+  if (sockets_.ike_v6) watch(sockets_.ike_v6->fd(), &Gateway::read_ike_v6);
+  watch(mailbox_->fd(), &Gateway::read_mail);
+  watch(monitor_->fd(), &Gateway::read_network_changes);
+  worker_->start();
+  configure(std::move(resolved));
+  every_tick();
+  pump();
+  return {};
+}
+
+void Gateway::configure(ResolvedConfig resolved) {
+  const Now now = io::system_now();
+  connections_ = keep_unchanged(std::move(resolved.connections), connections_);
+  worker_->data_plane().set_spd(std::make_shared<const policy::Spd>(policy::build_spd(connections_)));
+  apply_network();
+  std::vector<policy::ConnectionPtr> peers;
+  for (const auto& connection : connections_)
+    if (connection->name != control::kPolicyConnection) peers.push_back(connection);
+  engine_->configure(now, peers, resolved.credentials);
+  supervisor_.configure(now, peers);
+}
+
+void Gateway::apply_network() {
+  network_dirty_ = false;
+  if (const auto plan = network_->apply(config_.daemon, connections_, tun_->index()); !plan)
+    log_.error(fmt::format("routes and guards are not as they should be: {}", plan.error().message));
+}
+
+Result<std::vector<std::string>> Gateway::reload() {
+  control::LoadedConfig loaded = control::load_config(config_path_);
+  std::vector<std::string> warnings;
+  std::string errors;
+  for (const control::Diagnostic& diagnostic : loaded.diagnostics) {
+    if (diagnostic.warning) {
+      warnings.push_back(diagnostic.to_string());
+    } else {
+      errors += (errors.empty() ? "" : "\n") + diagnostic.to_string();
+    }
+  }
+  if (!loaded.config) return fail(ErrorCode::kInvalidArgument, "the configuration stays as it is: {}", errors);
+  auto resolved = resolve(*loaded.config);
+  if (!resolved) return fail_in("the configuration stays as it is", resolved.error());
+  for (const std::string& change : control::needs_restart(config_.daemon, loaded.config->daemon))
+    warnings.push_back(fmt::format("[daemon] {} changed: that takes effect when merlond is restarted", change));
+  control::DaemonConfig kept = config_.daemon;
+  kept.log_level = loaded.config->daemon.log_level;
+  kept.ca_files = loaded.config->daemon.ca_files;
+  kept.crl_files = loaded.config->daemon.crl_files;
+  kept.guard = loaded.config->daemon.guard;
+  kept.keep_guard_on_stop = loaded.config->daemon.keep_guard_on_stop;
+  config_ = std::move(*loaded.config);
+  config_.daemon = kept;
+  log_.set_level(config_.daemon.log_level);
+  configure(std::move(*resolved));
+  pump();
+  return warnings;
+}
+
+bool Gateway::knows(const std::string& connection) const {
+  return std::ranges::any_of(connections_, [&](const auto& c) { return c->name == connection && c->name != control::kPolicyConnection; });
+}
+
+Result<> Gateway::up(const std::string& connection, const std::string& child) {
+  const auto done = supervisor_.up(io::system_now(), connection, child);
+  pump();
+  return done;
+}
+
+Result<> Gateway::down(const std::string& connection, const std::string& child) {
+  const auto done = supervisor_.down(io::system_now(), connection, child);
+  pump();
+  return done;
+}
+
+Result<> Gateway::rekey(const std::string& connection, const std::string& child, bool ike) {
+  const Now now = io::system_now();
+  const auto done = ike ? engine_->rekey_ike_sa(now, connection) : engine_->rekey_child_sa(now, connection, child);
+  pump();
+  return done;
+}
+
+void Gateway::trace(const std::string& connection, bool messages, bool keys) { engine_->trace(connection, messages, keys); }
+
+std::uint64_t Gateway::subscribe(Listener listener) {
+  listeners_.emplace(next_listener_, std::move(listener));
+  return next_listener_++;
+}
+
+void Gateway::unsubscribe(std::uint64_t number) { listeners_.erase(number); }
+
+nlohmann::json Gateway::status() const {
+  StatusSources sources;
+  sources.now = io::system_now();
+  sources.ike_sas = engine_->status();
+  sources.supervised = supervisor_.status();
+  sources.data_plane = &worker_->data_plane();
+  sources.connections = connections_;
+  return status_json(sources);
+}
+
+// Everything that follows from one mutation, until nothing is left; then the timer for what comes next.
+void Gateway::pump() {
+  for (bool busy = true; busy;) {
+    busy = false;
+    for (ike::Action& action : engine_->drain()) {
+      busy = true;
+      std::visit([this](auto& a) { perform(std::move(a)); }, action);
+    }
+    for (ike::SupervisorCommand& command : supervisor_.drain()) {
+      busy = true;
+      std::visit([this](auto& c) { perform(std::move(c)); }, command);
+    }
+  }
+  arm_timer();
+  if (settled_) settled_();
+  if (stop_deadline_ != kNever && engine_->idle()) finish_shut_down();
+}
+
+void Gateway::perform(ike::Transmit action) {
+  const IpFamily family = action.remote.address.family();
+  io::UdpSocket* const socket = action.natt ? sockets_.natt(family) : sockets_.ike(family);
+  if (socket == nullptr) return;
+  io::OutgoingDatagram datagram;
+  static constexpr std::uint8_t kMarker[4] = {};
+  if (action.natt) datagram.head = kMarker;
+  datagram.payload = action.payload;
+  datagram.source = action.local.address;
+  datagram.destination = action.remote;
+  datagram.may_fragment = true;  // an IKE message that is too big for the path must still arrive
+  static_cast<void>(socket->send(datagram));  // what is lost is sent again
+}
+
+void Gateway::perform(ike::TransmitKeepalive action) {
+  io::UdpSocket* const socket = sockets_.natt(action.remote.address.family());
+  if (socket == nullptr) return;
+  static constexpr std::uint8_t kKeepalive[1] = {0xff};
+  io::OutgoingDatagram datagram;
+  datagram.payload = kKeepalive;
+  datagram.source = action.local.address;
+  datagram.destination = action.remote;
+  static_cast<void>(socket->send(datagram));
+}
+
+void Gateway::perform(const ike::InstallChildSa& action) {
+  const auto installed = worker_->data_plane().install(action.child_sa);
+  if (!installed) {
+    log_.error(fmt::format("cannot install Child SA {}: {}", action.child_sa->inbound_spi, installed.error().message));
+    return;
+  }
+  child_sas_[action.child_sa->id] = std::make_shared<const policy::ChildSa>(policy::without_keys(*action.child_sa));
+  set_path_mtu(*action.child_sa);
+  worker_->wake();
+}
+
+void Gateway::perform(const ike::UpdateChildSa& action) {
+  const auto at = child_sas_.find(action.id);
+  if (at == child_sas_.end()) return;
+  auto changed = std::make_shared<policy::ChildSa>(policy::without_keys(*at->second));
+  changed->path = action.path;
+  changed->use_outbound = action.use_outbound;
+  if (const auto updated = worker_->data_plane().update(changed); !updated) log_.error(updated.error().message);
+  at->second = std::move(changed);
+  set_path_mtu(*at->second);
+  worker_->wake();
+}
+
+void Gateway::perform(const ike::RemoveChildSa& action) {
+  child_sas_.erase(action.id);
+  static_cast<void>(worker_->data_plane().remove(action.id));
+  worker_->wake();
+}
+
+void Gateway::perform(const ike::RunKeyExchange& action) { engine_->complete(io::system_now(), ike::run(action, rng_)); }
+void Gateway::perform(const ike::SignRequest& action) { engine_->complete(io::system_now(), ike::run(action)); }
+
+void Gateway::perform(const ike::Event& event) {
+  const Now now = io::system_now();
+  log_.event(now.monotonic, event);
+  supervisor_.handle(now, event);
+  // A listener may unsubscribe while it is called.
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, listener] : listeners_) numbers.push_back(number);
+  for (const std::uint64_t number : numbers)
+    if (const auto at = listeners_.find(number); at != listeners_.end()) at->second(event);
+}
+
+void Gateway::perform(const ike::Initiate& command) {
+  const Now now = io::system_now();
+  Endpoint local = command.local;
+  if (local.address.is_unspecified()) {
+    const auto path = network_->path_to(command.remote.address, config_.daemon.fwmark);
+    if (!path) return supervisor_.refused(now, command.connection, path.error());
+    local.address = path->source;
+  }
+  Result<> begun;
+  if (command.packet) {
+    begun = engine_->acquire(now, command.connection, command.children.front(), local, command.remote,
+                             ikev2::Engine::TriggeringPacket{command.packet->local, command.packet->remote});
+  } else {
+    begun = engine_->initiate(now, command.connection, local, command.remote, command.children);
+  }
+  if (!begun) supervisor_.refused(now, command.connection, begun.error());
+}
+
+void Gateway::perform(const ike::ResolveName& command) {
+  asio::post(resolver_, [this, command] {
+    auto addresses = std::make_shared<Result<std::vector<IpAddress>>>(io::resolve_blocking(command.host, std::nullopt));
+    asio::post(context_, [this, request = command.request, addresses] {
+      supervisor_.resolved(io::system_now(), request, *addresses);
+      pump();
+    });
+  });
+}
+
+void Gateway::perform(const ike::Terminate& command) {
+  static_cast<void>(engine_->terminate(io::system_now(), command.connection, command.child));
+}
+
+void Gateway::shut_down(std::function<void()> done) {
+  if (stop_deadline_ != kNever) return;
+  stopped_ = std::move(done);
+  const Now now = io::system_now();
+  stop_deadline_ = now.monotonic + kStopPatience;
+  engine_->shut_down(now);
+  pump();
+}
+
+void Gateway::finish_shut_down() {
+  stop_deadline_ = kNever;
+  worker_->stop();
+  timer_.cancel();
+  tick_.cancel();
+  for (auto& descriptor : descriptors_) descriptor->release();  // their owners close them
+  if (const auto removed = network_->remove(config_.daemon.keep_guard_on_stop); !removed) log_.error(removed.error().message);
+  resolver_.stop();
+  if (stopped_) std::exchange(stopped_, nullptr)();
+}
+
+}  // namespace merlon::daemon

@@ -1,0 +1,127 @@
+// The daemon's control side: one thread that owns the engine, the supervisor and the network, mutates one of them at a
+// time, and then carries out what came of it.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/thread_pool.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <set>
+#include <unordered_map>
+
+#include "control/config.h"
+#include "daemon/credentials_loader.h"
+#include "daemon/data_worker.h"
+#include "daemon/event_log.h"
+#include "daemon/network.h"
+#include "ike/supervisor.h"
+#include "ikev2/engine.h"
+
+namespace merlon::daemon {
+
+class Gateway {
+ public:
+  // Opens devices and sockets, installs routes and guards, and starts the data worker.
+  [[nodiscard]] static Result<std::unique_ptr<Gateway>> create(asio::io_context& context, control::Config config, std::string config_path);
+  ~Gateway();
+
+  // Replaces the configuration. On an error everything stays as it is. The sentences are warnings.
+  [[nodiscard]] Result<std::vector<std::string>> reload();
+  // Deletes every IKE SA with a notification, waits for the answers (not for ever), removes what is to be removed, then
+  // calls `done`.
+  void shut_down(std::function<void()> done);
+
+  [[nodiscard]] Result<> up(const std::string& connection, const std::string& child);
+  [[nodiscard]] Result<> down(const std::string& connection, const std::string& child);
+  [[nodiscard]] Result<> rekey(const std::string& connection, const std::string& child, bool ike);
+  void trace(const std::string& connection, bool messages, bool keys);
+
+  // Called with every event, in order; returns a number to unsubscribe with.
+  using Listener = std::function<void(const ike::Event&)>;
+  std::uint64_t subscribe(Listener listener);
+  void unsubscribe(std::uint64_t number);
+  // Called whenever something happened and everything that follows from it is done.
+  void on_settled(std::function<void()> callback) { settled_ = std::move(callback); }
+
+  [[nodiscard]] nlohmann::json status() const;
+  [[nodiscard]] const control::Config& config() const { return config_; }
+  [[nodiscard]] bool knows(const std::string& connection) const;
+  [[nodiscard]] ike::Supervisor& supervisor() { return supervisor_; }
+  [[nodiscard]] ikev2::Engine& engine() { return *engine_; }
+  [[nodiscard]] DataWorker& worker() { return *worker_; }
+  [[nodiscard]] EventLog& log() { return log_; }
+  [[nodiscard]] std::uint64_t mail_dropped() const { return mailbox_->dropped(); }
+
+ private:
+  class Spis;
+  Gateway(asio::io_context& context, control::Config config, std::string config_path);
+
+  [[nodiscard]] Result<> open();
+  void configure(ResolvedConfig resolved);
+  void apply_network();
+
+  void pump();
+  void perform(ike::Transmit action);
+  void perform(ike::TransmitKeepalive action);
+  void perform(const ike::InstallChildSa& action);
+  void perform(const ike::UpdateChildSa& action);
+  void perform(const ike::RemoveChildSa& action);
+  void perform(const ike::RunKeyExchange& action);
+  void perform(const ike::SignRequest& action);
+  void perform(const ike::Event& event);
+  void perform(const ike::Initiate& command);
+  void perform(const ike::ResolveName& command);
+  void perform(const ike::Terminate& command);
+
+  void wait_readable(asio::posix::stream_descriptor& descriptor, void (Gateway::*handler)());
+  void read_ike_v4() { read_ike(IpFamily::kIpv4); }
+  void read_ike_v6() { read_ike(IpFamily::kIpv6); }
+  void read_ike(IpFamily family);
+  void read_mail();
+  void read_network_changes();
+  void arm_timer();
+  void every_tick();
+  void read_data_plane_events();
+  void handle(const esp::Event& event);
+  void report_inbound();
+  void path_too_small(const PathTooSmall& report);
+  void set_path_mtu(const policy::ChildSa& sa);
+  void finish_shut_down();
+
+  asio::io_context& context_;
+  control::Config config_;
+  std::string config_path_;
+  EventLog log_;
+  io::SystemRng rng_;
+
+  std::unique_ptr<Network> network_;
+  std::optional<io::Tun> tun_;
+  Sockets sockets_;
+  std::unique_ptr<Mailbox> mailbox_;
+  std::unique_ptr<DataWorker> worker_;
+  std::unique_ptr<Spis> spis_;
+  std::unique_ptr<ikev2::Engine> engine_;
+  ike::Supervisor supervisor_{rng_};
+  std::optional<io::NetlinkMonitor> monitor_;
+
+  std::vector<policy::ConnectionPtr> connections_;
+  std::map<policy::ChildSaId, policy::ChildSaPtr> child_sas_;
+  std::unordered_map<IpAddress, unsigned> path_mtu_;  // learnt, bytes of the outer packet, by destination
+
+  asio::steady_timer timer_, tick_;
+  std::vector<std::unique_ptr<asio::posix::stream_descriptor>> descriptors_;
+  asio::thread_pool resolver_{1};
+  std::map<std::uint64_t, Listener> listeners_;
+  std::uint64_t next_listener_ = 1;
+  std::function<void()> settled_, stopped_;
+  Instant stop_deadline_ = kNever;
+  unsigned ticks_ = 0;
+  bool network_dirty_ = false;
+  std::uint64_t last_heartbeat_ = 0;
+};
+
+}  // namespace merlon::daemon

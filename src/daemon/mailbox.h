@@ -1,0 +1,48 @@
+// What the data worker hands to the control thread: IKE messages that came to the port for NAT traversal, and what the
+// sockets learnt about paths. Bounded: under a flood the newest are dropped and counted.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <variant>
+
+#include "base/ip_address.h"
+#include "io/fd.h"
+#include "policy/sad.h"
+
+namespace merlon::daemon {
+
+struct IkeMessageArrived {
+  Endpoint local, remote;
+  bool natt = false;
+  Bytes payload;
+};
+// A datagram to `destination` was too big for the path. mtu 0: the kernel only refused it, ask the routing table.
+struct PathTooSmall {
+  IpAddress destination;
+  unsigned mtu = 0;  // bytes of the outer IP packet
+};
+using Mail = std::variant<IkeMessageArrived, PathTooSmall>;
+
+class Mailbox {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Mailbox>> open();
+
+  // Any thread. False when the box is full.
+  bool post(Mail mail);
+  // Readable while there is mail.
+  [[nodiscard]] int fd() const { return event_.get(); }
+  [[nodiscard]] std::deque<Mail> take_all();
+  [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::size_t kCapacity = 4096;
+  std::mutex mutex_;
+  std::deque<Mail> mail_;
+  std::atomic<std::uint64_t> dropped_{0};
+  io::Fd event_;
+};
+
+}  // namespace merlon::daemon

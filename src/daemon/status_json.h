@@ -1,0 +1,25 @@
+// The whole state of the daemon as one JSON object: what `merlon status` shows.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "esp/engine.h"
+#include "ike/status.h"
+#include "ike/supervisor.h"
+
+namespace merlon::daemon {
+
+struct StatusSources {
+  Now now;
+  std::vector<ike::IkeSaStatus> ike_sas;
+  std::vector<ike::SupervisorStatus> supervised;
+  const esp::DataPlane* data_plane = nullptr;
+  std::vector<policy::ConnectionPtr> connections;
+};
+
+// {"connections": [{"name", "phase", "children": [...], "ike_sas": [...], "last_error": {...}}], "unconfigured_ike_sas": [...],
+// "drops": {...}}. Times are seconds from now; null = without limit.
+[[nodiscard]] nlohmann::json status_json(const StatusSources& sources);
+
+}  // namespace merlon::daemon

@@ -1,0 +1,5 @@
+#pragma once
+
+namespace merlon::daemon {
+inline constexpr const char* kVersion = MERLON_VERSION;
+}

@@ -1,0 +1,188 @@
+// inbound:  SPI -> SA -> replay check -> AEAD burst -> replay advance -> strip -> selector check -> coalesce
+//           `---- admit() ----------'    open()        `---- deliver() ---------------------'
+//
+// Coalescing, the putting together again of what the sender had segmented, gets whole bursts of one SA's inner packets
+// in order, in InboundResult::to_tun; with plain I/O nothing is to be done there.
+#include "esp/inbound.h"
+
+#include "esp/ecn.h"
+#include "wire/esp.h"
+#include "wire/ip/ipv4.h"
+#include "wire/ip/ipv6.h"
+#include "wire/ip/tcp_mss.h"
+
+namespace merlon::esp {
+namespace {
+
+DropReason drop_reason_of(ReplayWindow::Verdict verdict) {
+  switch (verdict) {
+    case ReplayWindow::Verdict::kTooOld:
+      return DropReason::kTooOld;
+    case ReplayWindow::Verdict::kInvalid:
+      return DropReason::kInvalidSequence;
+    default:
+      return DropReason::kReplayed;
+  }
+}
+
+// RFC 6040 4.2, and nothing else: the inner DSCP is the sender's (RFC 4301 5.1.2.1). False where the packet must be dropped.
+bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::uint8_t outer_tos) {
+  const Ecn inner = ecn_of(view.tos);
+  const std::optional<Ecn> ecn = decapsulated_ecn(inner, ecn_of(outer_tos));
+  if (!ecn) return false;
+  if (*ecn == inner) return true;
+  const auto tos = static_cast<std::uint8_t>((view.tos & ~kEcnMask) | static_cast<std::uint8_t>(*ecn));
+  if (view.family == IpFamily::kIpv4) {
+    wire::set_ipv4_tos(packet, tos);
+  } else {
+    wire::set_ipv6_traffic_class(packet, tos);
+  }
+  return true;
+}
+
+}  // namespace
+
+void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
+  const Grace::Section section(published_.grace);
+  for (packet::PacketPtr& packet : in)
+    if (packet) admit(now, std::move(packet));
+  in.clear();
+  open();
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (jobs_[i].ok) {
+      deliver(now, items_[i], out);
+    } else {
+      drop(now, *items_[i].packet, items_[i].sa, DropReason::kIntegrity);  // RFC 4303 3.4.4.1
+    }
+    items_[i] = Item{};
+  }
+  count_ = 0;
+}
+
+// Everything that can be known before the cipher has run. Changes nothing but counters.
+void Inbound::admit(Instant now, packet::PacketPtr packet) {
+  const auto header = wire::parse_esp_header(packet->bytes());
+  if (!header) return drop(now, *packet, nullptr, DropReason::kRunt);
+  const InboundSa* sa = published_.inbound.find(header->spi);
+  if (sa == nullptr) {
+    reporter_.unknown_spi(now, {header->spi, packet->meta.source, packet->meta.destination, packet->meta.udp_encapsulated});
+    return drop(now, *packet, nullptr, DropReason::kUnknownSpi);
+  }
+  const crypto::PacketCipher& cipher = *sa->cipher;
+  const std::size_t around = wire::kEspHeaderSize + cipher.iv_size() + cipher.icv_size();
+  // RFC 4303 2.4: padding aligns the trailer to whole cipher blocks, four bytes at least.
+  if (packet->size() < around + wire::kEspTrailerSize || (packet->size() - around) % sa->sizes.alignment != 0) {
+    return drop(now, *packet, sa, DropReason::kRunt);
+  }
+  if (is_expired(sa->mutable_part->counters, sa->rules->limits)) return drop(now, *packet, sa, DropReason::kSaExpired);
+
+  // RFC 4303 3.4.3: the window is looked at before the ICV, and moved after it.
+  const ReplayWindow& window = sa->mutable_part->window;
+  const auto sequence = window.infer(header->sequence, sa->esn);
+  if (!sequence) return drop(now, *packet, sa, DropReason::kInvalidSequence);
+  const ReplayWindow::Verdict verdict = window.check(*sequence);
+  if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, *packet, sa, drop_reason_of(verdict));
+
+  const MutableByteView bytes = packet->bytes();
+  const std::size_t data_offset = wire::kEspHeaderSize + cipher.iv_size();
+  const std::size_t length = bytes.size() - around;
+  jobs_[count_] = {.header = bytes.data(),
+                   .sequence_high = static_cast<std::uint32_t>(sequence->value >> 32U),
+                   .iv = bytes.subspan(wire::kEspHeaderSize).data(),
+                   .data = bytes.subspan(data_offset).data(),
+                   .length = static_cast<std::uint32_t>(length),
+                   .icv = bytes.subspan(data_offset + length).data(),
+                   .ok = false};
+  items_[count_++] = {std::move(packet), sa, *sequence};
+}
+
+// One call a run of packets of one SA.
+void Inbound::open() {
+  for (std::size_t first = 0; first < count_;) {
+    std::size_t last = first + 1;
+    while (last < count_ && items_[last].sa == items_[first].sa) ++last;
+    items_[first].sa->cipher->open(std::span(jobs_).subspan(first, last - first));
+    first = last;
+  }
+}
+
+void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
+  const InboundSa& sa = *item.sa;
+  ReplayWindow& window = sa.mutable_part->window;
+  const bool is_newest = item.sequence > window.highest();
+  const ReplayWindow::Verdict verdict = window.advance(item.sequence);
+  if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, *item.packet, &sa, drop_reason_of(verdict));
+
+  item.packet->trim_front(wire::kEspHeaderSize + sa.cipher->iv_size());
+  item.packet->trim_back(sa.cipher->icv_size());
+  const auto trailer = wire::parse_esp_trailer(item.packet->bytes());
+  note_authentic(now, item, is_newest, trailer ? trailer->payload_size : item.packet->size());
+  if (!trailer) return refuse(now, item, DropReason::kPadding);
+  if (!strip(now, item, *trailer)) return;
+  item.packet->meta.segment_size = 0;
+  out.to_tun.push_back(std::move(item.packet));
+}
+
+// What an authentic packet tells, whatever is inside.
+void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size) {
+  const InboundSa& sa = *item.sa;
+  InboundState& state = *sa.mutable_part;
+  state.counters.add(now, payload_size);
+  raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules->limits, state.flags);
+  if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
+    state.flags |= kFirstInboundRaised;
+  }
+  // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old one that was
+  // held back or comes by another way would move the tunnel to where the peer no longer is.
+  const packet::PacketMeta& meta = item.packet->meta;
+  if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
+  const std::uint64_t source = std::hash<Endpoint>{}(meta.source);
+  if (source != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
+    state.reported_source = source;
+  }
+}
+
+// What ESP carried, and whether it may come out (RFC 4303 2.6 and 2.7, RFC 4301 5.2).
+bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer) {
+  const InboundSa& sa = *item.sa;
+  packet::Packet& packet = *item.packet;
+  const auto refused = [&](DropReason reason) {
+    refuse(now, item, reason);
+    return false;
+  };
+  if (trailer.next_header == IpProtocol::kNoNext) return refused(DropReason::kDummy);  // RFC 4303 2.6
+  if (trailer.next_header != IpProtocol::kIpv4 && trailer.next_header != IpProtocol::kIpv6) {
+    return refused(DropReason::kNextHeader);
+  }
+  packet.trim_back(packet.size() - trailer.payload_size);
+  const auto view = wire::parse_packet(packet.bytes());
+  const IpFamily family = trailer.next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
+  if (!view || view->family != family) return refused(DropReason::kMalformedDecrypted);
+  packet.trim_back(packet.size() - view->total_length);  // RFC 4303 2.7: TFC padding
+
+  // RFC 4301 5.2 step 4
+  if (!policy::matches(sa.rules->local_ts, sa.rules->remote_ts, *view, Direction::kInbound)) {
+    return refused(DropReason::kSelectorMismatch);
+  }
+  if (!decapsulate_ecn(packet.bytes(), *view, packet.meta.tos)) return refused(DropReason::kEcnInvalid);
+  if (sa.tcp_mss_clamp && view->protocol == IpProtocol::kTcp) {
+    const std::size_t mtu = sa.sizes.inner_mtu(sa.rules->path_mtu.load(std::memory_order_relaxed));
+    wire::clamp_tcp_mss(packet.bytes(), *view, wire::mss_for_mtu(view->family, mtu));
+  }
+  return true;
+}
+
+// Of a packet whose ESP header is gone already.
+void Inbound::refuse(Instant now, const Item& item, DropReason reason) {
+  const packet::PacketMeta& meta = item.packet->meta;
+  reporter_.drop(now, {reason, item.sa->id, item.sa->spi, static_cast<std::uint32_t>(item.sequence.value), meta.source,
+                       meta.destination});
+}
+
+void Inbound::drop(Instant now, const packet::Packet& packet, const InboundSa* sa, DropReason reason) {
+  const auto header = wire::parse_esp_header(packet.bytes());
+  reporter_.drop(now, {reason, sa == nullptr ? policy::ChildSaId{} : sa->id, header ? header->spi : Spi{},
+                       header ? header->sequence : 0, packet.meta.source, packet.meta.destination});
+}
+
+}  // namespace merlon::esp

@@ -1,0 +1,169 @@
+#include "ikev2/channel.h"
+
+#include "ikev2/ike_sa.h"
+#include "ikev2/shard.h"
+
+namespace merlon::ikev2 {
+
+using ike::Counter;
+
+wire::IkeHeader Channel::header(wire::ExchangeType exchange, bool response, std::uint32_t message_id) const {
+  wire::IkeHeader made;
+  made.initiator_spi = id_.initiator;
+  made.responder_spi = id_.responder;
+  made.exchange_type = exchange;
+  made.flags.initiator = initiator_;
+  made.flags.response = response;
+  made.message_id = MessageId{message_id};
+  return made;
+}
+
+DatagramLimit Channel::limit(const Path& path) const {
+  return {fragment_size_, path.remote.address.family(), path.natt};
+}
+
+void Channel::transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const {
+  for (const auto& datagram : datagrams) shard.transmit(path, datagram);
+}
+
+Result<> Channel::request(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
+                          std::span<const wire::Payload> payloads, const RetransmissionSchedule& schedule) {
+  MERLON_ASSERT(!own_);
+  const auto head = header(exchange, false, own_id_);
+  MERLON_TRY(auto datagrams,
+             seal_fragmented(protection_, head, payloads, limit(path_), fragmentation_, shard.rng()));
+  if (datagrams.size() > 1) shard.count(Counter::kFragmentsSent, datagrams.size());
+  shard.trace_message(sa, head, payloads, path_, true, false);
+  ++own_id_;
+  own_ = OwnRequest{std::move(datagrams), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};
+  responses_.clear();
+  transmit(shard, own_->datagrams, path_);
+  return {};
+}
+
+Result<> Channel::respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
+                          std::span<const wire::Payload> payloads) {
+  MERLON_ASSERT(answering_);
+  const auto head = header(exchange, true, peer_id_);
+  MERLON_TRY(auto datagrams,
+             seal_fragmented(protection_, head, payloads, limit(reply_path_), fragmentation_, shard.rng()));
+  if (datagrams.size() > 1) shard.count(Counter::kFragmentsSent, datagrams.size());
+  shard.trace_message(sa, head, payloads, reply_path_, true, false);
+  answering_ = false;
+  ++peer_id_;
+  last_response_ = std::move(datagrams);
+  transmit(shard, last_response_, reply_path_);
+  return {};
+}
+
+Channel::Window Channel::judge(const wire::IkeHeader& received) const {
+  const auto id = received.message_id.value;
+  if (received.flags.response) {
+    // RFC 7296 2.3: a response that answers nothing outstanding is ignored.
+    return own_ && id + 1 == own_id_ ? Window::kResponse : Window::kOutside;
+  }
+  if (id == peer_id_) return Window::kRequest;
+  // RFC 7296 2.1: the responder remembers its last response, our window being one.
+  if (id + 1 == peer_id_ && !last_response_.empty()) return Window::kRepeatedRequest;
+  return Window::kOutside;
+}
+
+std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arrival& arrival) {
+  const auto& head = arrival.message.header;
+  // RFC 7296 3.1: the I flag tells which of the two the sender is.
+  if (head.flags.initiator == initiator_) {
+    shard.count(Counter::kDropMalformed);
+    return std::nullopt;
+  }
+  const auto window = judge(head);
+  if (window == Window::kOutside || (window == Window::kRequest && answering_)) {
+    shard.count(head.flags.response || answering_ ? Counter::kDuplicatesIgnored : Counter::kDropWindow);
+    return std::nullopt;
+  }
+  const bool repeated = window == Window::kRepeatedRequest;
+  const bool fragment = !arrival.message.payloads.empty() &&
+                        std::holds_alternative<wire::SkfPayload>(arrival.message.payloads.back());
+  auto incoming = fragment ? open_fragment(shard, arrival, repeated) : open_whole(shard, arrival);
+  if (!incoming) return std::nullopt;
+  if (repeated) {
+    // RFC 7296 2.1: the same bytes again, to where the request came from (2.11).
+    shard.count(Counter::kDuplicatesAnswered);
+    transmit(shard, last_response_, arrival.path());
+    return std::nullopt;
+  }
+  incoming->exchange = head.exchange_type;
+  incoming->response = head.flags.response;
+  incoming->path = arrival.path();
+  if (head.flags.response) {
+    own_.reset();
+  } else {
+    answering_ = true;
+    reply_path_ = arrival.path();
+  }
+  shard.trace_message(sa, head, incoming->payloads, arrival.path(), false, false);
+  return incoming;
+}
+
+std::optional<Incoming> Channel::open_whole(Shard& shard, const Arrival& arrival) {
+  auto opened = protection_.open(arrival.datagram.payload, arrival.message);
+  Incoming incoming;
+  if (opened) {
+    incoming.payloads = std::move(opened->payloads);
+    return incoming;
+  }
+  switch (opened.error().kind) {
+    case OpenFailure::kNotEncrypted: shard.count(Counter::kDropUnprotected); return std::nullopt;
+    case OpenFailure::kBadIcv: shard.count(Counter::kDropBadIcv); return std::nullopt;
+    case OpenFailure::kMalformed: break;
+  }
+  shard.count(Counter::kDropMalformedContent);
+  incoming.malformed = opened.error().parse;
+  return incoming;
+}
+
+std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arrival, bool repeated) {
+  shard.count(Counter::kFragmentsReceived);
+  // RFC 7383 2.3: fragments only after both sides announced them.
+  if (!fragmentation_) {
+    shard.count(Counter::kFragmentsDropped);
+    return std::nullopt;
+  }
+  auto opened = protection_.open_fragment(arrival.datagram.payload, arrival.message);
+  if (!opened) {
+    shard.count(opened.error().kind == OpenFailure::kBadIcv ? Counter::kDropBadIcv : Counter::kFragmentsDropped);
+    return std::nullopt;
+  }
+  // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.
+  if (repeated) return opened->number == 1 ? std::optional<Incoming>(Incoming{}) : std::nullopt;
+  auto& collected = arrival.message.header.flags.response ? responses_ : requests_;
+  const auto outcome = collected.add(arrival.message.header.message_id, std::move(*opened));
+  if (outcome != Reassembly::Outcome::kComplete) {
+    if (outcome == Reassembly::Outcome::kDropped) shard.count(Counter::kFragmentsDropped);
+    return std::nullopt;
+  }
+  shard.count(Counter::kFragmentsReassembled);
+  auto whole = collected.take();
+  if (!whole) return std::nullopt;
+  Incoming incoming;
+  auto parsed = wire::parse_payloads(whole->first, whole->content);
+  if (parsed) {
+    incoming.payloads = std::move(*parsed);
+  } else {
+    shard.count(Counter::kDropMalformedContent);
+    incoming.malformed = parsed.error();
+  }
+  return incoming;
+}
+
+Channel::Due Channel::advance(Shard& shard, const IkeSa& sa) {
+  if (!own_ || shard.time() < own_->next_send) return Due::kNothing;
+  if (!own_->schedule.may_send_again(own_->sends)) return Due::kGivenUp;
+  ++own_->sends;
+  own_->next_send = shard.time() + own_->schedule.wait_after(own_->sends);
+  shard.count(Counter::kRetransmissionsSent);
+  shard.trace_retransmission(sa, path_);
+  transmit(shard, own_->datagrams, path_);
+  return Due::kSentAgain;
+}
+
+}  // namespace merlon::ikev2

@@ -1,0 +1,119 @@
+// One protected conversation with a peer: encryption, Message IDs and windows (RFC 7296 2.2, 2.3), retransmission (2.1) and
+// fragments (RFC 7383). The exchanges above it see typed, decrypted, authenticated payloads and nothing else.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "ike/actions.h"
+#include "ikev2/fragmentation.h"
+#include "ikev2/message_protection.h"
+#include "ikev2/retransmission.h"
+#include "wire/ike/message.h"
+
+namespace merlon::ikev2 {
+
+class Shard;
+struct IkeSa;
+
+// Where IKE messages travel.
+struct Path {
+  Endpoint local, remote;
+  bool natt = false;
+  friend bool operator==(const Path&, const Path&) = default;
+};
+
+// A datagram on its way through the engine.
+struct Arrival {
+  const ike::Datagram& datagram;
+  wire::Message message;
+  [[nodiscard]] Path path() const { return {datagram.local, datagram.remote, datagram.natt}; }
+};
+
+// A message that was authenticated and decrypted and lies in the window.
+struct Incoming {
+  wire::ExchangeType exchange = wire::ExchangeType::kInformational;
+  bool response = false;
+  std::vector<wire::Payload> payloads;
+  std::optional<wire::ParseError> malformed;  // authentic, but what is inside contradicts its format (RFC 7296 2.21.3)
+  Path path;
+};
+
+class Channel {
+ public:
+  struct Setup {
+    IkeSaId id;
+    bool initiator = false;  // whether we are the original initiator of the IKE SA: the I flag
+    Path path;
+    bool fragmentation = false;  // both sides announced it (RFC 7383 2.3)
+    std::size_t fragment_size = 1280;
+    std::uint32_t next_own_id = 0, next_peer_id = 0;
+  };
+  Channel(Setup setup, MessageProtection protection)
+      : id_(setup.id),
+        initiator_(setup.initiator),
+        fragmentation_(setup.fragmentation),
+        fragment_size_(static_cast<std::uint16_t>(setup.fragment_size)),
+        path_(setup.path),
+        protection_(std::move(protection)),
+        own_id_(setup.next_own_id),
+        peer_id_(setup.next_peer_id) {}
+
+  [[nodiscard]] const IkeSaId& id() const { return id_; }
+  [[nodiscard]] const Path& path() const { return path_; }
+  void set_path(const Path& path) { path_ = path; }
+  [[nodiscard]] bool fragmentation() const { return fragmentation_; }
+
+  // RFC 7296 2.3: one request of ours at a time. Errors: what sealing gives; the Message ID stays unused then.
+  Result<> request(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange, std::span<const wire::Payload> payloads,
+                   const RetransmissionSchedule& schedule);
+  // Answers the request that open() gave last. The bytes are kept for the peer's retransmissions.
+  Result<> respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange, std::span<const wire::Payload> payloads);
+
+  // Window, authentication, decryption, reassembly, answers to retransmitted requests. nullopt: nothing (more) to do; the
+  // reason was counted. A request is never given twice, and a response ends the request that it answers.
+  [[nodiscard]] std::optional<Incoming> open(Shard& shard, const IkeSa& sa, const Arrival& arrival);
+
+  [[nodiscard]] bool requesting() const { return own_.has_value(); }
+  [[nodiscard]] bool answering() const { return answering_; }
+  // The request is moot: no more retransmissions, and its response will be ignored.
+  void forget_request() { own_.reset(); }
+  [[nodiscard]] Instant deadline() const { return own_ ? own_->next_send : kNever; }
+  enum class Due { kNothing, kSentAgain, kGivenUp };
+  Due advance(Shard& shard, const IkeSa& sa);
+  [[nodiscard]] unsigned sends() const { return own_ ? own_->sends : 0; }
+  [[nodiscard]] Instant first_sent() const { return own_ ? own_->first_sent : Instant{}; }
+  // RFC 7296 2.2: the IKE SA is rekeyed before Message IDs run out.
+  [[nodiscard]] bool nearly_exhausted() const { return own_id_ > kMessageIdLimit || peer_id_ > kMessageIdLimit; }
+
+  static constexpr std::uint32_t kMessageIdLimit = 0xFFFF0000;
+
+ private:
+  struct OwnRequest {
+    std::vector<Bytes> datagrams;
+    RetransmissionSchedule schedule;
+    unsigned sends = 1;
+    Instant first_sent, next_send;
+  };
+  enum class Window { kRequest, kRepeatedRequest, kResponse, kOutside };
+  [[nodiscard]] wire::IkeHeader header(wire::ExchangeType exchange, bool response, std::uint32_t message_id) const;
+  [[nodiscard]] Window judge(const wire::IkeHeader& received) const;
+  void transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const;
+  [[nodiscard]] std::optional<Incoming> open_whole(Shard& shard, const Arrival& arrival);
+  [[nodiscard]] std::optional<Incoming> open_fragment(Shard& shard, const Arrival& arrival, bool repeated);
+  [[nodiscard]] DatagramLimit limit(const Path& path) const;
+
+  IkeSaId id_;
+  bool initiator_ = false, fragmentation_ = false, answering_ = false;
+  std::uint16_t fragment_size_ = 1280;
+  Path path_, reply_path_;
+  MessageProtection protection_;
+  std::uint32_t own_id_ = 0, peer_id_ = 0;  // of the next request of each side
+  std::optional<OwnRequest> own_;
+  std::vector<Bytes> last_response_;
+  Reassembly requests_, responses_;
+};
+
+}  // namespace merlon::ikev2

@@ -1,0 +1,119 @@
+#include "ikev2/exchanges/common.h"
+
+#include "pki/identity_text.h"
+
+namespace merlon::ikev2 {
+
+using ike::Counter;
+
+IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen) {
+  return {{chosen.encr, chosen.key_bits, chosen.integ}, chosen.prf, chosen.ke};
+}
+
+Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat) {
+  Path path{answered_on.local, answered_on.remote, answered_on.natt};
+  const bool wanted = nat.any() || sa.connection->encapsulation == policy::PathProtocol::kUdp;
+  if (path.natt || !wanted) return path;
+  path.natt = true;
+  path.local.port = 0;  // Shard::transmit puts our own port for NAT traversal here
+  if (path.remote.port == 500) path.remote.port = 4500;
+  return path;
+}
+
+void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys) {
+  if (!shard.keys_traced(sa)) return;
+  ike::IkeKeysTraced event;
+  event.id = sa.id;
+  event.encr = algorithms.cipher.encr;
+  event.key_bits = algorithms.cipher.key_bits;
+  event.integ = algorithms.cipher.integ;
+  event.sk_ei = keys.sk_ei.clone();
+  event.sk_er = keys.sk_er.clone();
+  event.sk_ai = keys.sk_ai.clone();
+  event.sk_ar = keys.sk_ar.clone();
+  shard.emit(ike::Event(std::move(event)));
+}
+
+Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
+  shard.end_half_open(sa);
+  if (sa.established_once) {
+    shard.count(Counter::kIkeSasClosed);
+    shard.emit(ike::Event(ike::IkeSaClosed{sa.connection_name(), sa.id, std::move(failure)}));
+  } else {
+    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
+  }
+  return {};
+}
+
+Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure) {
+  const auto reason = failure.sentence;
+  (void)give_up(shard, sa, std::move(failure));
+  release_in_flight(shard, established);
+  for (auto& record : established.children) {
+    record.replaced = false;  // nothing is late on an IKE SA that is gone
+    close_child(shard, sa, record, reason);
+    record.remove_at = shard.time();
+  }
+  sweep_children(shard, established);
+  return {};
+}
+
+void release_in_flight_own(Shard& shard, Established& established) {
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->inbound_spi.value != 0)
+    shard.spis().release((*own)->inbound_spi);
+  established.own = std::monostate{};
+}
+
+void release_in_flight(Shard& shard, Established& established) {
+  release_in_flight_own(shard, established);
+  if (auto* peers = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering); peers && (*peers)->inbound_spi.value != 0)
+    shard.spis().release((*peers)->inbound_spi);
+  established.answering = std::monostate{};
+}
+
+void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure) {
+  shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), sa.connection->children[child_index].name, sa.path.remote,
+                                               std::move(failure)}));
+}
+
+Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
+  Established established{.channel = std::move(made.channel),
+                          .algorithms = made.algorithms,
+                          .sk_d = std::move(made.keys.sk_d),
+                          .peer = std::move(made.peer),
+                          .local_id = std::move(made.local_id),
+                          .local_auth = std::move(made.local_auth),
+                          .established = shard.time(),
+                          .soft = soft_expiry(shard, sa.connection->ike_lifetime),
+                          .hard = hard_expiry(shard, sa.connection->ike_lifetime),
+                          .last_inbound = shard.time(),
+                          .last_sent = shard.time(),
+                          .children = {},
+                          .tasks = {},
+                          .own = {},
+                          .answering = {},
+                          .successor = {},
+                          .predecessor = {},
+                          .replaced_until = kNever,
+                          .temporary_failures_since = {},
+                          .soft_expired = false};
+  sa.established_once = true;
+  shard.count(made.rekeyed ? Counter::kIkeSasRekeyed : Counter::kIkeSasEstablished);
+  ike::IkeSaEstablished event;
+  event.connection = sa.connection_name();
+  event.id = sa.id;
+  event.initiator = sa.initiator;
+  event.rekeyed = made.rekeyed;
+  event.local = sa.path.local;
+  event.remote = sa.path.remote;
+  event.natt = sa.path.natt;
+  event.local_id = pki::identity_to_text(established.local_id);
+  event.remote_id = pki::identity_to_text(established.peer.identity());
+  event.algorithms = describe(established.algorithms);
+  event.local_auth = established.local_auth;
+  event.remote_auth = established.peer.text();
+  shard.emit(ike::Event(std::move(event)));
+  return established;
+}
+
+}  // namespace merlon::ikev2

@@ -1,0 +1,42 @@
+// What several exchanges need.
+#pragma once
+
+#include <algorithm>
+
+#include "ike/diagnosis.h"
+#include "ikev2/ike_sa.h"
+#include "ikev2/shard.h"
+#include "wire/ike/notify_data.h"
+
+namespace merlon::ikev2 {
+
+[[nodiscard]] inline ike::diagnosis::Subject subject_of(const IkeSa& sa, std::string child = {}) {
+  return {sa.connection.get(), std::move(child), sa.path.remote};
+}
+[[nodiscard]] IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen);
+// RFC 7296 2.23: behind a NAT (or where the configuration wants UDP) IKE_AUTH and all after it goes to port 4500.
+[[nodiscard]] Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat);
+
+// The IKE SA could not be made, or an established one is lost: tells the world, closes its children without a word to the
+// peer.
+Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure);
+Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure);
+// SPIs that were set aside for exchanges that will not come to an end.
+void release_in_flight(Shard& shard, Established& established);
+void release_in_flight_own(Shard& shard, Established& established);
+void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure);
+
+// The IKE SA is proved on both sides. Makes the phase, tells the world.
+struct NewlyEstablished {
+  Channel channel;
+  IkeAlgorithms algorithms;
+  IkeKeys keys;
+  PeerAuthenticated peer;
+  Identity local_id;
+  std::string local_auth;
+  bool rekeyed = false;
+};
+[[nodiscard]] Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made);
+void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys);
+
+}  // namespace merlon::ikev2

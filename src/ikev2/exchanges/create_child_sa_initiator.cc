@@ -1,0 +1,297 @@
+// CREATE_CHILD_SA for a Child SA, the initiator's side (RFC 7296 1.3.1, 1.3.3, 2.8).
+//
+//   initiator                                              responder
+//     HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr} -->
+//                                                      <--   HDR, SK {SA, Nr, [KEr,] TSi, TSr}
+//                                                      or    HDR, SK {N(NO_PROPOSAL_CHOSEN | TS_UNACCEPTABLE | INVALID_KE_PAYLOAD |
+//                                                                       NO_ADDITIONAL_SAS | TEMPORARY_FAILURE | CHILD_SA_NOT_FOUND ...)}
+//   and after a rekey, from whoever began it:
+//     HDR, SK {D(old)}                                 -->
+//                                                      <--   HDR, SK {D(old)}
+//
+// Nothing is lost over a rekey: the answer says that the responder receives on the new SA, so we send on it from then on; what
+// is still coming on the old one is taken until its delete, and a moment longer.
+#include "ikev2/exchanges/common.h"
+#include "ikev2/exchanges/create_child_sa.h"
+#include "ikev2/exchanges/ike_sa_init.h"
+
+namespace merlon::ikev2 {
+
+static_assert(leads_to<&on_own_key_exchange, Established, Next<Established>>);
+static_assert(leads_to<&on_create_child_response, Established, Next<Established>>);
+
+using ike::Counter;
+using ike::diagnosis::Exchange;
+using wire::NotifyType;
+
+OwnExchange own_exchange(const Established& established) {
+  if (const auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&established.own))
+    return (*child)->rekeys ? OwnExchange::kRekeyingChild : OwnExchange::kCreatingChild;
+  if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own)) return OwnExchange::kRekeyingIkeSa;
+  if (std::holds_alternative<DeletingChild>(established.own)) return OwnExchange::kDeletingChild;
+  return established.successor ? OwnExchange::kIkeSaReplaced : OwnExchange::kNone;
+}
+
+ChildSaRecord* find_child(Established& established, policy::ChildSaId id) {
+  for (auto& record : established.children)
+    if (record.sa->id == id && record.remove_at == kNever) return &record;
+  return nullptr;
+}
+
+ChildSaRecord* find_child_by_outbound(Established& established, Spi outbound_spi) {
+  for (auto& record : established.children)
+    if (record.sa->outbound_spi == outbound_spi && record.remove_at == kNever) return &record;
+  return nullptr;
+}
+
+NamedChild named_child(const Established& established, const ChildSaRecord* record) {
+  if (!record) return NamedChild::kUnknown;
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == record->sa->id)
+    return NamedChild::kInFlight;
+  if (const auto* own = std::get_if<DeletingChild>(&established.own))
+    if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record->sa->inbound_spi) != own->inbound_spis.end())
+      return NamedChild::kInFlight;
+  return record->replaced || record->deleting ? NamedChild::kReplaced : NamedChild::kLive;
+}
+
+namespace {
+
+ike::ExchangeKind kind_of(const CreatingChild& own) {
+  return own.rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild;
+}
+
+// Makes the request; with a key exchange of its own only after the key pair is there.
+void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
+  auto spi = shard.spis().allocate();
+  if (!spi) {
+    tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::internal(subject_of(sa), spi.error()));
+    return;
+  }
+  own->inbound_spi = *spi;
+  own->nonce = shard.rng().bytes(kNonceSize);
+  own->proposed = propose_child(*sa.connection, own->intent, *spi, true);
+  if (own->only_packet && own->intent.packet) {
+    own->proposed.tsi = {own->intent.packet->local};
+    own->proposed.tsr = {own->intent.packet->remote};
+  }
+  const auto methods = policy::ke_methods(own->proposed.offer);
+  if (own->method == KeMethod::kNone && !methods.empty()) own->method = methods.front();
+  auto& kept = *own;
+  established.own = std::move(own);
+  if (kept.method == KeMethod::kNone) return send_child_request(shard, sa, established);
+  kept.pending = shard.generate_key_pair(sa, kept.method);
+}
+
+}  // namespace
+
+void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task) {
+  auto own = std::make_unique<CreatingChild>();
+  own->intent = std::move(task.intent);
+  own->attempts = task.attempts;
+  own->method = task.method;
+  own->only_packet = task.only_packet;
+  begin(shard, sa, established, std::move(own));
+}
+
+void begin_rekey_child(Shard& shard, IkeSa& sa, Established& established, const RekeyChildTask& task) {
+  const auto* record = find_child(established, task.id);
+  if (!record || !record->live() || record->replaced) return;
+  auto own = std::make_unique<CreatingChild>();
+  own->intent.child_index = record->child_index;
+  own->rekeys = task.id;
+  own->attempts = task.attempts;
+  own->method = task.method;
+  begin(shard, sa, established, std::move(own));
+}
+
+void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
+  auto& own = *std::get<std::unique_ptr<CreatingChild>>(established.own);
+  std::vector<wire::Payload> payloads;
+  if (own.rekeys) {
+    const auto* old = find_child(established, *own.rekeys);
+    if (!old) {  // gone while the key pair was made
+      shard.spis().release(own.inbound_spi);
+      established.own = std::monostate{};
+      return;
+    }
+    // RFC 7296 1.3.3: the SPI is the one that we expect in inbound packets.
+    payloads.emplace_back(wire::make_rekey_sa({SecurityProtocol::kEsp, old->sa->inbound_spi}));
+  }
+  payloads.emplace_back(wire::SaPayload{own.proposed.offer, false});
+  payloads.emplace_back(wire::NoncePayload{own.nonce, false});
+  if (own.exchange) payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
+  payloads.emplace_back(wire::TsiPayload{own.proposed.tsi, {}, false});
+  payloads.emplace_back(wire::TsrPayload{own.proposed.tsr, {}, false});
+  own.sent = true;
+  auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads, RetransmissionSchedule::of(*sa.connection));
+  if (sent) return;
+  tell_child_failed(shard, sa, own.intent.child_index, ike::diagnosis::internal(subject_of(sa), sent.error()));
+  shard.spis().release(own.inbound_spi);
+  established.own = std::monostate{};
+}
+
+Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
+  if (auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&phase.own)) {
+    auto& own = **child;
+    own.pending = 0;
+    if (!own.sent) {
+      own.exchange = std::move(done.exchange);
+      if (own.exchange) {
+        send_child_request(shard, sa, phase);
+      } else {
+        tell_child_failed(shard, sa, own.intent.child_index, ike::diagnosis::internal(subject_of(sa), {ErrorCode::kSystem, "no key pair"}));
+        release_in_flight_own(shard, phase);
+      }
+    } else if (done.shared_secret) {
+      finish_own_child(shard, sa, phase, &*done.shared_secret);
+    } else {
+      phase.tasks.push_back({DeleteChildTask{own.inbound_spi, "bad public value"}, {}});
+      tell_child_failed(shard, sa, own.intent.child_index,
+                        ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, done.shared_secret.error().message));
+      release_in_flight_own(shard, phase);
+    }
+    return std::move(phase);
+  }
+  if (auto* rekey = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own)) {
+    auto& own = **rekey;
+    own.pending = 0;
+    if (!own.sent) {
+      own.exchange = std::move(done.exchange);
+      if (own.exchange)
+        send_rekey_ike_request(shard, sa, phase);
+      else
+        phase.own = std::monostate{};
+    } else if (done.shared_secret) {
+      finish_own_rekey_ike(shard, sa, phase, *done.shared_secret);
+    } else {
+      const auto crossed = std::move(own.crossed);
+      phase.own = std::monostate{};
+      phase.soft_expired = false;
+      settle_for_peers_rekey(shard, sa, phase, crossed);
+    }
+  }
+  return std::move(phase);
+}
+
+Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+  if (std::holds_alternative<std::unique_ptr<CreatingChild>>(phase.own))
+    on_child_response(shard, sa, phase, std::move(incoming));
+  else if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(phase.own))
+    on_rekey_ike_response(shard, sa, phase, std::move(incoming));
+  return std::move(phase);
+}
+
+namespace {
+
+// RFC 7296 1.3: another method is wanted; true when we go for it.
+bool retry_with_method(Shard& shard, Established& established, const CreatingChild& own, const wire::NotifyPayload& notify) {
+  const auto wanted = wire::read_invalid_ke_payload(notify);
+  if (!wanted || *wanted == own.method || own.attempts + 1 >= kMaxAttempts || !policy::allows_ke(own.proposed.offer, *wanted)) return false;
+  shard.count(Counter::kInvalidKeRetries);
+  if (own.rekeys)
+    established.tasks.insert(established.tasks.begin(), {RekeyChildTask{*own.rekeys, own.attempts + 1, *wanted}, {}});
+  else
+    established.tasks.insert(established.tasks.begin(), {NewChildTask{own.intent, own.attempts + 1, *wanted, own.only_packet}, {}});
+  return true;
+}
+
+void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::NotifyPayload& notify) {
+  const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
+  established.own = std::monostate{};
+  shard.spis().release(own->inbound_spi);
+  shard.counters().add_notify_received(static_cast<std::uint16_t>(notify.type));
+  shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByPeer);
+  if (notify.type == NotifyType::kInvalidKePayload && retry_with_method(shard, established, *own, notify)) return;
+  if (notify.type == NotifyType::kSinglePairRequired && own->intent.packet && !own->only_packet) {
+    established.tasks.push_back({NewChildTask{own->intent, own->attempts + 1, own->method, true}, {}});
+    return;
+  }
+  const auto& name = sa.connection->children[own->intent.child_index].name;
+  const auto exchange = own->rekeys ? Exchange::kRekeyChild : Exchange::kCreateChild;
+  Task retry;
+  if (own->rekeys)
+    retry.what = RekeyChildTask{*own->rekeys, 0, KeMethod::kNone};
+  else
+    retry.what = NewChildTask{own->intent, 0, KeMethod::kNone, own->only_packet};
+  on_own_error(shard, sa, established, own->rekeys ? OwnExchange::kRekeyingChild : OwnExchange::kCreatingChild, notify.type,
+               own->target_gone, std::move(retry), own->rekeys, ike::diagnosis::peer_refused(subject_of(sa, name), exchange, notify.type, true),
+               own->intent.child_index);
+}
+
+void refuse_answer(Shard& shard, IkeSa& sa, Established& established, ike::Failure why) {
+  const auto& own = *std::get<std::unique_ptr<CreatingChild>>(established.own);
+  // The responder has it installed: it must go again.
+  established.tasks.push_back({DeleteChildTask{own.inbound_spi, why.sentence}, {}});
+  shard.counters().add(kind_of(own), ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByUs);
+  tell_child_failed(shard, sa, own.intent.child_index, std::move(why));
+  release_in_flight_own(shard, established);
+}
+
+}  // namespace
+
+void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming) {
+  auto& own = *std::get<std::unique_ptr<CreatingChild>>(established.own);
+  if (const auto* error = wire::find_error_notify(incoming.payloads)) return on_refused(shard, sa, established, *error);
+  established.temporary_failures_since.reset();
+  auto accepted = check_child_answer(sa, *sa.connection, own.intent.child_index, own.proposed, incoming.payloads);
+  if (!accepted) return refuse_answer(shard, sa, established, accepted.error());
+  const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
+  const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
+  const bool with_ke = accepted->chosen.ke != KeMethod::kNone;
+  // RFC 7296 1.3.1, 2.10: the chosen method is that of the KE payloads.
+  if (!nonce || (with_ke && (!ke || ke->method != accepted->chosen.ke || ke->method != own.method)))
+    return refuse_answer(shard, sa, established,
+                         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, "the answer lacks its nonce or the right KE payload"));
+  own.nonce_r = nonce->data;
+  own.accepted = std::move(*accepted);
+  if (with_ke)
+    own.pending = shard.derive_secret(sa, own.exchange, ke->data);
+  else
+    finish_own_child(shard, sa, established, nullptr);
+}
+
+void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
+  const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
+  established.own = std::monostate{};
+  ChildAgreement agreement;
+  agreement.child_index = own->intent.child_index;
+  agreement.chosen = own->accepted->chosen;
+  agreement.inbound_spi = own->inbound_spi;
+  agreement.outbound_spi = own->accepted->outbound_spi;
+  agreement.local_ts = std::move(own->accepted->local_ts);
+  agreement.remote_ts = std::move(own->accepted->remote_ts);
+  agreement.nonce_i = own->nonce;
+  agreement.nonce_r = own->nonce_r;
+  agreement.shared_secret = shared_secret;
+  agreement.initiator = true;
+  agreement.replaces = own->rekeys;
+  // RFC 7296 2.8.1: of two SAs that replace the same one, the one with the lowest nonce goes.
+  const bool redundant = own->crossed && redundant_rekey({own->nonce, own->nonce_r}, {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
+  agreement.use_outbound = !redundant;
+  auto made = create_child_sa(shard, sa, established, agreement);
+  shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator, made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
+  if (!made) {
+    shard.spis().release(own->inbound_spi);
+    established.tasks.push_back({DeleteChildTask{own->inbound_spi, made.error().message}, {}});
+    tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::internal(subject_of(sa), made.error()));
+    return;
+  }
+  if (!own->rekeys) return;
+  auto* old = find_child(established, *own->rekeys);
+  if (redundant) {
+    auto* ours = find_child(established, *made);
+    ours->replaced = ours->deleting = true;
+    established.tasks.push_back({DeleteChildTask{ours->sa->inbound_spi, "a simultaneous rekey won"}, {}});
+    // What the peer made stays, and the peer deletes the old one.
+    if (auto* theirs = find_child(established, own->crossed->child)) use_outbound(shard, *theirs);
+    return;
+  }
+  if (own->crossed)
+    if (auto* theirs = find_child(established, own->crossed->child)) theirs->replaced = true;  // the peer deletes it
+  if (old) {
+    old->replaced = old->deleting = true;
+    established.tasks.push_back({DeleteChildTask{old->sa->inbound_spi, "rekeyed"}, {}});
+  }
+}
+
+}  // namespace merlon::ikev2

@@ -1,0 +1,113 @@
+// What an established IKE SA intends to do, is doing, and is answering. RFC 7296 2.3: one request of ours at a time, so
+// intentions wait in a list; what is in flight keeps its own data apart from the phase.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "crypto/key_exchange.h"
+#include "ike/actions.h"
+#include "ike/failure.h"
+#include "ikev2/child_sa.h"
+#include "ikev2/collision.h"
+
+namespace merlon::ikev2 {
+
+// ---- intentions ----------------------------------------------------------------------------------------------------
+struct NewChildTask {
+  ChildIntent intent;
+  unsigned attempts = 0;
+  KeMethod method = KeMethod::kNone;  // kNone: our first choice
+  bool only_packet = false;           // after SINGLE_PAIR_REQUIRED
+};
+struct RekeyChildTask {
+  policy::ChildSaId id;
+  unsigned attempts = 0;
+  KeMethod method = KeMethod::kNone;
+};
+struct RekeyIkeTask {
+  unsigned attempts = 0;
+  KeMethod method = KeMethod::kNone;
+};
+struct DeleteChildTask {
+  Spi inbound_spi;
+  std::string reason;
+};
+struct DeleteIkeTask {
+  ike::Failure reason;
+};
+struct ProbeTask {};  // liveness (RFC 7296 2.4)
+
+struct Task {
+  std::variant<NewChildTask, RekeyChildTask, RekeyIkeTask, DeleteChildTask, DeleteIkeTask, ProbeTask> what;
+  Instant not_before{};
+};
+
+// ---- in flight, ours -----------------------------------------------------------------------------------------------
+// The exchange of the peer that crossed ours and rekeyed the same SA (RFC 7296 2.8.1, 2.8.2).
+struct Crossed {
+  Bytes nonce_i, nonce_r;
+  policy::ChildSaId child;  // what it made
+  IkeSpi ike_sa;            // our SPI of what it made
+};
+
+struct CreatingChild {  // also a rekey
+  ChildIntent intent;
+  std::optional<policy::ChildSaId> rekeys;
+  unsigned attempts = 0;
+  bool only_packet = false;
+  Spi inbound_spi;
+  Bytes nonce;
+  ChildProposed proposed;
+  KeMethod method = KeMethod::kNone;
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  ike::RequestId pending = 0;  // the key pair, then the shared secret
+  bool sent = false;
+  std::optional<ChildAccepted> accepted;  // the answer, while the shared secret is computed
+  Bytes nonce_r;
+  std::optional<Crossed> crossed;
+  bool target_gone = false;  // Followup::kOwnTargetGone
+};
+struct RekeyingIke {
+  unsigned attempts = 0;
+  IkeSpi spi;
+  Bytes nonce;
+  policy::Proposals offer;
+  KeMethod method = KeMethod::kNone;
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  ike::RequestId pending = 0;
+  bool sent = false;
+  std::optional<policy::ChosenIke> chosen;
+  IkeSpi peer_spi;
+  Bytes nonce_r;
+  std::optional<Crossed> crossed;
+};
+struct DeletingChild {
+  std::vector<Spi> inbound_spis;
+};
+struct Probing {};
+using OwnInFlight = std::variant<std::monostate, std::unique_ptr<CreatingChild>, std::unique_ptr<RekeyingIke>, DeletingChild, Probing>;
+
+// ---- in flight, the peer's -----------------------------------------------------------------------------------------
+struct AnsweringChild {
+  ChildAnswer answer;
+  std::optional<policy::ChildSaId> rekeys;
+  Followup followup = Followup::kNone;
+  Spi inbound_spi;
+  Bytes nonce_i, nonce_r, public_value;
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  ike::RequestId pending = 0;
+};
+struct AnsweringRekeyIke {
+  policy::IkeSelection selection;
+  Followup followup = Followup::kNone;
+  IkeSpi spi, peer_spi;
+  Bytes nonce_i, nonce_r, public_value;
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  ike::RequestId pending = 0;
+};
+using PeerInFlight = std::variant<std::monostate, std::unique_ptr<AnsweringChild>, std::unique_ptr<AnsweringRekeyIke>>;
+
+}  // namespace merlon::ikev2

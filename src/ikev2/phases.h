@@ -1,0 +1,149 @@
+// The phases of an IKE SA (RFC 7296 1.2, 2.4). Each owns just the data that exists in it; exchanges/ has the handlers that
+// take a phase and return the next. The IKE SA itself is {phase, own request in flight, peer's request window, Child SAs}.
+//
+//   initiator:  InitSent -> AuthSent -> Established -> Closing -> Closed
+//   responder:  HalfOpen -> Proving  -> Established -> Closing -> Closed
+//                      \-> Refused (answers retransmissions for a moment) -> Closed
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "crypto/key_exchange.h"
+#include "ike/failure.h"
+#include "ikev2/authentication.h"
+#include "ikev2/channel.h"
+#include "ikev2/child_sa.h"
+#include "ikev2/keys.h"
+#include "ikev2/nat_detection.h"
+#include "ikev2/own_exchange.h"
+#include "policy/proposal_select.h"
+
+namespace merlon::ikev2 {
+
+// What the peer's IKE_SA_INIT message said beside SA, KE and nonce.
+struct PeerCapabilities {
+  std::optional<std::vector<HashId>> hashes;  // SIGNATURE_HASH_ALGORITHMS (RFC 7427 4)
+  std::vector<wire::CertreqPayload> certreqs;
+  NatDetection nat;
+  bool fragmentation = false;
+};
+
+// The initiator's side of IKE_SA_INIT.
+struct InitMaterial {
+  policy::Proposals offer;
+  KeMethod method = KeMethod::kNone;
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  ike::RequestId pending = 0;  // the key pair is being made; the request goes out after it
+  Bytes nonce, cookie;
+  Bytes request;  // RealMessage1 of RFC 7296 2.15: the last one sent
+  unsigned cookies = 0, ke_retries = 0, sends = 0;
+  Instant began, next_send = kNever;
+  Instant give_up = kNever;            // set by an unprotected error (RFC 7296 2.21.1)
+  std::optional<ike::Failure> hint;    // what that error said
+  bool heard = false;                  // anything at all came from there
+};
+struct InitSent {
+  std::vector<ChildIntent> intents;  // the first goes along with IKE_AUTH
+  InitMaterial init;
+};
+
+// One answer to IKE_SA_INIT. It may be forged: several are kept until one leads to a valid IKE_AUTH (RFC 7296 2.4).
+struct Candidate {
+  IkeSpi responder_spi;
+  Bytes response;  // RealMessage2
+  Bytes nonce_r, public_value;
+  IkeAlgorithms algorithms;
+  PeerCapabilities peer;
+  Path path;
+  ike::RequestId pending = 0;  // the shared secret, then the signature
+  IkeKeys keys;
+  LocalAuthPlan plan;
+  std::optional<Channel> channel;
+};
+inline constexpr std::size_t kMaxCandidates = 4;
+
+struct AuthSent {
+  std::vector<ChildIntent> intents;
+  InitMaterial init;
+  Identity local_id;
+  Spi inbound_spi;  // of the Child SA that goes along
+  ChildProposed proposed;
+  std::vector<Candidate> candidates;
+  std::optional<ike::Failure> last_failure;  // of a candidate that led nowhere
+};
+
+// The responder's side, between IKE_SA_INIT and IKE_AUTH. The shared secret is computed when IKE_AUTH comes, not before:
+// a flood of IKE_SA_INIT costs half the work.
+struct HalfOpen {
+  Bytes request, response;  // RealMessage1, RealMessage2; the response also answers retransmissions (RFC 7296 2.1)
+  Bytes nonce_i, nonce_r, public_value;
+  IkeAlgorithms algorithms;
+  policy::ChosenIke chosen;
+  policy::Proposal answer;
+  std::vector<wire::CertreqPayload> certreqs;  // ours, until the response is sent
+  std::shared_ptr<const crypto::KeyExchange> exchange;
+  PeerCapabilities peer;
+  bool hide_local = false;  // the configuration wants UDP encapsulation (RFC 7296 2.23)
+  ike::RequestId pending = 0;
+  bool deriving = false;
+  IkeKeys keys;
+  std::optional<Channel> channel;
+  struct Waiting {
+    Path path;
+    Bytes datagram;
+  };
+  std::vector<Waiting> waiting;  // came before the keys were there
+  std::size_t waiting_bytes = 0;
+  Instant expires;
+};
+
+// The responder has verified the initiator's AUTH and waits for its own signature.
+struct Proving {
+  HalfOpen init;
+  PeerAuthenticated peer;
+  LocalAuthPlan plan;
+  Identity local_id;
+  std::vector<wire::Payload> request;  // of IKE_AUTH
+  ike::RequestId pending = 0;
+};
+
+// The responder said no, in a protected IKE_AUTH response; only retransmissions are still answered.
+struct Refused {
+  Channel channel;
+  Instant until;
+};
+
+struct Established {
+  Channel channel;
+  IkeAlgorithms algorithms;
+  Secret sk_d;
+  PeerAuthenticated peer;
+  Identity local_id;
+  std::string local_auth;  // for people
+  Instant established, soft = kNever, hard = kNever;
+  Instant last_inbound;  // of anything authentic, packets included
+  Instant last_sent;     // for keepalives
+  std::vector<ChildSaRecord> children;
+  std::vector<Task> tasks;
+  OwnInFlight own;
+  PeerInFlight answering;
+  // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one replaced while it
+  // is not yet clear which of two wins.
+  std::optional<IkeSpi> successor, predecessor;
+  Instant replaced_until = kNever;                  // then a peer that never deletes it has had its time
+  std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
+  bool soft_expired = false;                        // its rekey is queued
+};
+
+// Our Delete (or AUTHENTICATION_FAILED) is on its way; whatever the answer, this IKE SA is over.
+struct Closing {
+  Channel channel;
+};
+struct Closed {};
+
+using Phase = std::variant<InitSent, AuthSent, HalfOpen, Proving, Refused, Established, Closing, Closed>;
+
+}  // namespace merlon::ikev2

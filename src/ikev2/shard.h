@@ -1,0 +1,142 @@
+// One control shard: the table of IKE SAs and everything an exchange may ask of its surroundings. Behind Engine; nothing outside
+// this room includes it.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ike/counters.h"
+#include "ike/timer_wheel.h"
+#include "ikev2/cookie.h"
+#include "ikev2/engine.h"
+#include "ikev2/ike_sa.h"
+#include "ikev2/source_limits.h"
+
+namespace merlon::ikev2 {
+
+class Shard {
+ public:
+  Shard(EngineOptions options, Rng& rng, ike::SpiAllocator& spis);
+
+  // ---- what exchanges use ------------------------------------------------------------------------------------------
+  [[nodiscard]] Instant time() const { return now_.monotonic; }
+  [[nodiscard]] UnixTime wall() const { return now_.wall; }
+  [[nodiscard]] Rng& rng() const { return rng_; }
+  [[nodiscard]] ike::SpiAllocator& spis() const { return spis_; }
+  [[nodiscard]] const EngineOptions& options() const { return options_; }
+  [[nodiscard]] std::span<const policy::ConnectionPtr> connections() const { return connections_; }
+  // Never null: a connection without credentials gets empty ones.
+  [[nodiscard]] const ike::ConnectionCredentials& credentials(const std::string& connection) const;
+  [[nodiscard]] policy::ConnectionPtr connection(std::string_view name) const;
+
+  void count(ike::Counter counter, std::uint64_t number = 1) { counters_.add(counter, number); }
+  [[nodiscard]] ike::Counters& counters() { return counters_; }
+  void emit(ike::Action action) { actions_.push_back(std::move(action)); }
+  void transmit(const Path& path, Bytes payload);
+  // Registers a slow action: its answer comes back to this IKE SA.
+  [[nodiscard]] ike::RequestId register_request(const IkeSa& sa);
+  [[nodiscard]] ike::RequestId generate_key_pair(const IkeSa& sa, KeMethod method);
+  [[nodiscard]] ike::RequestId derive_secret(const IkeSa& sa, std::shared_ptr<const crypto::KeyExchange> exchange,
+                                             ByteView peer_public_value);
+  [[nodiscard]] policy::ChildSaId next_child_id() { return {++last_child_id_}; }
+  // Random, never 0, unused, and of this shard.
+  [[nodiscard]] IkeSpi new_ike_spi();
+
+  // Takes a new IKE SA (a rekeyed one) into the table.
+  IkeSa& adopt(std::unique_ptr<IkeSa> sa);
+  [[nodiscard]] IkeSa* find(IkeSpi own_spi);
+  // Remembers that the IKE SA changed: its timer is set anew, or it is removed when closed, once the handlers are done.
+  void touch(const IkeSa& sa) { touched_.insert(sa.own_spi().value); }
+  // RFC 7296 2.4: other established IKE SAs with the same two identities, when one more is established.
+  void resolve_uniqueness(IkeSa& newest, const Established& established, bool initial_contact);
+  [[nodiscard]] bool has_established(const IkeSa& except, const policy::Connection& connection) const;
+  // Whether "unique = keep" forbids one more for these identities.
+  [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id) const;
+  void remember_request(const IkeSa& sa, ByteView init_request);
+  [[nodiscard]] CookieJar& cookies() { return cookies_; }
+  [[nodiscard]] SourceLimits& half_open() { return half_open_; }
+  void end_half_open(const IkeSa& sa);
+
+  [[nodiscard]] bool traced(const IkeSa& sa) const;
+  [[nodiscard]] bool keys_traced(const IkeSa& sa) const;
+  void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads, const Path& path,
+                     bool sent, bool encrypted_only);
+  void trace_retransmission(const IkeSa& sa, const Path& path);
+  // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1); false when the limit on such answers swallowed it.
+  bool answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header, std::vector<wire::Payload> payloads,
+                       bool rate_limited);
+
+  // ---- what Engine forwards ----------------------------------------------------------------------------------------
+  void configure(Now now, std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials);
+  void receive(Now now, const ike::Datagram& datagram);
+  void complete(Now now, ike::Answer answer);
+  void report(Now now, const ike::DataPlaneReport& report);
+  void advance(Now now);
+  [[nodiscard]] Instant next_deadline() const { return timers_.next(); }
+  Result<> initiate(Now now, const std::string& connection, const Endpoint& local, const Endpoint& remote,
+                    std::span<const std::string> children);
+  Result<> acquire(Now now, const std::string& connection, const std::string& child, const Endpoint& local,
+                   const Endpoint& remote, std::optional<TriggeredBy> packet);
+  Result<> terminate(Now now, const std::string& connection, const std::string& child);
+  Result<> rekey_ike_sa(Now now, const std::string& connection);
+  Result<> rekey_child_sa(Now now, const std::string& connection, const std::string& child);
+  void check_paths(Now now);
+  void shut_down(Now now);
+  [[nodiscard]] bool idle() const { return sas_.empty(); }
+  void trace(const std::string& connection, bool messages, bool keys);
+  [[nodiscard]] std::vector<ike::Action> drain();
+  [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;
+  [[nodiscard]] std::size_t ike_sa_count() const { return sas_.size(); }
+  [[nodiscard]] std::size_t half_open_count() const { return half_open_.total(); }
+
+ private:
+  void begin(Now now) { now_ = now; }
+  void settle();
+  void receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header);
+  void receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader& header);
+  Result<> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
+                     std::vector<ChildIntent> intents);
+  // Runs `change` on an established IKE SA and whatever it makes due.
+  template <class Change>
+  void change_established(IkeSa& sa, Change&& change);
+  void take_over(IkeSa& sa, const policy::ConnectionPtr& connection);
+  [[nodiscard]] IkeSa* find_connection(const std::string& connection, bool established_only);
+  [[nodiscard]] std::vector<IkeSa*> sorted();
+
+  EngineOptions options_;
+  Rng& rng_;
+  ike::SpiAllocator& spis_;
+  Now now_{};
+  std::vector<policy::ConnectionPtr> connections_;
+  std::shared_ptr<const ike::Credentials> credentials_;
+  ike::ConnectionCredentials no_credentials_;
+  ike::Counters counters_;
+  std::vector<ike::Action> actions_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<IkeSa>> sas_;
+  std::unordered_map<std::uint64_t, IkeSpi> by_init_request_;   // hash of source and request: RFC 7296 2.1
+  std::unordered_map<std::uint64_t, std::uint64_t> init_request_of_;
+  std::unordered_map<std::uint64_t, IpAddress> half_open_source_;
+  std::unordered_map<ike::RequestId, IkeSpi> requests_;
+  std::unordered_map<std::uint64_t, IkeSpi> child_owner_;  // by ChildSaId
+  std::set<std::uint64_t> touched_;
+  ike::TimerWheel timers_;
+  CookieJar cookies_;
+  SourceLimits half_open_;
+  std::set<std::string> trace_messages_, trace_keys_;
+  ike::RequestId last_request_ = 0;
+  std::uint64_t last_child_id_ = 0;
+  double clear_answers_ = 10;  // tokens; ten a second
+  Instant clear_answers_at_{};
+  bool shutting_down_ = false;
+
+ public:
+  // Which IKE SA a Child SA belongs to, for reports of the packet engine.
+  void child_belongs(policy::ChildSaId id, const IkeSa& sa) { child_owner_[id.value] = sa.own_spi(); }
+  void child_gone(policy::ChildSaId id) { child_owner_.erase(id.value); }
+};
+
+}  // namespace merlon::ikev2

@@ -1,0 +1,25 @@
+#include "io/udp_socket.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "io/system_error.h"
+
+namespace merlon::io {
+
+Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
+  const bool v4 = options.local.address.is_v4();
+  Fd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP));
+  if (!fd) return fail_errno(errno, fmt::format("open an {} UDP socket", v4 ? "IPv4" : "IPv6"));
+  const int on = 1;
+  if (options.reuse_address && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    return fail_errno(errno, "set SO_REUSEADDR on a UDP socket");
+  if (v4 && !options.send_checksum && setsockopt(fd.get(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) != 0)
+    return fail_errno(errno, "turn off a UDP socket's checksums");
+  MERLON_TRY(DatagramSocket socket, set_up(std::move(fd), false, options.local, options));
+  return UdpSocket(std::move(socket));
+}
+
+}  // namespace merlon::io

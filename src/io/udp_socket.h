@@ -1,0 +1,28 @@
+// The UDP sockets that carry IKE (port 500) and, with ESP, NAT traversal (port 4500; RFC 3948, RFC
+// 7296 2.23).
+#pragma once
+
+#include "io/datagram_socket.h"
+
+namespace merlon::io {
+
+struct UdpSocketOptions : DatagramSocketOptions {
+  // An unspecified address receives on all addresses of its family (IPv6 sockets never see IPv4); port 0: any
+  // free one.
+  Endpoint local;
+  // SO_REUSEADDR. Off: UDP would let a second IKE daemon bind the same port unnoticed, and each would get
+  // some of the packets.
+  bool reuse_address = false;
+  bool send_checksum =
+      true;  // IPv4 only; RFC 3948 2.1 wants a zero checksum on ESP in UDP, receivers take either
+};
+
+class UdpSocket : public DatagramSocket {
+ public:
+  [[nodiscard]] static Result<UdpSocket> open(const UdpSocketOptions& options);
+
+ private:
+  explicit UdpSocket(DatagramSocket socket) : DatagramSocket(std::move(socket)) {}
+};
+
+}  // namespace merlon::io

@@ -1,0 +1,113 @@
+#include "wire/ike/notify_type.h"
+
+#include <fmt/core.h>
+
+namespace merlon::wire {
+namespace {
+
+struct Named {
+  NotifyType type;
+  const char* text;
+};
+
+constexpr Named kNames[] = {
+    {NotifyType::kUnsupportedCriticalPayload, "UNSUPPORTED_CRITICAL_PAYLOAD"},
+    {NotifyType::kInvalidIkeSpi, "INVALID_IKE_SPI"},
+    {NotifyType::kInvalidMajorVersion, "INVALID_MAJOR_VERSION"},
+    {NotifyType::kInvalidSyntax, "INVALID_SYNTAX"},
+    {NotifyType::kInvalidMessageId, "INVALID_MESSAGE_ID"},
+    {NotifyType::kInvalidSpi, "INVALID_SPI"},
+    {NotifyType::kNoProposalChosen, "NO_PROPOSAL_CHOSEN"},
+    {NotifyType::kInvalidKePayload, "INVALID_KE_PAYLOAD"},
+    {NotifyType::kAuthenticationFailed, "AUTHENTICATION_FAILED"},
+    {NotifyType::kSinglePairRequired, "SINGLE_PAIR_REQUIRED"},
+    {NotifyType::kNoAdditionalSas, "NO_ADDITIONAL_SAS"},
+    {NotifyType::kInternalAddressFailure, "INTERNAL_ADDRESS_FAILURE"},
+    {NotifyType::kFailedCpRequired, "FAILED_CP_REQUIRED"},
+    {NotifyType::kTsUnacceptable, "TS_UNACCEPTABLE"},
+    {NotifyType::kInvalidSelectors, "INVALID_SELECTORS"},
+    {NotifyType::kUnacceptableAddresses, "UNACCEPTABLE_ADDRESSES"},
+    {NotifyType::kUnexpectedNatDetected, "UNEXPECTED_NAT_DETECTED"},
+    {NotifyType::kUseAssignedHoa, "USE_ASSIGNED_HoA"},
+    {NotifyType::kTemporaryFailure, "TEMPORARY_FAILURE"},
+    {NotifyType::kChildSaNotFound, "CHILD_SA_NOT_FOUND"},
+    {NotifyType::kInvalidGroupId, "INVALID_GROUP_ID"},
+    {NotifyType::kAuthorizationFailed, "AUTHORIZATION_FAILED"},
+    {NotifyType::kStateNotFound, "STATE_NOT_FOUND"},
+    {NotifyType::kTsMaxQueue, "TS_MAX_QUEUE"},
+    {NotifyType::kRegistrationFailed, "REGISTRATION_FAILED"},
+    {NotifyType::kInitialContact, "INITIAL_CONTACT"},
+    {NotifyType::kSetWindowSize, "SET_WINDOW_SIZE"},
+    {NotifyType::kAdditionalTsPossible, "ADDITIONAL_TS_POSSIBLE"},
+    {NotifyType::kIpcompSupported, "IPCOMP_SUPPORTED"},
+    {NotifyType::kNatDetectionSourceIp, "NAT_DETECTION_SOURCE_IP"},
+    {NotifyType::kNatDetectionDestinationIp, "NAT_DETECTION_DESTINATION_IP"},
+    {NotifyType::kCookie, "COOKIE"},
+    {NotifyType::kUseTransportMode, "USE_TRANSPORT_MODE"},
+    {NotifyType::kHttpCertLookupSupported, "HTTP_CERT_LOOKUP_SUPPORTED"},
+    {NotifyType::kRekeySa, "REKEY_SA"},
+    {NotifyType::kEspTfcPaddingNotSupported, "ESP_TFC_PADDING_NOT_SUPPORTED"},
+    {NotifyType::kNonFirstFragmentsAlso, "NON_FIRST_FRAGMENTS_ALSO"},
+    {NotifyType::kMobikeSupported, "MOBIKE_SUPPORTED"},
+    {NotifyType::kAdditionalIp4Address, "ADDITIONAL_IP4_ADDRESS"},
+    {NotifyType::kAdditionalIp6Address, "ADDITIONAL_IP6_ADDRESS"},
+    {NotifyType::kNoAdditionalAddresses, "NO_ADDITIONAL_ADDRESSES"},
+    {NotifyType::kUpdateSaAddresses, "UPDATE_SA_ADDRESSES"},
+    {NotifyType::kCookie2, "COOKIE2"},
+    {NotifyType::kNoNatsAllowed, "NO_NATS_ALLOWED"},
+    {NotifyType::kAuthLifetime, "AUTH_LIFETIME"},
+    {NotifyType::kMultipleAuthSupported, "MULTIPLE_AUTH_SUPPORTED"},
+    {NotifyType::kAnotherAuthFollows, "ANOTHER_AUTH_FOLLOWS"},
+    {NotifyType::kRedirectSupported, "REDIRECT_SUPPORTED"},
+    {NotifyType::kRedirect, "REDIRECT"},
+    {NotifyType::kRedirectedFrom, "REDIRECTED_FROM"},
+    {NotifyType::kTicketLtOpaque, "TICKET_LT_OPAQUE"},
+    {NotifyType::kTicketRequest, "TICKET_REQUEST"},
+    {NotifyType::kTicketAck, "TICKET_ACK"},
+    {NotifyType::kTicketNack, "TICKET_NACK"},
+    {NotifyType::kTicketOpaque, "TICKET_OPAQUE"},
+    {NotifyType::kLinkId, "LINK_ID"},
+    {NotifyType::kUseWespMode, "USE_WESP_MODE"},
+    {NotifyType::kRohcSupported, "ROHC_SUPPORTED"},
+    {NotifyType::kEapOnlyAuthentication, "EAP_ONLY_AUTHENTICATION"},
+    {NotifyType::kChildlessIkev2Supported, "CHILDLESS_IKEV2_SUPPORTED"},
+    {NotifyType::kQuickCrashDetection, "QUICK_CRASH_DETECTION"},
+    {NotifyType::kIkev2MessageIdSyncSupported, "IKEV2_MESSAGE_ID_SYNC_SUPPORTED"},
+    {NotifyType::kIpsecReplayCounterSyncSupported, "IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED"},
+    {NotifyType::kIkev2MessageIdSync, "IKEV2_MESSAGE_ID_SYNC"},
+    {NotifyType::kIpsecReplayCounterSync, "IPSEC_REPLAY_COUNTER_SYNC"},
+    {NotifyType::kSecurePasswordMethods, "SECURE_PASSWORD_METHODS"},
+    {NotifyType::kPskPersist, "PSK_PERSIST"},
+    {NotifyType::kPskConfirm, "PSK_CONFIRM"},
+    {NotifyType::kErxSupported, "ERX_SUPPORTED"},
+    {NotifyType::kIfomCapability, "IFOM_CAPABILITY"},
+    {NotifyType::kGroupSender, "GROUP_SENDER"},
+    {NotifyType::kIkev2FragmentationSupported, "IKEV2_FRAGMENTATION_SUPPORTED"},
+    {NotifyType::kSignatureHashAlgorithms, "SIGNATURE_HASH_ALGORITHMS"},
+    {NotifyType::kCloneIkeSaSupported, "CLONE_IKE_SA_SUPPORTED"},
+    {NotifyType::kCloneIkeSa, "CLONE_IKE_SA"},
+    {NotifyType::kPuzzle, "PUZZLE"},
+    {NotifyType::kUsePpk, "USE_PPK"},
+    {NotifyType::kPpkIdentity, "PPK_IDENTITY"},
+    {NotifyType::kNoPpkAuth, "NO_PPK_AUTH"},
+    {NotifyType::kIntermediateExchangeSupported, "INTERMEDIATE_EXCHANGE_SUPPORTED"},
+    {NotifyType::kIp4Allowed, "IP4_ALLOWED"},
+    {NotifyType::kIp6Allowed, "IP6_ALLOWED"},
+    {NotifyType::kAdditionalKeyExchange, "ADDITIONAL_KEY_EXCHANGE"},
+    {NotifyType::kUseAggfrag, "USE_AGGFRAG"},
+    {NotifyType::kSupportedAuthMethods, "SUPPORTED_AUTH_METHODS"},
+    {NotifyType::kSaResourceInfo, "SA_RESOURCE_INFO"},
+    {NotifyType::kUsePpkInt, "USE_PPK_INT"},
+    {NotifyType::kPpkIdentityKey, "PPK_IDENTITY_KEY"},
+    {NotifyType::kIkeSaInitFullTranscriptAuth, "IKE_SA_INIT_FULL_TRANSCRIPT_AUTH"},
+};
+
+}  // namespace
+
+std::string name(NotifyType type) {
+  for (const auto& named : kNames)
+    if (named.type == type) return named.text;
+  return fmt::format("{}({})", is_error(type) ? "ERROR" : "STATUS", static_cast<unsigned>(type));
+}
+
+}  // namespace merlon::wire
