@@ -1,5 +1,5 @@
-// Certificates, CRLs, requests and names from a peer: nothing here may crash, whatever the bytes. The first byte says
-// what the rest is.
+// Certificates, CRLs, requests and names from a peer: nothing here may crash, whatever the bytes. The first
+// byte says what the rest is.
 #include <cstdlib>
 
 #include "pki/builder.h"
@@ -25,7 +25,8 @@ void try_certificate(ByteView bytes) {
     require(pki::as_carried(*certificate, identity).type == identity.type);
     require(!pki::identity_to_text(identity).empty());
   }
-  for (const char* text : {"gw.example.com", "bob@example.com", "192.0.2.1", "2001:db8::1", "O=Example, CN=gw", "keyid:x"})
+  for (const char* text :
+       {"gw.example.com", "bob@example.com", "192.0.2.1", "2001:db8::1", "O=Example, CN=gw", "keyid:x"})
     static_cast<void>(pki::matches(*certificate, *pki::identity_from_text(text)));
   static_cast<void>(certificate->public_key());
   static_cast<void>(pki::check_fit_for_ike(*certificate));
@@ -35,7 +36,8 @@ void try_certificate(ByteView bytes) {
   pki::TrustStore store;
   static_cast<void>(store.add_anchor(*certificate));
   const std::vector<pki::Certificate> offered{*certificate};
-  static_cast<void>(store.verify(*certificate, offered, certificate->not_before(), pki::RevocationPolicy::kIfPresent));
+  static_cast<void>(
+      store.verify(*certificate, offered, certificate->not_before(), pki::RevocationPolicy::kIfPresent));
 }
 
 void try_crl(ByteView bytes) {

@@ -13,7 +13,7 @@ constexpr std::string_view kMagic = "merlon-pair-1";
 
 // Against slips of the clipboard, not against an attacker.
 std::string checksum(std::string_view body) {
-  const auto digest = crypto::sha2_256(as_bytes(body));
+  const auto digest = crypto::sha2_256({as_bytes(body)});
   return to_hex(ByteView(digest).first(4));
 }
 

@@ -30,8 +30,8 @@ Bytes oid(std::string_view hex) {
 }
 
 const Bytes& null_der() {
-  static const Bytes kNull{0x05, 0x00};
-  return kNull;
+  static const Bytes null{0x05, 0x00};
+  return null;
 }
 
 Bytes null_if(bool present) {
@@ -92,8 +92,8 @@ std::vector<Encoding> make_encodings() {
 }
 
 const std::vector<Encoding>& encodings() {
-  static const std::vector<Encoding> kEncodings = make_encodings();
-  return kEncodings;
+  static const std::vector<Encoding> all = make_encodings();
+  return all;
 }
 
 }  // namespace
@@ -108,9 +108,9 @@ Result<SignatureScheme> parse_algorithm_identifier(ByteView der) {
   for (const Encoding& encoding : encodings())
     if (equal(encoding.der, der)) return encoding.scheme;
   // A peer chose these bytes, and how many.
-  constexpr std::size_t kShown = 80;
+  constexpr std::size_t shown = 80;
   return fail(ErrorCode::kUnsupported, "signature algorithm {}{} is not supported",
-              to_hex(der.first(std::min(der.size(), kShown))), der.size() > kShown ? "..." : "");
+              to_hex(der.first(std::min(der.size(), shown))), der.size() > shown ? "..." : "");
 }
 
 }  // namespace merlon::crypto

@@ -21,29 +21,29 @@ bool is_ccm(EncrId id) {
 
 // Fetched once a process; a null pointer where this OpenSSL does not have it.
 const EVP_CIPHER* fetched(EncrId id, std::size_t key_bytes) {
-  static const CipherPtr kGcm[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-GCM", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr))};
-  static const CipherPtr kCcm[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CCM", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CCM", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CCM", nullptr))};
-  static const CipherPtr kCbc[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CBC", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr))};
-  static const CipherPtr kCtr[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CTR", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CTR", nullptr)),
-                                   CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr))};
-  static const CipherPtr kChacha(EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr));
+  static const CipherPtr gcm[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-GCM", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr))};
+  static const CipherPtr ccm[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CCM", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CCM", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CCM", nullptr))};
+  static const CipherPtr cbc[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CBC", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr))};
+  static const CipherPtr ctr[] = {CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-128-CTR", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-192-CTR", nullptr)),
+                                  CipherPtr(EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr))};
+  static const CipherPtr chacha(EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr));
   const std::size_t index = (key_bytes - 16) / 8;
   switch (id) {
     case EncrId::kAesCbc:
-      return kCbc[index].get();
+      return cbc[index].get();
     case EncrId::kAesCtr:
-      return kCtr[index].get();
+      return ctr[index].get();
     case EncrId::kChacha20Poly1305:
-      return kChacha.get();
+      return chacha.get();
     default:
-      return is_ccm(id) ? kCcm[index].get() : kGcm[index].get();
+      return is_ccm(id) ? ccm[index].get() : gcm[index].get();
   }
 }
 

@@ -8,11 +8,10 @@ namespace {
 
 // One context a thread: NAT detection hashes for every message of IKE_SA_INIT.
 void digest(const EVP_MD* algorithm, std::initializer_list<ByteView> parts, std::uint8_t* out) {
-  static thread_local const MdCtxPtr kCtx(EVP_MD_CTX_new());
-  MERLON_ASSERT(kCtx != nullptr && EVP_DigestInit_ex2(kCtx.get(), algorithm, nullptr) == 1);
-  for (const ByteView part : parts)
-    MERLON_ASSERT(EVP_DigestUpdate(kCtx.get(), part.data(), part.size()) == 1);
-  MERLON_ASSERT(EVP_DigestFinal_ex(kCtx.get(), out, nullptr) == 1);
+  static thread_local const MdCtxPtr ctx(EVP_MD_CTX_new());
+  MERLON_ASSERT(ctx != nullptr && EVP_DigestInit_ex2(ctx.get(), algorithm, nullptr) == 1);
+  for (const ByteView part : parts) MERLON_ASSERT(EVP_DigestUpdate(ctx.get(), part.data(), part.size()) == 1);
+  MERLON_ASSERT(EVP_DigestFinal_ex(ctx.get(), out, nullptr) == 1);
 }
 
 template <std::size_t kSize>
@@ -25,23 +24,23 @@ std::array<std::uint8_t, kSize> digest_of(const MdPtr& algorithm, std::initializ
 }  // namespace
 
 std::array<std::uint8_t, 20> sha1(std::initializer_list<ByteView> parts) {
-  static const MdPtr kSha1(EVP_MD_fetch(nullptr, "SHA1", nullptr));
-  return digest_of<20>(kSha1, parts);
+  static const MdPtr algorithm(EVP_MD_fetch(nullptr, "SHA1", nullptr));
+  return digest_of<20>(algorithm, parts);
 }
 
 std::array<std::uint8_t, 32> sha2_256(std::initializer_list<ByteView> parts) {
-  static const MdPtr kSha256(EVP_MD_fetch(nullptr, "SHA256", nullptr));
-  return digest_of<32>(kSha256, parts);
+  static const MdPtr algorithm(EVP_MD_fetch(nullptr, "SHA256", nullptr));
+  return digest_of<32>(algorithm, parts);
 }
 
 std::array<std::uint8_t, 48> sha2_384(std::initializer_list<ByteView> parts) {
-  static const MdPtr kSha384(EVP_MD_fetch(nullptr, "SHA384", nullptr));
-  return digest_of<48>(kSha384, parts);
+  static const MdPtr algorithm(EVP_MD_fetch(nullptr, "SHA384", nullptr));
+  return digest_of<48>(algorithm, parts);
 }
 
 std::array<std::uint8_t, 64> sha2_512(std::initializer_list<ByteView> parts) {
-  static const MdPtr kSha512(EVP_MD_fetch(nullptr, "SHA512", nullptr));
-  return digest_of<64>(kSha512, parts);
+  static const MdPtr algorithm(EVP_MD_fetch(nullptr, "SHA512", nullptr));
+  return digest_of<64>(algorithm, parts);
 }
 
 Result<Bytes> hash(HashId id, std::initializer_list<ByteView> parts) {

@@ -128,16 +128,16 @@ struct EcpFacts {
 };
 
 std::optional<EcpFacts> ecp_facts(KeMethod method) {
-  static const EcGroupPtr kP256(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1));
-  static const EcGroupPtr kP384(EC_GROUP_new_by_curve_name(NID_secp384r1));
-  static const EcGroupPtr kP521(EC_GROUP_new_by_curve_name(NID_secp521r1));
+  static const EcGroupPtr p256(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1));
+  static const EcGroupPtr p384(EC_GROUP_new_by_curve_name(NID_secp384r1));
+  static const EcGroupPtr p521(EC_GROUP_new_by_curve_name(NID_secp521r1));
   switch (method) {
     case KeMethod::kEcp256:
-      return EcpFacts{kP256.get(), 32, 0xff};
+      return EcpFacts{p256.get(), 32, 0xff};
     case KeMethod::kEcp384:
-      return EcpFacts{kP384.get(), 48, 0xff};
+      return EcpFacts{p384.get(), 48, 0xff};
     case KeMethod::kEcp521:
-      return EcpFacts{kP521.get(), 66, 0x01};
+      return EcpFacts{p521.get(), 66, 0x01};
     default:
       return std::nullopt;
   }

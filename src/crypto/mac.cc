@@ -99,17 +99,17 @@ CipherCtxPtr aes128_encryptor(const EVP_CIPHER* cipher, const std::uint8_t* key)
 }
 
 std::unique_ptr<Mac> make_xcbc(ByteView key) {
-  static const CipherPtr kEcb(EVP_CIPHER_fetch(nullptr, "AES-128-ECB", nullptr));
-  static const CipherPtr kCbc(EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr));
-  const CipherCtxPtr ecb = aes128_encryptor(kEcb.get(), key.data());
+  static const CipherPtr ecb_cipher(EVP_CIPHER_fetch(nullptr, "AES-128-ECB", nullptr));
+  static const CipherPtr cbc_cipher(EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr));
+  const CipherCtxPtr ecb = aes128_encryptor(ecb_cipher.get(), key.data());
   Block derived[3];
   for (std::uint8_t i = 0; i < 3; ++i) {
     derived[i].fill(static_cast<std::uint8_t>(i + 1));
     int written = 0;
     MERLON_ASSERT(EVP_EncryptUpdate(ecb.get(), derived[i].data(), &written, derived[i].data(), kBlock) == 1);
   }
-  auto mac =
-      std::make_unique<XcbcMac>(aes128_encryptor(kCbc.get(), derived[0].data()), derived[1], derived[2]);
+  auto mac = std::make_unique<XcbcMac>(aes128_encryptor(cbc_cipher.get(), derived[0].data()), derived[1],
+                                       derived[2]);
   for (Block& block : derived) wipe(block);
   return mac;
 }
@@ -126,8 +126,8 @@ std::unique_ptr<Mac> make_evp(const EVP_MAC* algorithm, const char* parameter, c
 }
 
 std::unique_ptr<Mac> make_hmac(const char* digest, ByteView key, std::size_t output_size) {
-  static const MacPtr kHmac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
-  return make_evp(kHmac.get(), OSSL_MAC_PARAM_DIGEST, digest, key, output_size);
+  static const MacPtr hmac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
+  return make_evp(hmac.get(), OSSL_MAC_PARAM_DIGEST, digest, key, output_size);
 }
 
 }  // namespace
@@ -167,8 +167,8 @@ Result<std::unique_ptr<Mac>> Mac::create(MacAlgorithm algorithm, ByteView key) {
     case MacAlgorithm::kAesXcbc:
       return make_xcbc(key);
     case MacAlgorithm::kAesCmac: {
-      static const MacPtr kCmac(EVP_MAC_fetch(nullptr, "CMAC", nullptr));
-      return make_evp(kCmac.get(), OSSL_MAC_PARAM_CIPHER, "AES-128-CBC", key, kBlock);
+      static const MacPtr cmac(EVP_MAC_fetch(nullptr, "CMAC", nullptr));
+      return make_evp(cmac.get(), OSSL_MAC_PARAM_CIPHER, "AES-128-CBC", key, kBlock);
     }
   }
   return fail(ErrorCode::kUnsupported, "unknown MAC algorithm");

@@ -19,13 +19,13 @@ constexpr HashId kEveryHash[] = {HashId::kSha1, HashId::kSha2_256, HashId::kSha2
                                  HashId::kIdentity};
 
 const PrivateKey& key_of(KeyKind kind) {
-  static const std::vector<PrivateKey>* const kKeys = [] {
+  static const std::vector<PrivateKey>* const all_keys = [] {
     auto* keys = new std::vector<PrivateKey>();
     for (const KeyKind each : kAllKinds)
       keys->push_back(PrivateKey::generate(each, each == KeyKind::kRsa ? 2048 : 0).value());
     return keys;
   }();
-  return (*kKeys)[static_cast<std::size_t>(kind)];
+  return (*all_keys)[static_cast<std::size_t>(kind)];
 }
 
 std::vector<SignatureScheme> schemes_for(KeyKind kind) {
@@ -146,10 +146,10 @@ TEST(AlgorithmIdentifier, AgreesWithOpenssl) {
     for (const SignatureScheme& scheme : schemes_for(kind)) {
       if (scheme.ecdsa_form == EcdsaForm::kRaw) continue;
       SCOPED_TRACE(name(scheme));
-      constexpr const char* kNames[] = {nullptr, "SHA1", "SHA256", "SHA384", "SHA512", nullptr};
+      constexpr const char* names[] = {nullptr, "SHA1", "SHA256", "SHA384", "SHA512", nullptr};
       const MdCtxPtr ctx(EVP_MD_CTX_new());
       EVP_PKEY_CTX* parameters = nullptr;
-      ASSERT_EQ(EVP_DigestSignInit_ex(ctx.get(), &parameters, kNames[static_cast<std::size_t>(scheme.hash)],
+      ASSERT_EQ(EVP_DigestSignInit_ex(ctx.get(), &parameters, names[static_cast<std::size_t>(scheme.hash)],
                                       nullptr, nullptr, key_of(kind).native(), nullptr),
                 1);
       if (scheme.algorithm == SignatureAlgorithm::kRsaPss) {

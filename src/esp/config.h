@@ -13,8 +13,8 @@ struct EngineConfig {
   std::size_t sa_capacity = std::size_t{1} << 17U;  // inbound SAs at once; at most 2^22
   unsigned default_path_mtu = 1500;                 // bytes of the outer IP packet, until set_path_mtu()
 
-  // The last sequence number that an SA may use; the lesser of it and what the RFC allows (2^32 - 1, or 2^64 - 1 with
-  // ESN) counts. Lower in tests.
+  // The last sequence number that an SA may use; the lesser of it and what the RFC allows (2^32 - 1, or 2^64
+  // - 1 with ESN) counts. Lower in tests.
   std::uint64_t sequence_limit = UINT64_MAX;
   // The first sequence number of an SA (RFC 4303 2.2: 1). Another only in tests.
   std::uint64_t first_sequence = 1;
@@ -30,8 +30,8 @@ struct EngineConfig {
   unsigned unknown_spi_per_second = 10;
   unsigned audit_per_second = 10;
 
-  // The source of our ICMP errors. Unset: the destination of the packet that was too big, since an address of our own that
-  // came back from the TUN device would be dropped by the kernel as a martian.
+  // The source of our ICMP errors. Unset: the destination of the packet that was too big, since an address of
+  // our own that came back from the TUN device would be dropped by the kernel as a martian.
   std::optional<IpAddress> icmp_source_v4, icmp_source_v6;
 };
 

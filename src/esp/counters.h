@@ -1,5 +1,5 @@
-// What one SA direction has carried. Written by the worker that owns it, read by the control side: relaxed atomics with one
-// writer, so that no read-modify-write instruction is needed.
+// What one SA direction has carried. Written by the worker that owns it, read by the control side: relaxed
+// atomics with one writer, so that no read-modify-write instruction is needed.
 #pragma once
 
 #include <atomic>

@@ -7,20 +7,30 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/check.h"
 #include "esp/worker.h"
 #include "wire/esp.h"
 
 namespace merlon::esp {
 
-void Worker::outbound(Instant now, packet::Burst& in, OutboundResult& out) { core_.outbound().process(now, in, out); }
-void Worker::inbound(Instant now, packet::Burst& in, InboundResult& out) { core_.inbound().process(now, in, out); }
-void Worker::poll(Instant now, OutboundResult& out) { core_.outbound().poll(now, out); }
+void Worker::outbound(Instant now, packet::Burst& in, OutboundResult& out) {
+  core_.outbound().process(now, in, out);
+}
+void Worker::inbound(Instant now, packet::Burst& in, InboundResult& out) {
+  core_.inbound().process(now, in, out);
+}
+void Worker::poll(Instant now, OutboundResult& out) {
+  core_.outbound().poll(now, out);
+}
 
 // The control side's books: what is published, by whose name, and who keeps it alive.
 class DataPlane::Impl {
  public:
   Impl(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
-      : config_(config), published_(config.sa_capacity), core_(config_, published_, pool, worker_rng), worker_(core_) {}
+      : config_(config),
+        published_(config.sa_capacity),
+        core_(config_, published_, pool, worker_rng),
+        worker_(core_) {}
 
   Result<> install(const policy::ChildSa& sa);
   Result<> update(const policy::ChildSa& sa);
@@ -60,6 +70,7 @@ class DataPlane::Impl {
     return {config_.sequence_limit, config_.first_sequence, config_.default_path_mtu, WorkerIndex{0}};
   }
   std::shared_ptr<Child> child_of(const ChildKey& key);
+  static void inherit_path_mtu(Record& record);
   void publish_outbound(Child& child);
   void forget_if_unused(const ChildKey& key);
 
@@ -89,6 +100,16 @@ void DataPlane::Impl::forget_if_unused(const ChildKey& key) {
   children_.erase(at);
 }
 
+// A rekeyed SA goes the way of the one before, and need not learn anew what fits.
+void DataPlane::Impl::inherit_path_mtu(Record& record) {
+  for (auto at = record.child->sas.rbegin(); at != record.child->sas.rend(); ++at) {
+    if ((*at)->outbound->remote.address != record.outbound->remote.address) continue;
+    record.material->rules.path_mtu.store((*at)->material->rules.path_mtu.load(std::memory_order_relaxed),
+                                          std::memory_order_relaxed);
+    return;
+  }
+}
+
 Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   if (!sa.connection || sa.child_index >= sa.connection->children.size()) {
     return fail(ErrorCode::kInvalidArgument, "Child SA {} names no child of a connection", sa.id.value);
@@ -112,6 +133,7 @@ Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   record->child_key = {sa.connection->name, sa.child().name};
   record->use_outbound = sa.use_outbound;
   record->child = child_of(record->child_key);
+  inherit_path_mtu(*record);
   record->child->sas.push_back(record.get());
   // Inbound first: the peer's answer to our first packet must find its SA.
   published_.inbound.publish(make_inbound(sa, parameters(), *record->material));
@@ -154,12 +176,14 @@ Result<> DataPlane::Impl::remove(policy::ChildSaId id) {
 }
 
 void DataPlane::Impl::set_spd(std::shared_ptr<const policy::Spd> spd) {
+  MERLON_ASSERT(spd != nullptr);
   for (auto& [key, child] : children_) child->in_spd = false;
   auto snapshot = std::make_shared<SpdSnapshot>();
   for (const policy::SpdEntry& entry : spd->entries()) {
     std::shared_ptr<const ChildEntry> child_entry;
     if (entry.action == policy::ChildAction::kProtect) {
-      const auto child = child_of({entry.connection->name, entry.connection->children[entry.child_index].name});
+      const auto child =
+          child_of({entry.connection->name, entry.connection->children[entry.child_index].name});
       child->in_spd = true;
       child_entry = std::shared_ptr<const ChildEntry>(child, &child->entry);
     }
@@ -193,7 +217,9 @@ DataPlane::DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& 
     : impl_(std::make_unique<Impl>(config, pool, worker_rng)) {}
 DataPlane::~DataPlane() = default;
 
-Worker& DataPlane::worker() { return impl_->worker_; }
+Worker& DataPlane::worker() {
+  return impl_->worker_;
+}
 
 Result<Spi> DataPlane::allocate_spi(Rng& rng) {
   const std::lock_guard lock(impl_->mutex_);
@@ -246,7 +272,9 @@ std::vector<policy::ChildSaId> DataPlane::installed() const {
   std::sort(ids.begin(), ids.end());
   return ids;
 }
-std::uint64_t DataPlane::drops(DropReason reason) const { return impl_->core_.reporter().drops().get(reason); }
+std::uint64_t DataPlane::drops(DropReason reason) const {
+  return impl_->core_.reporter().drops().get(reason);
+}
 
 std::optional<Event> DataPlane::next_event() {
   const std::lock_guard lock(impl_->mutex_);

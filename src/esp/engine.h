@@ -1,12 +1,12 @@
-// The packet engine as the daemon and the simulator use it: the control side installs policies and SAs, a worker carries
-// packets. No I/O, no clock, no randomness of its own.
+// The packet engine as the daemon and the simulator use it: the control side installs policies and SAs, a
+// worker carries packets. No I/O, no clock, no randomness of its own.
 //
 //   control thread(s)                                 worker thread
 //   install, update, remove, set_spd, ...   ----->    outbound(now, burst), inbound(now, burst), poll(now)
 //   next_event                              <-----    (a bounded ring)
 //
-// What goes right is published: immutable objects behind atomic pointers, freed when no worker can still look at them. What
-// changes with packets stays where it is and belongs to one worker.
+// What goes right is published: immutable objects behind atomic pointers, freed when no worker can still look
+// at them. What changes with packets stays where it is and belongs to one worker.
 #pragma once
 
 #include <memory>
@@ -31,8 +31,8 @@ namespace merlon::esp {
 
 // What outbound() and poll() hand on; both lists are appended to.
 struct OutboundResult {
-  // ESP packets from the SPI on, without outer headers. meta: source, destination, udp_encapsulated, tos, may_fragment_outer,
-  // sa_id and mark are set. EMSGSIZE for one of them: set_path_mtu(meta.sa_id, ...).
+  // ESP packets from the SPI on, without outer headers. meta: source, destination, udp_encapsulated, tos,
+  // may_fragment_outer, sa_id and mark are set. EMSGSIZE for one of them: set_path_mtu(meta.sa_id, ...).
   packet::PacketList transmit;
   packet::PacketList to_tun;  // ICMP errors for the inner network
   void clear() {
@@ -48,7 +48,8 @@ struct InboundResult {
 
 class WorkerCore;
 
-// One worker's side. All calls from that worker's thread. Packets are taken out of `in`, which is empty afterwards.
+// One worker's side. All calls from that worker's thread. Packets are taken out of `in`, which is empty
+// afterwards.
 class Worker {
  public:
   explicit Worker(WorkerCore& core) : core_(core) {}
@@ -57,8 +58,8 @@ class Worker {
   void outbound(Instant now, packet::Burst& in, OutboundResult& out);
   // `in`: ESP packets from the SPI on. meta.source, destination, udp_encapsulated and tos say how they came.
   void inbound(Instant now, packet::Burst& in, InboundResult& out);
-  // Sends the packets that waited for an SA, drops those that waited too long. Cheap; call it when install() was called, and
-  // every second or so. outbound() does the same first.
+  // Sends the packets that waited for an SA, drops those that waited too long. Cheap; call it when install()
+  // was called, and every second or so. outbound() does the same first.
   void poll(Instant now, OutboundResult& out);
 
  private:
@@ -85,26 +86,28 @@ class DataPlane {
 
   // --- The control side: from any thread, one at a time (a lock orders them; workers never take it).
 
-  // An SPI for a new inbound SA, not in use nor used lately, never below 256 (RFC 4303 2.1). It is reserved until
-  // install() takes it or release_spi() gives it back. Errors: kExhausted.
+  // An SPI for a new inbound SA, not in use nor used lately, never below 256 (RFC 4303 2.1). It is reserved
+  // until install() takes it or release_spi() gives it back. Errors: kExhausted.
   [[nodiscard]] Result<Spi> allocate_spi(Rng& rng);
   void release_spi(Spi spi);
 
-  // A new Child SA. Inbound at once; outbound too where use_outbound is set, and then it is preferred to older ones of its
-  // child. An inbound SPI that allocate_spi() did not make is accepted as well. The keys are expanded and not kept otherwise.
-  // Errors: kInvalidArgument (an id or SPI in use, keys of the wrong size), kUnsupported (algorithms), kExhausted.
+  // A new Child SA. Inbound at once; outbound too where use_outbound is set, and then it is preferred to
+  // older ones of its child. An inbound SPI that allocate_spi() did not make is accepted as well. The keys
+  // are expanded and not kept otherwise. Errors: kInvalidArgument (an id or SPI in use, keys of the wrong
+  // size), kUnsupported (algorithms), kExhausted.
   [[nodiscard]] Result<> install(const policy::ChildSaPtr& sa);
-  // The same id with another path or use_outbound; whatever else differs is ignored. Sequence numbers, window and counters
-  // stay. Errors: kNotFound.
+  // The same id with another path or use_outbound; whatever else differs is ignored. Sequence numbers, window
+  // and counters stay. Errors: kNotFound.
   [[nodiscard]] Result<> update(const policy::ChildSaPtr& sa);
-  // Both directions. The keys are wiped when the worker has finished the burst it may be in: at once where it is idle.
-  // Errors: kNotFound.
+  // Both directions. The keys are wiped when the worker has finished the burst it may be in: at once where it
+  // is idle. Errors: kNotFound.
   [[nodiscard]] Result<> remove(policy::ChildSaId id);
 
   void set_spd(std::shared_ptr<const policy::Spd> spd);
 
-  // The path MTU of an SA as learnt, in bytes of the outer IP packet; 0 = back to the default. Values below 576 (IPv4) or
-  // 1,280 (IPv6) count as those, and then outer packets may be fragmented. Unknown ids are ignored: the SA is gone.
+  // The path MTU of an SA as learnt, in bytes of the outer IP packet; 0 = back to the default. Values below
+  // 576 (IPv4) or 1,280 (IPv6) count as those, and then outer packets may be fragmented. Unknown ids are
+  // ignored: the SA is gone.
   void set_path_mtu(policy::ChildSaId id, unsigned mtu);
 
   [[nodiscard]] std::optional<SaStats> stats(policy::ChildSaId id) const;
@@ -114,8 +117,8 @@ class DataPlane {
   // The worker's next event, if any.
   [[nodiscard]] std::optional<Event> next_event();
 
-  // Frees (and wipes) what was removed or replaced and no worker looks at any more; every call above does it too. Returns how
-  // many objects still wait.
+  // Frees (and wipes) what was removed or replaced and no worker looks at any more; every call above does it
+  // too. Returns how many objects still wait.
   std::size_t reclaim();
 
  private:

@@ -1,5 +1,6 @@
-// What a worker tells the control side, through a bounded ring. An event that must not be lost (a limit, a first packet) is
-// told again with the next packet when the ring was full; the others are rate-limited and may be lost.
+// What a worker tells the control side, through a bounded ring. An event that must not be lost (a limit, a
+// first packet) is told again with the next packet when the ring was full; the others are rate-limited and
+// may be lost.
 #pragma once
 
 #include <variant>
@@ -26,21 +27,21 @@ struct HardExpired {
   Direction direction = Direction::kOutbound;
   LimitKind limit = LimitKind::kBytes;
 };
-// A packet wants protection and there is no SA for it (RFC 4301 4.4.1, RFC 7296 2.9: the first selectors of the proposal are
-// the packet's). At most one per child and EngineConfig::acquire_interval.
+// A packet wants protection and there is no SA for it (RFC 4301 4.4.1, RFC 7296 2.9: the first selectors of
+// the proposal are the packet's). At most one per child and EngineConfig::acquire_interval.
 struct Acquire {
   policy::ConnectionPtr connection;
   std::size_t child_index = 0;  // into connection->children
   wire::PacketView packet;
 };
-// An authentic packet, newer than all before it, came from another address than the SA's (RFC 7296 2.23, RFC 3948 4). Only
-// for UDP encapsulation. The control side decides, and answers with DataPlane::update().
+// An authentic packet, newer than all before it, came from another address than the SA's (RFC 7296 2.23, RFC
+// 3948 4). Only for UDP encapsulation. The control side decides, and answers with DataPlane::update().
 struct PeerMoved {
   policy::ChildSaId sa;
   Endpoint local, remote;  // as the packet had them: destination and source
 };
-// The first authentic packet of an inbound SA: the peer uses the SA (RFC 7296 2.8: what tells a responder that the
-// initiator of a rekey has moved to it).
+// The first authentic packet of an inbound SA: the peer uses the SA (RFC 7296 2.8: what tells a responder
+// that the initiator of a rekey has moved to it).
 struct FirstInbound {
   policy::ChildSaId sa;
 };
@@ -55,7 +56,7 @@ struct Audit {
   DropReason reason = DropReason::kIntegrity;
   policy::ChildSaId sa;  // 0 where no SA was found
   Spi spi;
-  std::uint32_t sequence = 0;  // as on the wire
+  std::uint32_t sequence = 0;    // as on the wire
   Endpoint source, destination;  // outer
 };
 

@@ -32,16 +32,19 @@ FlowKey::FlowKey(const wire::PacketView& packet)
 
 std::size_t FlowKey::hash() const {
   const std::uint64_t numbers = std::uint64_t{source_port} << 48U | std::uint64_t{destination_port} << 32U |
-                                std::uint64_t{icmp} << 16U | std::uint64_t{static_cast<std::uint8_t>(protocol)};
+                                std::uint64_t{icmp} << 16U |
+                                std::uint64_t{static_cast<std::uint8_t>(protocol)};
   return mixed(mixed(mixed(0, source), destination), numbers);
 }
 
 const OutboundDecision* FlowCache::find(const FlowKey& key, std::uint64_t generation) const {
+  if (lines_.empty()) return nullptr;
   const Line& line = lines_[key.hash() % kSize];
   return line.generation == generation && line.key == key ? &line.decision : nullptr;
 }
 
 void FlowCache::put(const FlowKey& key, std::uint64_t generation, const OutboundDecision& decision) {
+  if (lines_.empty()) lines_.resize(kSize);
   lines_[key.hash() % kSize] = {key, generation, decision};
 }
 

@@ -1,4 +1,5 @@
-// What was decided for the packets of a flow, so that the SPD is asked once a flow and publication. One a worker.
+// What was decided for the packets of a flow, so that the SPD is asked once a flow and publication. One a
+// worker.
 #pragma once
 
 #include <array>
@@ -43,7 +44,7 @@ class FlowCache {
     std::uint64_t generation = 0;  // 0 = empty
     OutboundDecision decision;
   };
-  std::vector<Line> lines_ = std::vector<Line>(kSize);
+  std::vector<Line> lines_;  // made with the first flow: most engines of a simulation see few
 };
 
 }  // namespace merlon::esp

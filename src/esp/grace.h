@@ -1,8 +1,8 @@
-// Publication without locks: the control side replaces immutable objects behind atomic pointers and frees the old ones after a
-// grace period, when no worker can still look at them.
+// Publication without locks: the control side replaces immutable objects behind atomic pointers and frees the
+// old ones after a grace period, when no worker can still look at them.
 //
-// A worker opens a Section around each burst. All operations that order the two sides are sequentially consistent: either the
-// control side sees the worker inside, or the worker sees what was published before.
+// A worker opens a Section around each burst. All operations that order the two sides are sequentially
+// consistent: either the control side sees the worker inside, or the worker sees what was published before.
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,8 @@ class Grace {
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
 
-    // Grows with every publication. A pointer remembered from an earlier section of the same generation is still valid.
+    // Grows with every publication. A pointer remembered from an earlier section of the same generation is
+    // still valid.
     [[nodiscard]] std::uint64_t generation() const { return generation_; }
 
    private:

@@ -26,7 +26,8 @@ class HoldQueue {
 
   [[nodiscard]] bool empty() const { return total_ == 0; }
   [[nodiscard]] Instant earliest_deadline() const { return earliest_; }  // kNever when empty
-  // Empties the queue, each child's packets in their order. Forgets children of which nothing needs to be remembered.
+  // Empties the queue, each child's packets in their order. Forgets children of which nothing needs to be
+  // remembered.
   void take_all(Instant now, std::vector<Held>& out);
 
  private:

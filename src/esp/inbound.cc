@@ -1,8 +1,8 @@
 // inbound:  SPI -> SA -> replay check -> AEAD burst -> replay advance -> strip -> selector check -> coalesce
 //           `---- admit() ----------'    open()        `---- deliver() ---------------------'
 //
-// Coalescing, the putting together again of what the sender had segmented, gets whole bursts of one SA's inner packets
-// in order, in InboundResult::to_tun; with plain I/O nothing is to be done there.
+// Coalescing, the putting together again of what the sender had segmented, gets whole bursts of one SA's
+// inner packets in order, in InboundResult::to_tun; with plain I/O nothing is to be done there.
 #include "esp/inbound.h"
 
 #include "esp/ecn.h"
@@ -25,7 +25,8 @@ DropReason drop_reason_of(ReplayWindow::Verdict verdict) {
   }
 }
 
-// RFC 6040 4.2, and nothing else: the inner DSCP is the sender's (RFC 4301 5.1.2.1). False where the packet must be dropped.
+// RFC 6040 4.2, and nothing else: the inner DSCP is the sender's (RFC 4301 5.1.2.1). False where the packet
+// must be dropped.
 bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::uint8_t outer_tos) {
   const Ecn inner = ecn_of(view.tos);
   const std::optional<Ecn> ecn = decapsulated_ecn(inner, ecn_of(outer_tos));
@@ -65,16 +66,19 @@ void Inbound::admit(Instant now, packet::PacketPtr packet) {
   if (!header) return drop(now, *packet, nullptr, DropReason::kRunt);
   const InboundSa* sa = published_.inbound.find(header->spi);
   if (sa == nullptr) {
-    reporter_.unknown_spi(now, {header->spi, packet->meta.source, packet->meta.destination, packet->meta.udp_encapsulated});
+    reporter_.unknown_spi(
+        now, {header->spi, packet->meta.source, packet->meta.destination, packet->meta.udp_encapsulated});
     return drop(now, *packet, nullptr, DropReason::kUnknownSpi);
   }
   const crypto::PacketCipher& cipher = *sa->cipher;
   const std::size_t around = wire::kEspHeaderSize + cipher.iv_size() + cipher.icv_size();
   // RFC 4303 2.4: padding aligns the trailer to whole cipher blocks, four bytes at least.
-  if (packet->size() < around + wire::kEspTrailerSize || (packet->size() - around) % sa->sizes.alignment != 0) {
+  if (packet->size() < around + wire::kEspTrailerSize ||
+      (packet->size() - around) % sa->sizes.alignment != 0) {
     return drop(now, *packet, sa, DropReason::kRunt);
   }
-  if (is_expired(sa->mutable_part->counters, sa->rules->limits)) return drop(now, *packet, sa, DropReason::kSaExpired);
+  if (is_expired(sa->mutable_part->counters, sa->rules->limits))
+    return drop(now, *packet, sa, DropReason::kSaExpired);
 
   // RFC 4303 3.4.3: the window is looked at before the ICV, and moved after it.
   const ReplayWindow& window = sa->mutable_part->window;
@@ -132,8 +136,8 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
     state.flags |= kFirstInboundRaised;
   }
-  // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old one that was
-  // held back or comes by another way would move the tunnel to where the peer no longer is.
+  // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
+  // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
   const packet::PacketMeta& meta = item.packet->meta;
   if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
   const std::uint64_t source = std::hash<Endpoint>{}(meta.source);
@@ -175,8 +179,8 @@ bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer) {
 // Of a packet whose ESP header is gone already.
 void Inbound::refuse(Instant now, const Item& item, DropReason reason) {
   const packet::PacketMeta& meta = item.packet->meta;
-  reporter_.drop(now, {reason, item.sa->id, item.sa->spi, static_cast<std::uint32_t>(item.sequence.value), meta.source,
-                       meta.destination});
+  reporter_.drop(now, {reason, item.sa->id, item.sa->spi, static_cast<std::uint32_t>(item.sequence.value),
+                       meta.source, meta.destination});
 }
 
 void Inbound::drop(Instant now, const packet::Packet& packet, const InboundSa* sa, DropReason reason) {

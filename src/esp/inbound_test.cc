@@ -27,9 +27,10 @@ class Forger : public ::testing::Test {
     sa_b_ = sa_b;
     EXPECT_TRUE(peers_.b.engine.install(sa_b));
     const auto& algorithms = sa_a->algorithms;
-    cipher_ = crypto::PacketCipher::create({algorithms.encr, algorithms.key_bits, algorithms.integ}, algorithms.esn,
-                                           sa_a->outbound.encryption.bytes(), sa_a->outbound.integrity.bytes())
-                  .value();
+    cipher_ =
+        crypto::PacketCipher::create({algorithms.encr, algorithms.key_bits, algorithms.integ}, algorithms.esn,
+                                     sa_a->outbound.encryption.bytes(), sa_a->outbound.integrity.bytes())
+            .value();
   }
 
   // `plaintext` as it is, trailer and all.
@@ -110,7 +111,8 @@ TEST_F(Forger, OnlyIpIsTunnelled) {
   const Bytes packet = inner_packet(IpFamily::kIpv4, 60);
   expect_dropped(with_trailer(packet, IpProtocol::kTcp), DropReason::kNextHeader);
   expect_dropped(with_trailer(packet, IpProtocol::kIpv6), DropReason::kMalformedDecrypted);
-  expect_dropped(with_trailer(inner_packet(IpFamily::kIpv6, 60), IpProtocol::kIpv4), DropReason::kMalformedDecrypted);
+  expect_dropped(with_trailer(inner_packet(IpFamily::kIpv6, 60), IpProtocol::kIpv4),
+                 DropReason::kMalformedDecrypted);
   expect_dropped(with_trailer({}, IpProtocol::kIpv4), DropReason::kMalformedDecrypted);
   Bytes cut = packet;
   cut.resize(40);
@@ -121,7 +123,8 @@ TEST_F(Forger, MisalignedAndRuntPacketsNeverReachTheCipher) {
   expect_dropped(Bytes(7, 1), DropReason::kRunt);
   const Bytes packet = sealed(Bytes(4)).bytes;
   const Bytes without_data(packet.begin(), packet.end() - 4);
-  EXPECT_THAT(peers_.b.unprotect({Gateway::Received{Bytes(7), {}}, Gateway::Received{without_data, {}}}), IsEmpty());
+  EXPECT_THAT(peers_.b.unprotect({Gateway::Received{Bytes(7), {}}, Gateway::Received{without_data, {}}}),
+              IsEmpty());
   EXPECT_EQ(peers_.b.engine.drops(DropReason::kRunt), 3U);
 }
 
@@ -137,11 +140,14 @@ TEST_F(Forger, SourceAndDestinationMustBeTheSas) {
 
 TEST_F(Forger, SequenceNumberZeroIsInvalid) {
   sequence_ = UINT32_MAX;
-  expect_dropped(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4), DropReason::kInvalidSequence);
+  expect_dropped(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4),
+                 DropReason::kInvalidSequence);
 }
 
 TEST_F(Forger, TheFirstPacketIsToldOnce) {
-  const auto good = [&] { return sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4)); };
+  const auto good = [&] {
+    return sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4));
+  };
   peers_.b.unprotect({good(), good()});
   peers_.b.unprotect({good()});
   const auto firsts = peers_.b.events_of<FirstInbound>();
@@ -186,7 +192,9 @@ TEST_F(Forger, AFullRingLosesNoFirstPacketAndNoLimit) {
   config.audit_per_second = config.unknown_spi_per_second = 1000;
   Gateway gateway(9, config);
   ASSERT_TRUE(gateway.engine.install(sa_b_));
-  const auto good = [&] { return sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4)); };
+  const auto good = [&] {
+    return sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4));
+  };
   gateway.unprotect({Gateway::Received{Bytes(100, 9), {}}});  // fills the ring
   gateway.unprotect({good()});
   EXPECT_THAT(gateway.events_of<FirstInbound>(), IsEmpty());

@@ -175,6 +175,12 @@ TEST(Mtu, AbsurdPathMtusAreNotBelieved) {
   EXPECT_EQ(peers.a.engine.stats(id)->path_mtu, 1500U);
 }
 
+TEST(Mtu, ARekeyedSaInheritsWhatWasLearnt) {
+  Peers peers;
+  peers.a.engine.set_path_mtu(peers.install(), 1400);
+  EXPECT_EQ(peers.a.engine.stats(peers.install())->path_mtu, 1400U);
+}
+
 TEST(Mtu, TheConfiguredTunnelMtuIsAnUpperBound) {
   SaSpec spec;
   spec.child.tunnel_mtu = 1300;

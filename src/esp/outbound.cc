@@ -1,8 +1,10 @@
-// outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst -> outer headers
-//           `---- take() ------------'         fit()      `---- encapsulate() ---------------'    flush()      address()
+// outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst
+// -> outer headers
+//           `---- take() ------------'         fit()      `---- encapsulate() ---------------'    flush()
+//           address()
 //
-// A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC 4301
-// 5.1.2.1), so not here.
+// A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
+// 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
 
 #include "esp/ecn.h"
@@ -18,8 +20,8 @@ namespace {
 
 constexpr std::size_t kMaxIpPacket = 65535;
 
-// RFC 4301 8.1: does the outer header let routers fragment? It says for IPv6 inside what DF = 1 says, since a router
-// may not fragment such a packet either.
+// RFC 4301 8.1: does the outer header let routers fragment? It says for IPv6 inside what DF = 1 says, since a
+// router may not fragment such a packet either.
 bool clears_outer_df(policy::DfBit df, const wire::PacketView& view) {
   switch (df) {
     case policy::DfBit::kCopy:
@@ -72,7 +74,11 @@ void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instan
 
   const OutboundDecision decision = classify(round, *view);
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
-    return reporter_.drop(round.now, {DropReason::kNoPolicy, {}, {}, 0, {view->source, view->source_port},
+    return reporter_.drop(round.now, {DropReason::kNoPolicy,
+                                      {},
+                                      {},
+                                      0,
+                                      {view->source, view->source_port},
                                       {view->destination, view->destination_port}});
   }
   switch (decision.entry->action) {
@@ -143,7 +149,8 @@ void Outbound::release_held(Round& round) {
 
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside
 
-void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const OutboundSa& sa) {
+void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
+                   const OutboundSa& sa) {
   const std::uint32_t path_mtu = sa.rules->path_mtu.load(std::memory_order_relaxed);
   const std::size_t inner_mtu = sa.sizes.inner_mtu(path_mtu);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
@@ -166,9 +173,10 @@ void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketVie
   fragment(round, *packet, view, sa, inner_mtu);
 }
 
-// Before encryption, so that the receiver need not put ESP packets together before it can authenticate them (RFC 4301 7).
-void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view, const OutboundSa& sa,
-                        std::size_t inner_mtu) {
+// Before encryption, so that the receiver need not put ESP packets together before it can authenticate them
+// (RFC 4301 7).
+void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view,
+                        const OutboundSa& sa, std::size_t inner_mtu) {
   const auto fragments = wire::fragment_ipv4(packet.bytes(), inner_mtu);
   if (!fragments) return reporter_.drop(DropReason::kTooBig);
   for (const Bytes& bytes : *fragments) {
@@ -223,7 +231,8 @@ void Outbound::flush(Round& round) {
   count_ = 0;
 }
 
-// The next sequence number of the SA, and what using it means for its limits; false, and a drop, where there is none.
+// The next sequence number of the SA, and what using it means for its limits; false, and a drop, where there
+// is none.
 bool Outbound::take_sequence(Instant now, const OutboundSa& sa, std::size_t size, SequenceNumber& sequence) {
   OutboundState& state = *sa.mutable_part;
   const SaLimits& limits = sa.rules->limits;
@@ -238,8 +247,8 @@ bool Outbound::take_sequence(Instant now, const OutboundSa& sa, std::size_t size
   // RFC 4303 3.3.3: the sender must not let the sequence number cycle.
   if (state.last_sequence >= sa.sequence_limit) {
     raise_once(kHardRaised, HardExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
-    reporter_.drop(now, {DropReason::kSequenceExhausted, sa.id, sa.spi, static_cast<std::uint32_t>(state.last_sequence),
-                         sa.local, sa.remote});
+    reporter_.drop(now, {DropReason::kSequenceExhausted, sa.id, sa.spi,
+                         static_cast<std::uint32_t>(state.last_sequence), sa.local, sa.remote});
     return false;
   }
   sequence.value = ++state.last_sequence;
@@ -266,7 +275,8 @@ bool Outbound::encapsulate(Instant now, Pending& pending, crypto::PacketJob& job
   if (!take_sequence(now, sa, packet.size(), sequence)) return false;
 
   const MutableByteView tail = packet.extend(trailer + icv_size);
-  wire::write_esp_trailer(tail, pad, pending.family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
+  wire::write_esp_trailer(tail, pad,
+                          pending.family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
   const std::size_t length = packet.size() - icv_size;
   packet.prepend(wire::kEspHeaderSize + iv_size);
   const MutableByteView bytes = packet.bytes();
@@ -275,7 +285,8 @@ bool Outbound::encapsulate(Instant now, Pending& pending, crypto::PacketJob& job
   if (sa.random_iv) {
     rng_.fill(iv);  // RFC 3602 3: an attacker must not foresee it
   } else if (iv_size == 8) {
-    // RFC 4106 3.1, RFC 4309 3.1, RFC 3686 2.1, RFC 7634 2: it must only never return, and the sequence number never does.
+    // RFC 4106 3.1, RFC 4309 3.1, RFC 3686 2.1, RFC 7634 2: it must only never return, and the sequence
+    // number never does.
     wire::store_u32(iv, 0, static_cast<std::uint32_t>(sequence.value >> 32U));
     wire::store_u32(iv, 4, static_cast<std::uint32_t>(sequence.value));
   }

@@ -16,7 +16,8 @@ namespace merlon::esp {
 class Outbound {
  public:
   // All outlive it; `rng` gives the IVs of CBC.
-  Outbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng, Reporter& reporter);
+  Outbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng,
+           Reporter& reporter);
 
   void process(Instant now, packet::Burst& in, OutboundResult& out);
   void poll(Instant now, OutboundResult& out);
@@ -37,18 +38,20 @@ class Outbound {
 
   void take(Round& round, packet::PacketPtr packet, std::optional<Instant> deadline);
   [[nodiscard]] OutboundDecision classify(const Round& round, const wire::PacketView& view);
-  void hold(Round& round, packet::PacketPtr packet, const OutboundDecision& decision, const wire::PacketView& view,
-            std::optional<Instant> deadline);
+  void hold(Round& round, packet::PacketPtr packet, const OutboundDecision& decision,
+            const wire::PacketView& view, std::optional<Instant> deadline);
   void release_held(Round& round);
 
   void fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const OutboundSa& sa);
-  void fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view, const OutboundSa& sa,
-                std::size_t inner_mtu);
-  void refuse_too_big(Round& round, const packet::Packet& packet, const wire::PacketView& view, std::size_t inner_mtu);
+  void fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view,
+                const OutboundSa& sa, std::size_t inner_mtu);
+  void refuse_too_big(Round& round, const packet::Packet& packet, const wire::PacketView& view,
+                      std::size_t inner_mtu);
 
   void add(Round& round, Pending pending);
   void flush(Round& round);
-  [[nodiscard]] bool take_sequence(Instant now, const OutboundSa& sa, std::size_t size, SequenceNumber& sequence);
+  [[nodiscard]] bool take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
+                                   SequenceNumber& sequence);
   [[nodiscard]] bool encapsulate(Instant now, Pending& pending, crypto::PacketJob& job);
   void address(Pending& pending);
 

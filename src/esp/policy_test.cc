@@ -30,10 +30,11 @@ TEST(Policy, DiscardBypassAndNothingAreDroppedAndCountedApart) {
   peers.install();
   peers.a.set_policies({with_action(policy::ChildAction::kDiscard, "10.2.3.0/24"),
                         with_action(policy::ChildAction::kBypass, "10.2.4.0/24"), peers.connection_a});
-  const auto packets = peers.a.protect({inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.3.1"),
-                                        inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.4.1"),
-                                        inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.9.0.1"),
-                                        inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.5.1"), Bytes{0x45, 1, 2}});
+  const auto packets =
+      peers.a.protect({inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.3.1"),
+                       inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.4.1"),
+                       inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.9.0.1"),
+                       inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.5.1"), Bytes{0x45, 1, 2}});
   EXPECT_THAT(packets, SizeIs(1));
   EXPECT_EQ(peers.a.engine.drops(DropReason::kPolicyDiscard), 1U);
   EXPECT_EQ(peers.a.engine.drops(DropReason::kPolicyBypass), 1U);
@@ -75,7 +76,8 @@ TEST(Acquire, AsksOnceAndSendsTheFirstPacketsWhenTheSaComes) {
   EXPECT_THAT(result.transmit, IsEmpty());
   peers.install();
   peers.a.engine.worker().poll(seconds(3), result);
-  EXPECT_THAT(peers.b.unprotect(result.transmit), ElementsAre(packets[0], packets[1], packets[2], packets[3]));
+  EXPECT_THAT(peers.b.unprotect(result.transmit),
+              ElementsAre(packets[0], packets[1], packets[2], packets[3]));
 }
 
 TEST(Acquire, IsRepeatedAfterItsInterval) {

@@ -1,5 +1,5 @@
-// What the control side publishes to a worker: immutable snapshots behind atomic pointers. All pointers found here are valid
-// within one Grace::Section.
+// What the control side publishes to a worker: immutable snapshots behind atomic pointers. All pointers found
+// here are valid within one Grace::Section.
 #pragma once
 
 #include <atomic>
@@ -12,8 +12,8 @@
 
 namespace merlon::esp {
 
-// The SAs of one child that may carry outbound packets, the preferred first (RFC 7296 2.8: after a rekey the newest). They may
-// differ in their negotiated selectors.
+// The SAs of one child that may carry outbound packets, the preferred first (RFC 7296 2.8: after a rekey the
+// newest). They may differ in their negotiated selectors.
 struct OutboundSet {
   std::vector<std::shared_ptr<const OutboundSa>> newest_first;
 
@@ -29,7 +29,7 @@ struct OutboundSet {
 // A child of a connection, for as long as the SPD or an SA names it.
 struct ChildEntry {
   explicit ChildEntry(std::uint64_t unique_number) : number(unique_number) {}
-  const std::uint64_t number;  // never used again, so a worker may remember it
+  const std::uint64_t number;                         // never used again, so a worker may remember it
   std::atomic<const OutboundSet*> outbound{nullptr};  // null: no SA
 };
 

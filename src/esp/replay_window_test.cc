@@ -35,14 +35,15 @@ TEST(ReplayWindow, AgreesWithASetOfNumbers) {
     ReplayWindow window(size);
     Model model(size);
     // Start near the places where something changes: zero, 2^32, and 2^64.
-    const std::uint64_t start = std::array<std::uint64_t, 4>{0, UINT32_MAX - 3000, 1ULL << 40U, UINT64_MAX - 200000}[seed % 4];
+    const std::uint64_t start =
+        std::array<std::uint64_t, 4>{0, UINT32_MAX - 3000, 1ULL << 40U, UINT64_MAX - 200000}[seed % 4];
     std::uint64_t top = start;
     for (int i = 0; i < 600; ++i) {
       const auto step = *rc::gen::weightedOneOf<std::int64_t>({{6, rc::gen::inRange<std::int64_t>(0, 3)},
-                                                              {4, rc::gen::inRange<std::int64_t>(-5000, 1)},
-                                                              {2, rc::gen::inRange<std::int64_t>(-70, 130)},
-                                                              {1, rc::gen::inRange<std::int64_t>(0, 300)},
-                                                              {1, rc::gen::inRange<std::int64_t>(0, 9000)}});
+                                                               {4, rc::gen::inRange<std::int64_t>(-5000, 1)},
+                                                               {2, rc::gen::inRange<std::int64_t>(-70, 130)},
+                                                               {1, rc::gen::inRange<std::int64_t>(0, 300)},
+                                                               {1, rc::gen::inRange<std::int64_t>(0, 9000)}});
       if (step < 0 && static_cast<std::uint64_t>(-step) > top) continue;
       const std::uint64_t sequence = top + static_cast<std::uint64_t>(step);
       if (sequence < top && step > 0) continue;  // beyond 2^64
@@ -58,19 +59,22 @@ TEST(ReplayWindow, AgreesWithASetOfNumbers) {
   }));
 }
 
-// RFC 4303 A2: whatever lies in the window, or at most 2^32 - size to its right, is found again from its low half.
+// RFC 4303 A2: whatever lies in the window, or at most 2^32 - size to its right, is found again from its low
+// half.
 TEST(ReplayWindow, InfersTheHighHalf) {
   EXPECT_TRUE(rc::check([] {
     const unsigned size = *rc::gen::inRange(64U, 4097U);
     const std::uint64_t high = *rc::gen::inRange<std::uint64_t>(0, 5);
-    const auto low = *rc::gen::oneOf(rc::gen::arbitrary<std::uint32_t>(), rc::gen::inRange<std::uint32_t>(0, 5000),
-                                     rc::gen::map(rc::gen::inRange<std::uint32_t>(0, 5000),
-                                                  [](std::uint32_t below) { return UINT32_MAX - below; }));
+    const auto low =
+        *rc::gen::oneOf(rc::gen::arbitrary<std::uint32_t>(), rc::gen::inRange<std::uint32_t>(0, 5000),
+                        rc::gen::map(rc::gen::inRange<std::uint32_t>(0, 5000),
+                                     [](std::uint32_t below) { return UINT32_MAX - below; }));
     const std::uint64_t top = std::max<std::uint64_t>(high << 32U | low, 1);
     ReplayWindow window(size);
     RC_ASSERT(window.advance({top}) == Verdict::kFresh);
     const auto back = *rc::gen::inRange<std::uint64_t>(0, size);
-    if (back < top) RC_ASSERT(window.infer(static_cast<std::uint32_t>(top - back), true)->value == top - back);
+    if (back < top)
+      RC_ASSERT(window.infer(static_cast<std::uint32_t>(top - back), true)->value == top - back);
     const auto ahead = *rc::gen::oneOf(rc::gen::inRange<std::uint64_t>(1, 10000),
                                        rc::gen::inRange<std::uint64_t>(1, (1ULL << 32U) - size));
     RC_ASSERT(window.infer(static_cast<std::uint32_t>(top + ahead), true)->value == top + ahead);

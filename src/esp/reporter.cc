@@ -3,7 +3,9 @@
 namespace merlon::esp {
 
 Reporter::Reporter(const EngineConfig& config)
-    : events_(config.event_capacity), audit_(config.audit_per_second), unknown_spi_(config.unknown_spi_per_second) {}
+    : events_(config.event_capacity),
+      audit_(config.audit_per_second),
+      unknown_spi_(config.unknown_spi_per_second) {}
 
 void Reporter::drop(Instant now, Audit record) {
   drops_.count(record.reason);
@@ -19,16 +21,18 @@ bool is_expired(const TrafficCounters& counters, const SaLimits& limits) {
   return counters.packets() >= limits.hard_packets || counters.bytes() >= limits.hard_bytes;
 }
 
-void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction, const TrafficCounters& counters,
-                  const SaLimits& limits, std::uint8_t& flags) {
+void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction,
+                  const TrafficCounters& counters, const SaLimits& limits, std::uint8_t& flags) {
   const auto raise_once = [&](std::uint8_t flag, const Event& event) {
     if ((flags & flag) == 0 && reporter.tell(event)) flags |= flag;
   };
   const std::uint64_t packets = counters.packets(), bytes = counters.bytes();
   if (bytes >= limits.soft_bytes) raise_once(kSoftBytesRaised, SoftExpired{id, direction, LimitKind::kBytes});
-  if (packets >= limits.soft_packets) raise_once(kSoftPacketsRaised, SoftExpired{id, direction, LimitKind::kPackets});
+  if (packets >= limits.soft_packets)
+    raise_once(kSoftPacketsRaised, SoftExpired{id, direction, LimitKind::kPackets});
   if (bytes >= limits.hard_bytes) raise_once(kHardRaised, HardExpired{id, direction, LimitKind::kBytes});
-  if (packets >= limits.hard_packets) raise_once(kHardRaised, HardExpired{id, direction, LimitKind::kPackets});
+  if (packets >= limits.hard_packets)
+    raise_once(kHardRaised, HardExpired{id, direction, LimitKind::kPackets});
 }
 
 }  // namespace merlon::esp

@@ -34,7 +34,7 @@ class Reporter {
 [[nodiscard]] bool is_expired(const TrafficCounters& counters, const SaLimits& limits);
 
 // Tells of soft and hard limits that the counters have reached, each once. `flags` is the direction's SaFlag.
-void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction, const TrafficCounters& counters,
-                  const SaLimits& limits, std::uint8_t& flags);
+void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction,
+                  const TrafficCounters& counters, const SaLimits& limits, std::uint8_t& flags);
 
 }  // namespace merlon::esp

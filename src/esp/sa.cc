@@ -93,8 +93,8 @@ std::shared_ptr<const OutboundSa> make_outbound(const policy::ChildSa& sa, const
   outbound->cipher = material.outbound_cipher.get();
   outbound->mutable_part = &material.outbound_state;
   outbound->rules = &material.rules;
-  // RFC 4303 3.3.3: a sequence number is never sent twice, so the last one ends the SA. The rekey is asked for when an eighth
-  // is left.
+  // RFC 4303 3.3.3: a sequence number is never sent twice, so the last one ends the SA. The rekey is asked
+  // for when an eighth is left.
   outbound->sequence_limit =
       std::min(parameters.sequence_limit, sa.algorithms.esn ? UINT64_MAX : std::uint64_t{UINT32_MAX});
   outbound->soft_sequence_limit = outbound->sequence_limit - outbound->sequence_limit / 8;

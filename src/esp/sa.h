@@ -1,5 +1,6 @@
-// One SA direction: what is published (immutable, replaced as a whole) beside what changes with packets (never copied, owned
-// by one worker, outliving every publication: a copied sequence number is a reused nonce).
+// One SA direction: what is published (immutable, replaced as a whole) beside what changes with packets
+// (never copied, owned by one worker, outliving every publication: a copied sequence number is a reused
+// nonce).
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,11 @@ using WorkerIndex = StrongNumber<WorkerIndexTag, std::uint8_t>;  // who owns an 
 
 // Which events were raised already; bits of SaFlags.
 enum SaFlag : std::uint8_t {
-  kSoftBytesRaised = 1, kSoftPacketsRaised = 2, kSoftSequenceRaised = 4, kHardRaised = 8, kFirstInboundRaised = 16,
+  kSoftBytesRaised = 1,
+  kSoftPacketsRaised = 2,
+  kSoftSequenceRaised = 4,
+  kHardRaised = 8,
+  kFirstInboundRaised = 16,
 };
 
 // --- What changes with packets.
@@ -52,16 +57,17 @@ struct SaRules {
   std::size_t child_index = 0;
   policy::TrafficSelectors local_ts, remote_ts;  // as negotiated
   SaLimits limits;
-  // Written by the control side alone, read by workers: it is a hint that follows the path, not a part of the SA.
+  // Written by the control side alone, read by workers: it is a hint that follows the path, not a part of the
+  // SA.
   std::atomic<std::uint32_t> path_mtu{0};
 };
 
 // How large packets may be inside. All in bytes.
 struct TunnelSizes {
-  std::uint16_t overhead = 0;     // outer IP and UDP headers, ESP header, IV, ICV
-  std::uint16_t mtu_floor = 0;    // the least path MTU that is believed
-  std::uint16_t tunnel_mtu = 0;   // as configured; 0 = from the path
-  std::uint8_t alignment = 4;     // of payload and trailer; a power of two
+  std::uint16_t overhead = 0;    // outer IP and UDP headers, ESP header, IV, ICV
+  std::uint16_t mtu_floor = 0;   // the least path MTU that is believed
+  std::uint16_t tunnel_mtu = 0;  // as configured; 0 = from the path
+  std::uint8_t alignment = 4;    // of payload and trailer; a power of two
 
   // The largest inner packet whose ESP packet fits the path whole.
   [[nodiscard]] std::size_t inner_mtu(std::size_t path_mtu) const;
@@ -103,8 +109,8 @@ struct OutboundSa {
 };
 static_assert(sizeof(OutboundSa) <= 128);
 
-// Everything behind one Child SA. The published objects point into it; it is freed, and its keys wiped, a grace period after
-// the last of them was taken back.
+// Everything behind one Child SA. The published objects point into it; it is freed, and its keys wiped, a
+// grace period after the last of them was taken back.
 struct SaMaterial {
   SaMaterial(unsigned replay_window, std::uint32_t path_mtu) : inbound_state(replay_window) {
     rules.path_mtu.store(path_mtu, std::memory_order_relaxed);
@@ -128,7 +134,8 @@ struct SaParameters {
 // Expands the keys. Errors: kUnsupported, kInvalidArgument.
 [[nodiscard]] Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa,
                                                                 const SaParameters& parameters);
-[[nodiscard]] std::shared_ptr<const InboundSa> make_inbound(const policy::ChildSa& sa, const SaParameters& parameters,
+[[nodiscard]] std::shared_ptr<const InboundSa> make_inbound(const policy::ChildSa& sa,
+                                                            const SaParameters& parameters,
                                                             SaMaterial& material);
 [[nodiscard]] std::shared_ptr<const OutboundSa> make_outbound(const policy::ChildSa& sa,
                                                               const SaParameters& parameters,

@@ -1,8 +1,9 @@
-// The inbound SAs by SPI. An SPI of ours carries the index of its place in the table beside a generation and random bits, so
-// that finding the SA is one load, whatever their number. SPIs that others chose (manual, taken over) are found in a hash.
+// The inbound SAs by SPI. An SPI of ours carries the index of its place in the table beside a generation and
+// random bits, so that finding the SA is one load, whatever their number. SPIs that others chose (manual,
+// taken over) are found in a hash.
 //
-// An SPI, from its highest bit: random | generation (4 bits) | index. Places are used again oldest first, and the generation
-// of a place changes with each use: an SPI returns at the earliest after 16 uses of its place.
+// An SPI, from its highest bit: random | generation (4 bits) | index. Places are used again oldest first, and
+// the generation of a place changes with each use: an SPI returns at the earliest after 16 uses of its place.
 #pragma once
 
 #include <atomic>

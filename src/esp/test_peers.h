@@ -16,13 +16,22 @@
 
 namespace merlon::esp::test {
 
-inline IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-inline Endpoint at(std::string_view address, std::uint16_t port = 4500) { return {ip(address), port}; }
-inline policy::TrafficSelectors ts(std::string_view text) { return policy::parse_traffic_selectors(text).value(); }
-inline Instant seconds(std::int64_t count) { return Instant(std::chrono::seconds(count)); }
+inline IpAddress ip(std::string_view text) {
+  return IpAddress::parse(text).value();
+}
+inline Endpoint at(std::string_view address, std::uint16_t port = 4500) {
+  return {ip(address), port};
+}
+inline policy::TrafficSelectors ts(std::string_view text) {
+  return policy::parse_traffic_selectors(text).value();
+}
+inline Instant seconds(std::int64_t count) {
+  return Instant(std::chrono::seconds(count));
+}
 
 // A UDP packet of exactly `size` bytes between the protected networks.
-inline Bytes inner_packet(IpFamily family, std::size_t size, std::string_view from = {}, std::string_view to = {}) {
+inline Bytes inner_packet(IpFamily family, std::size_t size, std::string_view from = {},
+                          std::string_view to = {}) {
   const bool v4 = family == IpFamily::kIpv4;
   const Endpoint source{ip(from.empty() ? (v4 ? "10.1.0.7" : "2001:db8:1::7") : from), 1111};
   const Endpoint destination{ip(to.empty() ? (v4 ? "10.2.0.9" : "2001:db8:2::9") : to), 2222};
@@ -63,10 +72,13 @@ inline Bytes tcp_syn(IpFamily family, std::uint16_t mss) {
   if (family == IpFamily::kIpv4) wire::write_ipv4(packet, wire::parse_ipv4(packet).value());
   const auto view = wire::parse_packet(packet).value();
   wire::store_u16(packet, at_tcp + 16,
-                  wire::transport_checksum(view.source, view.destination, IpProtocol::kTcp, ByteView(packet).subspan(at_tcp)));
+                  wire::transport_checksum(view.source, view.destination, IpProtocol::kTcp,
+                                           ByteView(packet).subspan(at_tcp)));
   return packet;
 }
-inline std::uint16_t mss_of(const Bytes& syn) { return wire::load_u16(syn, syn[0] >> 4U == 4 ? 42 : 62); }
+inline std::uint16_t mss_of(const Bytes& syn) {
+  return wire::load_u16(syn, syn[0] >> 4U == 4 ? 42 : 62);
+}
 
 struct SaSpec {
   policy::EspAlgorithms algorithms{EncrId::kAesGcm16, 256, IntegId::kNone, true};
@@ -171,7 +183,8 @@ class Gateway {
 // Two gateways, A at 192.0.2.1 and B at 198.51.100.2 (or their IPv6 likes), with policies for one child.
 class Peers {
  public:
-  explicit Peers(SaSpec sa_spec = {}, const EngineConfig& config = Gateway::small(), std::size_t packet_size = 9000)
+  explicit Peers(SaSpec sa_spec = {}, const EngineConfig& config = Gateway::small(),
+                 std::size_t packet_size = 9000)
       : spec(std::move(sa_spec)), a(1, config, packet_size), b(2, config, packet_size) {
     connection_a = connection_of(spec, "a-to-b", false);
     connection_b = connection_of(spec, "b-to-a", true);
@@ -187,9 +200,11 @@ class Peers {
     return sa_a->id;
   }
 
-  std::pair<std::shared_ptr<policy::ChildSa>, std::shared_ptr<policy::ChildSa>> make(bool use_outbound = true) {
+  std::pair<std::shared_ptr<policy::ChildSa>, std::shared_ptr<policy::ChildSa>> make(
+      bool use_outbound = true) {
     const auto sizes =
-        crypto::esp_key_sizes({spec.algorithms.encr, spec.algorithms.key_bits, spec.algorithms.integ}).value();
+        crypto::esp_key_sizes({spec.algorithms.encr, spec.algorithms.key_bits, spec.algorithms.integ})
+            .value();
     auto sa_a = std::make_shared<policy::ChildSa>(), sa_b = std::make_shared<policy::ChildSa>();
     for (auto& sa : {sa_a, sa_b}) {
       sa->id = {next_id_};
@@ -222,8 +237,12 @@ class Peers {
     return {sa_a, sa_b};
   }
 
-  [[nodiscard]] Endpoint end_a() const { return at(spec.outer == IpFamily::kIpv4 ? "192.0.2.1" : "2001:db8:a::1"); }
-  [[nodiscard]] Endpoint end_b() const { return at(spec.outer == IpFamily::kIpv4 ? "198.51.100.2" : "2001:db8:b::2"); }
+  [[nodiscard]] Endpoint end_a() const {
+    return at(spec.outer == IpFamily::kIpv4 ? "192.0.2.1" : "2001:db8:a::1");
+  }
+  [[nodiscard]] Endpoint end_b() const {
+    return at(spec.outer == IpFamily::kIpv4 ? "198.51.100.2" : "2001:db8:b::2");
+  }
 
   SaSpec spec;
   Gateway a, b;

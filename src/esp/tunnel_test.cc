@@ -21,11 +21,17 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 std::vector<policy::EspAlgorithms> all_algorithms() {
-  constexpr std::array kEncr{EncrId::kNull,     EncrId::kAesCbc,   EncrId::kAesCtr,   EncrId::kAesCcm8,
-                             EncrId::kAesCcm12, EncrId::kAesCcm16, EncrId::kAesGcm8,  EncrId::kAesGcm12,
-                             EncrId::kAesGcm16, EncrId::kNullAuthAesGmac, EncrId::kChacha20Poly1305};
-  constexpr std::array kInteg{IntegId::kNone,           IntegId::kHmacSha1_96,      IntegId::kAesXcbc96, IntegId::kAesCmac96,
-                              IntegId::kHmacSha2_256_128, IntegId::kHmacSha2_384_192, IntegId::kHmacSha2_512_256};
+  constexpr std::array kEncr{
+      EncrId::kNull,     EncrId::kAesCbc,          EncrId::kAesCtr,          EncrId::kAesCcm8,
+      EncrId::kAesCcm12, EncrId::kAesCcm16,        EncrId::kAesGcm8,         EncrId::kAesGcm12,
+      EncrId::kAesGcm16, EncrId::kNullAuthAesGmac, EncrId::kChacha20Poly1305};
+  constexpr std::array kInteg{IntegId::kNone,
+                              IntegId::kHmacSha1_96,
+                              IntegId::kAesXcbc96,
+                              IntegId::kAesCmac96,
+                              IntegId::kHmacSha2_256_128,
+                              IntegId::kHmacSha2_384_192,
+                              IntegId::kHmacSha2_512_256};
   std::vector<policy::EspAlgorithms> all;
   for (const EncrId encr : kEncr)
     for (const unsigned bits : {0U, 128U, 192U, 256U})
@@ -41,8 +47,8 @@ std::string describe(const policy::EspAlgorithms& algorithms) {
 }
 
 // RFC 4303 2 of what stands on the wire, without the keys.
-void check_wire_format(const packet::Packet& packet, const policy::EspAlgorithms& algorithms, std::size_t inner_size,
-                       std::uint64_t sequence) {
+void check_wire_format(const packet::Packet& packet, const policy::EspAlgorithms& algorithms,
+                       std::size_t inner_size, std::uint64_t sequence) {
   const auto sizes = crypto::esp_sizes({algorithms.encr, algorithms.key_bits, algorithms.integ}).value();
   EXPECT_EQ(wire::parse_esp_header(packet.bytes())->sequence, static_cast<std::uint32_t>(sequence));
   const std::size_t data = packet.size() - 8 - sizes.iv - sizes.icv;
@@ -91,7 +97,8 @@ TEST(Tunnel, BurstsKeepTheirOrderAcrossSeveralSas) {
     RC_ASSERT(peers.b.engine.install(narrow_b).has_value());
     std::vector<Bytes> packets;
     for (std::uint64_t i = 0, count = rng.below(200); i < count; ++i) {
-      packets.push_back(inner_packet(IpFamily::kIpv4, 28 + rng.below(1300), rng.below(2) == 0 ? "10.1.5.1" : "10.1.6.1"));
+      packets.push_back(
+          inner_packet(IpFamily::kIpv4, 28 + rng.below(1300), rng.below(2) == 0 ? "10.1.5.1" : "10.1.6.1"));
     }
     const auto protected_packets = peers.a.protect(packets);
     RC_ASSERT(protected_packets.size() == packets.size());
@@ -183,11 +190,13 @@ TEST(Tunnel, AnyCorruptedByteIsDroppedAndCounted) {
       bad.back().bytes[i] ^= static_cast<std::uint8_t>(1U << (i % 8));
     }
     for (std::size_t length = 0; length < good.bytes.size(); ++length) {
-      bad.push_back({Bytes(good.bytes.begin(), good.bytes.begin() + static_cast<std::ptrdiff_t>(length)), good.meta});
+      bad.push_back(
+          {Bytes(good.bytes.begin(), good.bytes.begin() + static_cast<std::ptrdiff_t>(length)), good.meta});
     }
     EXPECT_THAT(peers.b.unprotect(bad), IsEmpty());
     std::uint64_t dropped = 0;
-    for (std::size_t i = 0; i < kDropReasons; ++i) dropped += peers.b.engine.drops(static_cast<DropReason>(i));
+    for (std::size_t i = 0; i < kDropReasons; ++i)
+      dropped += peers.b.engine.drops(static_cast<DropReason>(i));
     EXPECT_EQ(dropped, bad.size());
     EXPECT_GT(peers.b.engine.drops(DropReason::kIntegrity), 0U);
     // None of them moved the window: the right one is still welcome.
@@ -198,7 +207,8 @@ TEST(Tunnel, AnyCorruptedByteIsDroppedAndCounted) {
 TEST(Tunnel, ReplaysAreDroppedWithinABurstAndLater) {
   Peers peers;
   peers.install();
-  const auto packets = peers.a.protect({inner_packet(IpFamily::kIpv4, 60), inner_packet(IpFamily::kIpv4, 61)});
+  const auto packets =
+      peers.a.protect({inner_packet(IpFamily::kIpv4, 60), inner_packet(IpFamily::kIpv4, 61)});
   const auto first = Gateway::on_wire(*packets.at(0)), second = Gateway::on_wire(*packets.at(1));
   EXPECT_THAT(peers.b.unprotect({second, first, first, second}), SizeIs(2));
   EXPECT_THAT(peers.b.unprotect({first}), IsEmpty());
@@ -208,7 +218,8 @@ TEST(Tunnel, ReplaysAreDroppedWithinABurstAndLater) {
 TEST(Tunnel, WhatIsLeftOfTheWindowIsTooOld) {
   SaSpec spec;
   spec.child.replay_window = 64;
-  spec.algorithms.esn = false;  // with ESN an old number is taken for one 2^32 further on, and the ICV does not match
+  spec.algorithms.esn =
+      false;  // with ESN an old number is taken for one 2^32 further on, and the ICV does not match
   Peers peers(spec);
   peers.install();
   const auto packets = peers.a.protect(std::vector<Bytes>(66, inner_packet(IpFamily::kIpv4, 60)));
@@ -261,7 +272,8 @@ TEST(Tunnel, TheSequenceNumberNeverWraps) {
     unsigned soft = 0, hard = 0;
     for (const Event& event : peers.a.events()) {
       if (const auto* one = std::get_if<SoftExpired>(&event)) soft += one->sa == id ? 1 : 0;
-      if (const auto* one = std::get_if<HardExpired>(&event)) hard += one->limit == LimitKind::kSequenceNumbers ? 1 : 0;
+      if (const auto* one = std::get_if<HardExpired>(&event))
+        hard += one->limit == LimitKind::kSequenceNumbers ? 1 : 0;
     }
     EXPECT_EQ(soft, 1U);
     EXPECT_EQ(hard, 1U);
@@ -305,7 +317,8 @@ TEST(Tunnel, LimitsInBytesAndPacketsAreToldOnceAndKept) {
 TEST(Tunnel, CountersTell) {
   Peers peers;
   const policy::ChildSaId id = peers.install();
-  peers.b.unprotect(peers.a.protect(std::vector<Bytes>(3, inner_packet(IpFamily::kIpv4, 100)), seconds(7)), seconds(8));
+  peers.b.unprotect(peers.a.protect(std::vector<Bytes>(3, inner_packet(IpFamily::kIpv4, 100)), seconds(7)),
+                    seconds(8));
   const SaStats a = peers.a.engine.stats(id).value(), b = peers.b.engine.stats(id).value();
   EXPECT_EQ(a.outbound.packets, 3U);
   EXPECT_EQ(a.outbound.bytes, 300U);

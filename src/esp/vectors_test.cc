@@ -1,6 +1,5 @@
 // ESP packets that others made.
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -26,7 +25,8 @@ Bytes hex(std::string_view text) {
   return from_hex(digits).value();
 }
 
-policy::ChildSaPtr inbound_sa(Spi spi, const policy::EspAlgorithms& algorithms, ByteView encr, ByteView integ) {
+policy::ChildSaPtr inbound_sa(Spi spi, const policy::EspAlgorithms& algorithms, ByteView encr,
+                              ByteView integ) {
   auto connection = std::make_shared<policy::Connection>();
   connection->name = "captured";
   connection->children.emplace_back();
@@ -46,7 +46,8 @@ policy::ChildSaPtr inbound_sa(Spi spi, const policy::EspAlgorithms& algorithms, 
 
 // RFC 7634 appendix A: a whole ESP packet with AES's place taken by ChaCha20-Poly1305.
 TEST(Vectors, Rfc7634AppendixA) {
-  const Bytes key = hex(R"(80818283 84858687 88898a8b 8c8d8e8f 90919293 94959697 98999a9b 9c9d9e9f a0a1a2a3)");
+  const Bytes key =
+      hex(R"(80818283 84858687 88898a8b 8c8d8e8f 90919293 94959697 98999a9b 9c9d9e9f a0a1a2a3)");
   const Bytes inner = hex(R"(
       45 00 00 54 a6 f2 00 00 40 01 e7 78 c6 33 64 05 c0 00 02 05 08 00 5b 7a 3a 08 00 00 55 3b ec 10
       00 07 36 27 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f 20 21 22 23
@@ -87,8 +88,8 @@ std::vector<CapturedKey> read_keys(const std::filesystem::path& file) {
     }
     in >> what;
     const std::size_t at = who.find('@'), colon = what.find(':');
-    keys.push_back({Spi{static_cast<std::uint32_t>(std::stoul(who.substr(0, at), nullptr, 16))}, who.substr(at + 1),
-                    what.substr(0, colon), from_hex(what.substr(colon + 3)).value()});
+    keys.push_back({Spi{static_cast<std::uint32_t>(std::stoul(who.substr(0, at), nullptr, 16))},
+                    who.substr(at + 1), what.substr(0, colon), from_hex(what.substr(colon + 3)).value()});
   }
   return keys;
 }
@@ -133,106 +134,87 @@ std::vector<CapturedPacket> read_esp(const std::filesystem::path& file) {
   return packets;
 }
 
-// --- what is done to the captures before the engine gets them. The file has no integrity keys, and 3DES is not ours.
+// tcpdump's own tests give the key of these two on the command line.
+const CapturedKey kKeyOfTheOthers{Spi{0x12345678}, "192.1.2.45", "3des-cbc-hmac96",
+                                  hex("40434345 45464649 494a4a4c 4c4f4f51 51525254 54575758")};
 
-constexpr std::size_t kHmac96 = 12;
-const Bytes kTestIntegrityKey(20, 0x77);
-
-// Takes a 3DES-CBC layer off with OpenSSL; what it carried, and the next header.
-std::pair<Bytes, IpProtocol> without_3des(ByteView esp, ByteView key) {
+// Takes a 3DES-CBC layer off with OpenSSL, by the codecs of wire/: what it carried, if that is IPv4.
+std::optional<Bytes> without_3des(ByteView esp, ByteView key) {
+  constexpr std::size_t kHmac96 = 12;
   const ByteView iv = esp.subspan(8, 8), data = esp.subspan(16, esp.size() - 16 - kHmac96);
   Bytes plaintext(data.size());
-  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(),
+                                                                                EVP_CIPHER_CTX_free);
   int length = 0;
   EXPECT_EQ(EVP_DecryptInit_ex(context.get(), EVP_des_ede3_cbc(), nullptr, key.data(), iv.data()), 1);
   EVP_CIPHER_CTX_set_padding(context.get(), 0);
-  EXPECT_EQ(EVP_DecryptUpdate(context.get(), plaintext.data(), &length, data.data(), static_cast<int>(data.size())), 1);
+  EXPECT_EQ(
+      EVP_DecryptUpdate(context.get(), plaintext.data(), &length, data.data(), static_cast<int>(data.size())),
+      1);
   const auto trailer = wire::parse_esp_trailer(plaintext);
-  if (!trailer) return {};
+  if (!trailer || trailer->next_header != IpProtocol::kIpv4) return std::nullopt;
   plaintext.resize(trailer->payload_size);
-  return {plaintext, trailer->next_header};
+  return plaintext;
 }
 
-// The packet with an ICV of ours in place of the one that nobody can check.
-Bytes with_test_icv(Bytes esp) {
-  const std::size_t covered = esp.size() - kHmac96;
-  std::array<std::uint8_t, 20> mac{};
-  HMAC(EVP_sha1(), kTestIntegrityKey.data(), static_cast<int>(kTestIntegrityKey.size()), esp.data(), covered, mac.data(), nullptr);
-  std::copy_n(mac.begin(), kHmac96, esp.begin() + static_cast<std::ptrdiff_t>(covered));
-  return esp;
-}
-
+// Every ESP packet of the captures, and of what these carry, is protected with 3DES, which is not ours: the
+// engine says so, and drops the packets as those of an SA it does not have. That they are what they seem,
+// OpenSSL shows.
 class Captures : public ::testing::Test {
  protected:
-  // One ESP packet, and what it carries if that is ESP again.
   void look_at(const CapturedPacket& packet) {
+    ++layers_;
     const auto header = wire::parse_esp_header(packet.esp);
     ASSERT_TRUE(header);
-    const auto key = std::find_if(keys_.begin(), keys_.end(), [&](const CapturedKey& candidate) {
-      return candidate.spi == header->spi && candidate.address == packet.destination;
-    });
-    ASSERT_NE(key, keys_.end());
-    if (key->algorithm == "3des-cbc-hmac96") return look_into_3des(packet, *key);
-    ASSERT_EQ(key->algorithm, "aes256-cbc-hmac96");
-    if (!installed_) {
-      installed_ = gateway_.engine
-                       .install(inbound_sa(header->spi, {EncrId::kAesCbc, 256, IntegId::kHmacSha1_96, false}, key->key,
-                                           kTestIntegrityKey))
-                       .has_value();
-      ASSERT_TRUE(installed_);
+    const std::uint64_t before = gateway_.engine.drops(DropReason::kUnknownSpi);
+    EXPECT_THAT(gateway_.unprotect({Gateway::Received{packet.esp, {}}}), IsEmpty());
+    EXPECT_EQ(gateway_.engine.drops(DropReason::kUnknownSpi), before + 1);
+
+    std::optional<Bytes> inside;
+    for (const CapturedKey& key : keys_) {
+      if (key.spi != header->spi || key.address != packet.destination) continue;
+      ASSERT_EQ(key.algorithm, "3des-cbc-hmac96");
+      const auto refused = gateway_.engine.install(
+          inbound_sa(key.spi, {EncrId::kDes3, 0, IntegId::kHmacSha1_96, false}, key.key, Bytes(20)));
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+      if (!inside) inside = without_3des(packet.esp, key.key);
     }
-    EXPECT_THAT(gateway_.unprotect({Gateway::Received{packet.esp, {}}}), IsEmpty());  // its ICV is of another key
-    const auto inner = gateway_.unprotect({Gateway::Received{with_test_icv(packet.esp), {}}});
-    ASSERT_THAT(inner, SizeIs(1));
-    check_ping(inner[0]);
-    ++decrypted_;
-  }
-
-  void look_into_3des(const CapturedPacket& packet, const CapturedKey& key) {
-    ++foreign_;
-    const auto refused = gateway_.engine.install(inbound_sa(key.spi, {EncrId::kDes3, 0, IntegId::kHmacSha1_96, false},
-                                                            key.key, kTestIntegrityKey));
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
-    const auto [inside, next_header] = without_3des(packet.esp, key.key);
-    if (next_header == IpProtocol::kEsp) return look_at({packet.destination, inside});
-    ASSERT_EQ(next_header, IpProtocol::kIpv4);
-    const auto view = wire::parse_packet(inside);
+    ASSERT_TRUE(inside);
+    const auto view = wire::parse_packet(*inside);
     ASSERT_TRUE(view);
-    if (view->protocol != IpProtocol::kEsp) return check_ping(inside);
-    look_at({view->destination.to_string(), to_bytes(ByteView(inside).subspan(view->upper_offset))});
-  }
-
-  static void check_ping(const Bytes& packet) {
-    const auto view = wire::parse_packet(packet).value();
-    EXPECT_EQ(view.protocol, IpProtocol::kIcmp);
-    EXPECT_TRUE(wire::is_ipv4_checksum_right(packet, wire::parse_ipv4(packet).value()));
-    EXPECT_EQ(wire::internet_checksum(ByteView(packet).subspan(view.upper_offset)), 0);
+    EXPECT_TRUE(wire::is_ipv4_checksum_right(*inside, wire::parse_ipv4(*inside).value()));
+    const ByteView upper =
+        ByteView(*inside).subspan(view->upper_offset, view->total_length - view->upper_offset);
+    if (view->protocol == IpProtocol::kEsp) return look_at({view->destination.to_string(), to_bytes(upper)});
+    ASSERT_EQ(view->protocol, IpProtocol::kIcmp);
+    EXPECT_EQ(wire::internet_checksum(upper), 0);
   }
 
   std::vector<CapturedKey> keys_;
   Gateway gateway_{1};
-  bool installed_ = false;
-  std::size_t decrypted_ = 0, foreign_ = 0;
+  std::size_t layers_ = 0;
 };
 
-TEST_F(Captures, EveryEspPacketIsDecryptedOrOfAnAlgorithmThatIsNotOurs) {
+TEST_F(Captures, EveryEspPacketIsOfAnAlgorithmThatIsNotOurs) {
   const auto folder = captures();
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no test vectors at " << folder << " (MERLON_VECTORS says where)";
+  if (!std::filesystem::exists(folder))
+    GTEST_SKIP() << "no test vectors at " << folder << " (MERLON_VECTORS says where)";
   keys_ = read_keys(folder / "esp-secrets.txt");
   ASSERT_THAT(keys_, SizeIs(3));
+  keys_.push_back(kKeyOfTheOthers);
   std::size_t total = 0;
-  for (const char* file : {"02-sunrise-sunset-esp.pcap", "08-sunrise-sunset-esp2.pcap", "espudp1.pcap", "esp_truncated.pcap"}) {
+  for (const char* file :
+       {"02-sunrise-sunset-esp.pcap", "08-sunrise-sunset-esp2.pcap", "espudp1.pcap", "esp_truncated.pcap"}) {
     SCOPED_TRACE(file);
     for (const CapturedPacket& packet : read_esp(folder / file)) {
       ++total;
       look_at(packet);
     }
   }
+  std::cout << total << " ESP packets, " << layers_ << " layers of 3DES, which is not ours\n";
   EXPECT_EQ(total, 24U);
-  std::cout << total << " ESP packets, " << foreign_ << " of them 3DES, which is not ours; inside these, " << decrypted_
-            << " with AES-CBC, decrypted by the engine\n";
-  EXPECT_EQ(decrypted_, 8U);
+  EXPECT_EQ(layers_, 32U);
 }
 
 }  // namespace

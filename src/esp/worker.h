@@ -9,7 +9,9 @@ namespace merlon::esp {
 class WorkerCore {
  public:
   WorkerCore(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng)
-      : reporter_(config), outbound_(config, published, pool, rng, reporter_), inbound_(published, reporter_) {}
+      : reporter_(config),
+        outbound_(config, published, pool, rng, reporter_),
+        inbound_(published, reporter_) {}
 
   [[nodiscard]] Outbound& outbound() { return outbound_; }
   [[nodiscard]] Inbound& inbound() { return inbound_; }

@@ -101,6 +101,8 @@ class PeerAuthenticated {
   [[nodiscard]] const std::string& text() const { return text_; }
   // When what it proved itself with ends (the earliest notAfter of its chain); nullopt without certificates.
   [[nodiscard]] const std::optional<UnixTime>& valid_until() const { return valid_until_; }
+  // For the IKE SA that a rekey of this peer's makes (RFC 7296 2.18): the same proof, since SK_d comes from the old one.
+  [[nodiscard]] PeerAuthenticated inherited() const;
 
  private:
   friend struct PeerVerifier;  // authentication.cc
@@ -119,5 +121,15 @@ class PeerAuthenticated {
                                                                               const ike::ConnectionCredentials& credentials,
                                                                               const Endpoint& remote, PrfId prf,
                                                                               const PeerProof& proof, UnixTime now);
+
+inline PeerAuthenticated PeerAuthenticated::inherited() const {
+  PeerAuthenticated copy;
+  copy.connection_ = connection_;
+  copy.identity_ = identity_;
+  copy.method_ = method_;
+  copy.text_ = text_;
+  copy.valid_until_ = valid_until_;
+  return copy;
+}
 
 }  // namespace merlon::ikev2

@@ -99,9 +99,9 @@ Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& 
 
 // ---- the responder's answer ----------------------------------------------------------------------------------------
 namespace {
-ChildRefusal refuse(NotifyType type, ike::Failure failure) {
+ChildRefusal refuse(NotifyType type, ike::Failure failure, const policy::ChildConfig& child) {
   failure.notify_type = static_cast<std::uint16_t>(type);
-  return {wire::make_notify(type), std::move(failure)};
+  return {wire::make_notify(type), std::move(failure), child.name};
 }
 std::optional<Spi> offered_spi(const wire::SaPayload& sa, std::size_t index) {
   const auto spi = sa.proposals[index].child_spi();
@@ -130,7 +130,7 @@ tl::expected<ChildAnswer, ChildRefusal> answer_child(const IkeSa& sa, const poli
                                                                                              : NotifyType::kTsUnacceptable;
     auto failure = ike::diagnosis::no_selectors(subject, {}, {}, tsr, tsi);
     failure.sentence = policy::explain_ts_mismatch(connection, tsi, tsr);
-    return tl::unexpected(refuse(type, std::move(failure)));
+    return tl::unexpected(refuse(type, std::move(failure), connection.children[question.child_index.value_or(0)]));
   }
   const auto& child = connection.children[answer.child_index];
   subject.child = child.name;
@@ -138,12 +138,12 @@ tl::expected<ChildAnswer, ChildRefusal> answer_child(const IkeSa& sa, const poli
   // RFC 7296 2.7
   if (!selection)
     return tl::unexpected(refuse(NotifyType::kNoProposalChosen,
-                                 ike::diagnosis::no_proposal(subject, child.proposals, question.sa->proposals)));
+                                 ike::diagnosis::no_proposal(subject, child.proposals, question.sa->proposals), child));
   const auto spi = offered_spi(*question.sa, selection->offered_index);
   if (!spi)
     return tl::unexpected(refuse(NotifyType::kNoProposalChosen,
                                  ike::diagnosis::protocol(subject, ike::diagnosis::Exchange::kCreateChild,
-                                                          "the chosen proposal has no usable SPI", NotifyType::kNoProposalChosen)));
+                                                          "the chosen proposal has no usable SPI", NotifyType::kNoProposalChosen), child));
   answer.selection = std::move(*selection);
   answer.outbound_spi = *spi;
   return answer;

@@ -68,6 +68,7 @@ struct ChildAnswer {
 struct ChildRefusal {
   wire::NotifyPayload notify;
   ike::Failure failure;
+  std::string child;  // the child that it is (or comes nearest to be) about
 };
 struct ChildQuestion {
   const wire::SaPayload* sa = nullptr;

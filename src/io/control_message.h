@@ -33,7 +33,7 @@ class ControlWriter {
 };
 
 struct ReceivedControl {
-  std::optional<IpAddress> destination;
+  std::optional<IpAddress> destination = {};
   unsigned interface_index = 0;
   std::uint8_t traffic_class = 0;
 };

@@ -18,8 +18,8 @@ inline constexpr std::uint32_t kLocalTable = 255;
 
 struct Link {
   int index = 0;
-  std::string name;
-  std::string kind;  // "tun", "veth", ...; empty for hardware
+  std::string name = {};
+  std::string kind = {};  // "tun", "veth", ...; empty for hardware
   unsigned mtu = 0;
   bool up = false;       // IFF_UP: somebody wants it up
   bool running = false;  // IFF_RUNNING: and it can carry packets
@@ -29,7 +29,7 @@ struct Link {
 
 struct LinkAddress {
   int link_index = 0;
-  IpAddress address;
+  IpAddress address = {};
   unsigned prefix_length = 0;
   bool tentative = false;   // IPv6, duplicate address detection still runs: can not be sent from yet
   bool deprecated = false;  // IPv6: not for new traffic
@@ -47,15 +47,15 @@ enum class RouteType : std::uint8_t {
 };
 
 struct Route {
-  IpPrefix destination;
+  IpPrefix destination = {};
   std::uint32_t table = kMainTable;
   // Lower is preferred. In IPv6, 0 means 1024 to the kernel. Give the guard behind a route a larger one than
   // the route.
   std::uint32_t metric = 0;
   RouteType type = RouteType::kUnicast;
   int link_index = 0;  // output interface; 0: found by gateway. Only for kUnicast and kLocal
-  std::optional<IpAddress> gateway;
-  std::optional<IpAddress> preferred_source;
+  std::optional<IpAddress> gateway = {};
+  std::optional<IpAddress> preferred_source = {};
   unsigned mtu = 0;             // bytes; 0: the link's
   unsigned advertised_mss = 0;  // bytes; 0: from the MTU
   std::uint8_t protocol = kRouteProtocol;
@@ -85,24 +85,24 @@ struct Rule {
   RuleAction action = RuleAction::kLookup;
   std::uint32_t table = 0;  // for kLookup
   bool invert = false;
-  std::optional<std::uint32_t> mark;
+  std::optional<std::uint32_t> mark = {};
   std::uint32_t mask = 0xffffffff;  // counts only with mark
-  std::optional<IpPrefix> from;
-  std::optional<IpPrefix> to;
-  std::optional<std::uint8_t> ip_protocol;
-  std::optional<RulePorts> source_ports;
-  std::optional<RulePorts> destination_ports;
-  std::string input_device;  // "lo": locally made packets
-  std::string output_device;
+  std::optional<IpPrefix> from = {};
+  std::optional<IpPrefix> to = {};
+  std::optional<std::uint8_t> ip_protocol = {};
+  std::optional<RulePorts> source_ports = {};
+  std::optional<RulePorts> destination_ports = {};
+  std::string input_device = {};  // "lo": locally made packets
+  std::string output_device = {};
   // Routes of the table with prefixes this long or shorter do not count (0: its default routes do not).
-  std::optional<std::uint32_t> suppress_prefix_length;
+  std::optional<std::uint32_t> suppress_prefix_length = {};
   std::uint8_t protocol = kRouteProtocol;
   friend bool operator==(const Rule&, const Rule&) = default;
 };
 
 struct RouteQuery {
-  IpAddress destination;
-  std::optional<IpAddress> source;
+  IpAddress destination = {};
+  std::optional<IpAddress> source = {};
   std::uint32_t mark = 0;
   int link_index = 0;  // only routes over this interface; 0: any
 };
@@ -110,8 +110,8 @@ struct RouteQuery {
 struct RouteAnswer {
   RouteType type = RouteType::kUnicast;  // kUnicast, or kLocal: one of this host's own addresses
   int link_index = 0;
-  IpAddress source;  // what the kernel would send from
-  std::optional<IpAddress> gateway;
+  IpAddress source = {};  // what the kernel would send from
+  std::optional<IpAddress> gateway = {};
   std::uint32_t table = 0;
   unsigned mtu = 0;  // bytes: the route's, or the learnt path MTU, or the link's
 };
@@ -120,9 +120,9 @@ struct NetlinkChange {
   enum class Kind { kLinkChanged, kLinkRemoved, kAddressAdded, kAddressRemoved, kRouteAdded, kRouteRemoved };
   Kind kind = Kind::kLinkChanged;
   int link_index = 0;                  // 0: a route without an interface
-  std::optional<Link> link;            // with kLink...
-  std::optional<LinkAddress> address;  // with kAddress...
-  std::optional<Route> route;          // with kRoute...
+  std::optional<Link> link = {};            // with kLink...
+  std::optional<LinkAddress> address = {};  // with kAddress...
+  std::optional<Route> route = {};          // with kRoute...
 };
 
 }  // namespace merlon::io

@@ -13,8 +13,8 @@
 namespace merlon::io {
 
 struct AddressRange {  // inclusive, of one family
-  IpAddress first;
-  IpAddress last;
+  IpAddress first = {};
+  IpAddress last = {};
   [[nodiscard]] static AddressRange of(const IpPrefix& prefix);
   friend auto operator<=>(const AddressRange&, const AddressRange&) = default;
 };
@@ -37,12 +37,12 @@ struct GuardEntry {
     kDiscard,  // may not pass at all in clear; same effect here as kProtect
   };
   Action action = Action::kProtect;
-  AddressRange local;
-  AddressRange remote;
+  AddressRange local = {};
+  AddressRange remote = {};
   std::optional<std::uint8_t>
       protocol;  // nullopt: any. Ports need TCP, UDP, UDP-Lite, DCCP, SCTP, ICMP or ICMPv6
-  PortRange local_ports;
-  PortRange remote_ports;
+  PortRange local_ports = {};
+  PortRange remote_ports = {};
 };
 
 struct GuardSpec {
@@ -51,10 +51,10 @@ struct GuardSpec {
   // traffic inside the local network too. Put a bypass local-to-local before them, or name the inside
   // devices. Do not list any-to-any selectors of route-based tunnels without inside devices: they would cut
   // the host off.
-  std::vector<GuardEntry> entries;
+  std::vector<GuardEntry> entries = {};
   std::vector<std::string>
       tun_devices;  // ours: exempt. At least one where entries protect. A name may end in '*'
-  std::vector<std::string> inside_devices;  // trusted side: what arrives from there, or leaves to there, is
+  std::vector<std::string> inside_devices = {};  // trusted side: what arrives from there, or leaves to there, is
                                             // not "outside". May be empty
   // Outgoing packets with (mark & mask) == mark are the outer packets: exempt. mark 0: no such exemption.
   std::uint32_t mark = 0;

@@ -9,7 +9,7 @@ namespace merlon::io {
 struct UdpSocketOptions : DatagramSocketOptions {
   // An unspecified address receives on all addresses of its family (IPv6 sockets never see IPv4); port 0: any
   // free one.
-  Endpoint local;
+  Endpoint local = {};
   // SO_REUSEADDR. Off: UDP would let a second IKE daemon bind the same port unnoticed, and each would get
   // some of the packets.
   bool reuse_address = false;

@@ -12,7 +12,8 @@ namespace merlon::packet {
 
 inline constexpr std::size_t kBurstCapacity = 64;
 
-// Up to 64 packets in order. An element may be null after its packet was moved out; clear() frees what is left.
+// Up to 64 packets in order. An element may be null after its packet was moved out; clear() frees what is
+// left.
 class Burst {
  public:
   [[nodiscard]] std::size_t size() const { return size_; }
@@ -40,8 +41,8 @@ class Burst {
   std::size_t size_ = 0;
 };
 
-// What a stage hands on: it may be longer than the burst that went in (segments, fragments, released packets). Reused from
-// burst to burst, so that its memory is allocated once.
+// What a stage hands on: it may be longer than the burst that went in (segments, fragments, released
+// packets). Reused from burst to burst, so that its memory is allocated once.
 using PacketList = std::vector<PacketPtr>;
 
 }  // namespace merlon::packet

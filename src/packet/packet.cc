@@ -56,6 +56,8 @@ void Packet::reset() {
   length_ = 0;
 }
 
-void PacketReturner::operator()(Packet* packet) const noexcept { packet->pool_->release(packet); }
+void PacketReturner::operator()(Packet* packet) const noexcept {
+  packet->pool_->release(packet);
+}
 
 }  // namespace merlon::packet

@@ -1,6 +1,6 @@
-// A packet on its way through the engine: bytes somewhere inside a fixed buffer, with room in front for headers and
-// behind for a trailer, and what the layers tell each other about it. It may be a super-packet: several segments of one
-// flow behind one another, `segment_size` bytes each but the last.
+// A packet on its way through the engine: bytes somewhere inside a fixed buffer, with room in front for
+// headers and behind for a trailer, and what the layers tell each other about it. It may be a super-packet:
+// several segments of one flow behind one another, `segment_size` bytes each but the last.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,17 @@ namespace merlon::packet {
 
 class PacketPool;
 
-// Room in front of a packet as the pool hands it out: an ESP header with the longest IV (8 + 16), an outer IPv6 and a UDP
-// header (40 + 8) and a link layer header (16), rounded up to cache lines.
+// Room in front of a packet as the pool hands it out: an ESP header with the longest IV (8 + 16), an outer
+// IPv6 and a UDP header (40 + 8) and a link layer header (16), rounded up to cache lines.
 inline constexpr std::size_t kDefaultHeadroom = 128;
-// Room that a reader leaves behind a packet: ESP padding to a block of 16 (15 + 2) and the longest ICV (32), rounded up.
+// Room that a reader leaves behind a packet: ESP padding to a block of 16 (15 + 2) and the longest ICV (32),
+// rounded up.
 inline constexpr std::size_t kDefaultTailroom = 64;
 
 // What stands around the bytes. Inside the tunnel (TUN side) only `segment_size` and `mark` mean something.
 struct PacketMeta {
-  // Outer addresses: of a received packet as it came, of one to be sent as it shall go. Ports only count with UDP.
+  // Outer addresses: of a received packet as it came, of one to be sent as it shall go. Ports only count with
+  // UDP.
   Endpoint source, destination;
   std::uint64_t sa_id = 0;         // policy::ChildSaId of the SA that made an outbound ESP packet; 0 = none
   std::uint32_t mark = 0;          // the kernel's packet mark, carried through
@@ -45,16 +47,17 @@ class Packet {
   [[nodiscard]] std::size_t headroom() const { return offset_; }
   [[nodiscard]] std::size_t tailroom() const { return capacity_ - offset_ - length_; }
 
-  // Where a reader puts a packet: all of the buffer behind the headroom, less the tailroom. set_length() says afterwards
-  // how many bytes came; it must not exceed size() + tailroom().
+  // Where a reader puts a packet: all of the buffer behind the headroom, less the tailroom. set_length() says
+  // afterwards how many bytes came; it must not exceed size() + tailroom().
   [[nodiscard]] MutableByteView receive_area();
   void set_length(std::size_t length);
 
-  // Copies `bytes` in behind the default headroom; false, and unchanged, where they do not fit with the tailroom.
+  // Copies `bytes` in behind the default headroom; false, and unchanged, where they do not fit with the
+  // tailroom.
   [[nodiscard]] bool assign(ByteView bytes);
 
-  // Each grows the packet by `size` bytes, with whatever they held before, and returns the new bytes. The caller has asked
-  // headroom() or tailroom() before: what does not fit is a broken invariant.
+  // Each grows the packet by `size` bytes, with whatever they held before, and returns the new bytes. The
+  // caller has asked headroom() or tailroom() before: what does not fit is a broken invariant.
   MutableByteView prepend(std::size_t size);
   MutableByteView extend(std::size_t size);
   // Each cuts bytes off; `size` must not exceed size().

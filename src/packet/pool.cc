@@ -4,7 +4,8 @@
 
 namespace merlon::packet {
 
-PacketPool::PacketPool(std::size_t count, std::size_t packet_size) : count_(count), packet_size_(packet_size) {
+PacketPool::PacketPool(std::size_t count, std::size_t packet_size)
+    : count_(count), packet_size_(packet_size) {
   // Whole cache lines, so that no two packets share one.
   const std::size_t capacity = (kDefaultHeadroom + packet_size + kDefaultTailroom + 63) / 64 * 64;
   MERLON_ASSERT(count <= UINT32_MAX && capacity <= UINT32_MAX);
@@ -20,7 +21,9 @@ PacketPool::PacketPool(std::size_t count, std::size_t packet_size) : count_(coun
   }
 }
 
-PacketPool::~PacketPool() { MERLON_ASSERT(in_use() == 0); }
+PacketPool::~PacketPool() {
+  MERLON_ASSERT(in_use() == 0);
+}
 
 PacketPtr PacketPool::allocate() {
   if (free_.empty()) {

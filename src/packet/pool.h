@@ -1,4 +1,5 @@
-// Packets of one size, made once: nothing is allocated on a packet's path, and exhaustion is a counted refusal.
+// Packets of one size, made once: nothing is allocated on a packet's path, and exhaustion is a counted
+// refusal.
 #pragma once
 
 #include <memory>
@@ -11,7 +12,8 @@ namespace merlon::packet {
 // Belongs to one thread, as do the packets taken from it: a worker has its own. It must outlive its packets.
 class PacketPool {
  public:
-  // `packet_size`: the longest packet, in bytes, that a reader may put into a buffer; head- and tailroom come on top.
+  // `packet_size`: the longest packet, in bytes, that a reader may put into a buffer; head- and tailroom come
+  // on top.
   PacketPool(std::size_t count, std::size_t packet_size);
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;

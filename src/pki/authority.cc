@@ -16,7 +16,8 @@ constexpr std::string_view kCertificateFile = "ca.pem";
 constexpr std::string_view kKeyFile = "ca.key";
 constexpr std::string_view kIndexFile = "index";
 constexpr std::string_view kCrlFile = "crl.pem";
-constexpr std::chrono::minutes kClockSlack{5};  // a gateway whose clock is a little behind accepts a new certificate
+constexpr std::chrono::minutes kClockSlack{
+    5};  // a gateway whose clock is a little behind accepts a new certificate
 
 Result<AuthorityIndex> read_index(const std::filesystem::path& directory) {
   const auto path = directory / kIndexFile;
@@ -53,7 +54,8 @@ std::vector<std::string> texts_of(const SubjectAltNames& names) {
   std::vector<std::string> out = names.dns;
   out.insert(out.end(), names.email.begin(), names.email.end());
   for (const IpAddress& ip : names.ip) out.push_back(ip.to_string());
-  for (const Bytes& directory : names.directory) out.push_back(identity_to_text({IdType::kDerAsn1Dn, directory}));
+  for (const Bytes& directory : names.directory)
+    out.push_back(identity_to_text({IdType::kDerAsn1Dn, directory}));
   return out;
 }
 
@@ -72,7 +74,9 @@ SubjectAltNames united(SubjectAltNames names, const SubjectAltNames& more) {
 }
 
 Result<> check_requested_names(const SubjectAltNames& requested, const SubjectAltNames& granted, bool allow) {
-  if (requested.others > 0) return fail(ErrorCode::kPolicy, "the request asks for {} names of kinds that IKE does not use", requested.others);
+  if (requested.others > 0)
+    return fail(ErrorCode::kPolicy, "the request asks for {} names of kinds that IKE does not use",
+                requested.others);
   if (allow) {
     // The same rules as for names that a person writes: no wildcards, no embedded NUL.
     const std::vector<std::string> texts = texts_of(requested);
@@ -82,12 +86,15 @@ Result<> check_requested_names(const SubjectAltNames& requested, const SubjectAl
                 printable(read_back ? fmt::format("{}", fmt::join(texts, ", ")) : read_back.error().message));
   }
   if (united(granted, requested) == granted) return {};
-  return fail(ErrorCode::kPolicy, "the request asks for names that were not granted: {} (grant them, or allow the request's own names)",
-              printable(fmt::format("{}", fmt::join(texts_of(requested), ", "))));
+  return fail(
+      ErrorCode::kPolicy,
+      "the request asks for names that were not granted: {} (grant them, or allow the request's own names)",
+      printable(fmt::format("{}", fmt::join(texts_of(requested), ", "))));
 }
 
 Result<CertificateSpec> spec_of(const IssueOptions& options, UnixTime now) {
-  if (options.lifetime <= std::chrono::days{0}) return fail(ErrorCode::kInvalidArgument, "a certificate's lifetime is at least one day");
+  if (options.lifetime <= std::chrono::days{0})
+    return fail(ErrorCode::kInvalidArgument, "a certificate's lifetime is at least one day");
   CertificateSpec spec;
   if (!options.subject.empty()) {
     MERLON_TRY(spec.subject_dn, dn_from_text(options.subject));
@@ -101,15 +108,19 @@ Result<CertificateSpec> spec_of(const IssueOptions& options, UnixTime now) {
 
 }  // namespace
 
-Result<Authority> Authority::create(const std::filesystem::path& directory, const AuthorityOptions& options, Rng& rng, UnixTime now) {
-  MERLON_TRY(CertificateSpec spec, spec_of({options.subject, {}, CertificateRole::kAuthority, options.lifetime}, now));
+Result<Authority> Authority::create(const std::filesystem::path& directory, const AuthorityOptions& options,
+                                    Rng& rng, UnixTime now) {
+  MERLON_TRY(CertificateSpec spec,
+             spec_of({options.subject, {}, CertificateRole::kAuthority, options.lifetime}, now));
   MERLON_TRY(crypto::PrivateKey key, generate_key(options.key_kind));
   MERLON_TRY(Certificate certificate, make_root(key, spec, rng));
   MERLON_TRY_VOID(make_directory(directory));
   MERLON_TRY(const AuthorityLock lock, AuthorityLock::take(directory));
   for (const std::string_view file : {kCertificateFile, kKeyFile, kIndexFile})
     if (std::error_code error; std::filesystem::exists(directory / file, error))
-      return fail(ErrorCode::kPolicy, "{} exists: there is an authority here already, and it is not overwritten", (directory / file).string());
+      return fail(ErrorCode::kPolicy,
+                  "{} exists: there is an authority here already, and it is not overwritten",
+                  (directory / file).string());
   MERLON_TRY_VOID(write_private_file(directory / kKeyFile, key.to_pem().bytes()));
   MERLON_TRY_VOID(write_index(directory, {}));
   MERLON_TRY_VOID(write_public_file(directory / kCertificateFile, as_bytes(certificate.to_pem())));
@@ -120,27 +131,31 @@ Result<Authority> Authority::open(const std::filesystem::path& directory) {
   MERLON_TRY(crypto::PrivateKey key, read_private_key_file(directory / kKeyFile));
   MERLON_TRY(std::vector<Certificate> certificates, read_certificates_file(directory / kCertificateFile));
   if (certificates.front().spki_der() != key.public_key().spki_der())
-    return fail(ErrorCode::kInvalidArgument, "{} and {} in {} do not belong together", kCertificateFile, kKeyFile, directory.string());
+    return fail(ErrorCode::kInvalidArgument, "{} and {} in {} do not belong together", kCertificateFile,
+                kKeyFile, directory.string());
   return Authority(directory, std::move(certificates.front()), std::move(key));
 }
 
-Result<Certificate> Authority::issue_spec(const crypto::PublicKey& key, const CertificateSpec& spec, Rng& rng, UnixTime now) {
+Result<Certificate> Authority::issue_spec(const crypto::PublicKey& key, const CertificateSpec& spec, Rng& rng,
+                                          UnixTime now) {
   MERLON_TRY(const AuthorityLock lock, AuthorityLock::take(directory_));
   MERLON_TRY(AuthorityIndex index, read_index(directory_));
   MERLON_TRY(Certificate certificate, make_certificate(certificate_, key_, key, spec, rng));
   // Noted before anybody holds the certificate: what is not in the index could never be revoked.
-  index.issued.push_back({certificate.serial_hex(), now, certificate.not_after(), std::nullopt, RevocationReason::kUnspecified,
-                          certificate.subject()});
+  index.issued.push_back({certificate.serial_hex(), now, certificate.not_after(), std::nullopt,
+                          RevocationReason::kUnspecified, certificate.subject()});
   MERLON_TRY_VOID(write_index(directory_, index));
   return certificate;
 }
 
-Result<Certificate> Authority::issue(const crypto::PublicKey& key, const IssueOptions& options, Rng& rng, UnixTime now) {
+Result<Certificate> Authority::issue(const crypto::PublicKey& key, const IssueOptions& options, Rng& rng,
+                                     UnixTime now) {
   MERLON_TRY(const CertificateSpec spec, spec_of(options, now));
   return issue_spec(key, spec, rng, now);
 }
 
-Result<Certificate> Authority::issue_for_request(const CertificateRequest& request, const IssueOptions& options, bool allow_request_names,
+Result<Certificate> Authority::issue_for_request(const CertificateRequest& request,
+                                                 const IssueOptions& options, bool allow_request_names,
                                                  Rng& rng, UnixTime now) {
   MERLON_TRY(CertificateSpec spec, spec_of(options, now));
   MERLON_TRY(const crypto::PublicKey key, request.public_key());
@@ -154,9 +169,11 @@ Result<> Authority::revoke(std::string_view serial_hex, RevocationReason reason,
   MERLON_TRY(const AuthorityLock lock, AuthorityLock::take(directory_));
   MERLON_TRY(AuthorityIndex index, read_index(directory_));
   const std::string wanted = normal_serial(serial_hex);
-  const auto entry = std::ranges::find_if(index.issued, [&](const auto& issued) { return normal_serial(issued.serial_hex) == wanted; });
+  const auto entry = std::ranges::find_if(
+      index.issued, [&](const auto& issued) { return normal_serial(issued.serial_hex) == wanted; });
   if (entry == index.issued.end())
-    return fail(ErrorCode::kNotFound, "this authority issued no certificate with the serial number '{}'", printable(serial_hex));
+    return fail(ErrorCode::kNotFound, "this authority issued no certificate with the serial number '{}'",
+                printable(serial_hex));
   if (entry->revoked) return {};
   entry->revoked = now;
   entry->reason = reason;

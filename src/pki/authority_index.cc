@@ -33,7 +33,8 @@ std::optional<T> number(std::string_view text) {
 
 // The inverse of utc_text.
 std::optional<UnixTime> utc_from_text(std::string_view text) {
-  if (text.size() != 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != 'Z')
+  if (text.size() != 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
+      text[16] != ':' || text[19] != 'Z')
     return std::nullopt;
   const auto y = number<unsigned>(text.substr(0, 4));
   const auto mo = number<unsigned>(text.substr(5, 2));
@@ -56,7 +57,8 @@ std::optional<IssuedCertificate> entry_from_line(std::string_view line) {
   const std::string_view revoked = next(line, '\t');
   const auto reason = revocation_reason_from_text(next(line, '\t'));
   entry.subject = line;
-  if (!issued || !not_after || !reason || entry.serial_hex.empty() || !from_hex(entry.serial_hex)) return std::nullopt;
+  if (!issued || !not_after || !reason || entry.serial_hex.empty() || !from_hex(entry.serial_hex))
+    return std::nullopt;
   entry.issued = *issued;
   entry.not_after = *not_after;
   entry.reason = *reason;
@@ -71,16 +73,21 @@ std::optional<IssuedCertificate> entry_from_line(std::string_view line) {
 std::string AuthorityIndex::to_text() const {
   std::string out = fmt::format("{}\n{}{}\n", kHeader, kCrlNumber, crl_number);
   for (const IssuedCertificate& entry : issued)
-    out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", entry.serial_hex, utc_text(entry.issued), utc_text(entry.not_after),
-                       entry.revoked ? utc_text(*entry.revoked) : std::string(kNotRevoked), name(entry.reason), entry.subject);
+    out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", entry.serial_hex, utc_text(entry.issued),
+                       utc_text(entry.not_after),
+                       entry.revoked ? utc_text(*entry.revoked) : std::string(kNotRevoked),
+                       name(entry.reason), entry.subject);
   return out;
 }
 
 Result<AuthorityIndex> AuthorityIndex::from_text(std::string_view text) {
-  if (next(text, '\n') != kHeader) return fail(ErrorCode::kMalformed, "the index does not begin with '{}'", kHeader);
+  if (next(text, '\n') != kHeader)
+    return fail(ErrorCode::kMalformed, "the index does not begin with '{}'", kHeader);
   AuthorityIndex index;
   const std::string_view crl_line = next(text, '\n');
-  const auto crl_number = crl_line.starts_with(kCrlNumber) ? number<std::uint64_t>(crl_line.substr(kCrlNumber.size())) : std::nullopt;
+  const auto crl_number = crl_line.starts_with(kCrlNumber)
+                              ? number<std::uint64_t>(crl_line.substr(kCrlNumber.size()))
+                              : std::nullopt;
   if (!crl_number) return fail(ErrorCode::kMalformed, "line 2 of the index should read '{}N'", kCrlNumber);
   index.crl_number = *crl_number;
   for (std::size_t line = 3; !text.empty(); ++line) {
@@ -94,10 +101,14 @@ Result<AuthorityIndex> AuthorityIndex::from_text(std::string_view text) {
 Result<AuthorityLock> AuthorityLock::take(const std::filesystem::path& directory) {
   const auto path = directory / "lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return fail(ErrorCode::kSystem, "{}: {}", path.string(), std::strerror(errno));  // NOLINT(concurrency-mt-unsafe)
+  if (fd < 0)
+    return fail(ErrorCode::kSystem, "{}: {}", path.string(),
+                std::strerror(errno));  // NOLINT(concurrency-mt-unsafe)
   AuthorityLock lock(fd);
   while (::flock(fd, LOCK_EX) != 0)
-    if (errno != EINTR) return fail(ErrorCode::kSystem, "{}: {}", path.string(), std::strerror(errno));  // NOLINT(concurrency-mt-unsafe)
+    if (errno != EINTR)
+      return fail(ErrorCode::kSystem, "{}: {}", path.string(),
+                  std::strerror(errno));  // NOLINT(concurrency-mt-unsafe)
   return lock;
 }
 

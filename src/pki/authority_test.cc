@@ -13,8 +13,12 @@ namespace {
 
 using std::chrono::days;
 
-AuthorityOptions options(const std::string& kind = "ed25519") { return {kind, "O=Example, CN=VPN CA", days{3650}}; }
-IssueOptions gateway() { return {"O=Example, CN=gw", {"gw.example.com", "192.0.2.1"}, CertificateRole::kGateway, days{365}}; }
+AuthorityOptions options(const std::string& kind = "ed25519") {
+  return {kind, "O=Example, CN=VPN CA", days{3650}};
+}
+IssueOptions gateway() {
+  return {"O=Example, CN=gw", {"gw.example.com", "192.0.2.1"}, CertificateRole::kGateway, days{365}};
+}
 
 class AuthorityTest : public ::testing::Test {
  protected:
@@ -38,12 +42,14 @@ TEST_F(AuthorityTest, CreateIssueRevokeAndCrl) {
   ASSERT_TRUE(store.add_anchor(authority.certificate()));
   EXPECT_TRUE(store.verify(first, {}, kToday, RevocationPolicy::kIfPresent));
   ASSERT_TRUE(authority.revoke(first.serial_hex(), RevocationReason::kKeyCompromise, kToday));
-  ASSERT_TRUE(authority.revoke(first.serial_hex(), RevocationReason::kSuperseded, kToday + days{1})) << "twice is no error";
+  ASSERT_TRUE(authority.revoke(first.serial_hex(), RevocationReason::kSuperseded, kToday + days{1}))
+      << "twice is no error";
   ASSERT_TRUE(store.add_crl(value_or_die(authority.write_crl(kToday, days{7}))));
   const auto refused = store.verify(first, {}, kToday, RevocationPolicy::kRequired);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().failure, ChainFailure::kRevoked);
-  EXPECT_NE(refused.error().message.find("keyCompromise"), std::string::npos) << "the first revocation counts";
+  EXPECT_NE(refused.error().message.find("keyCompromise"), std::string::npos)
+      << "the first revocation counts";
   EXPECT_TRUE(store.verify(second, {}, kToday, RevocationPolicy::kRequired));
 
   const auto issued = value_or_die(authority.list());
@@ -63,7 +69,8 @@ TEST_F(AuthorityTest, SerialsAsPeopleTypeThem) {
     typed += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   }
   EXPECT_TRUE(authority.revoke(typed, RevocationReason::kUnspecified, kToday)) << typed;
-  EXPECT_EQ(authority.revoke("1234", RevocationReason::kUnspecified, kToday).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(authority.revoke("1234", RevocationReason::kUnspecified, kToday).error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST_F(AuthorityTest, LivesInItsDirectory) {
@@ -92,7 +99,8 @@ TEST_F(AuthorityTest, CrlNumbersIncrease) {
   EXPECT_EQ(AuthorityIndex::from_text(scratch_.read("ca/index"))->crl_number, 2U);
   EXPECT_FALSE(authority.write_crl(kToday, days{0}));
   MERLON_NEEDS_OPENSSL_COMMAND();
-  const auto shown = scratch_.run("openssl crl -in ca/crl.pem -noout -crlnumber -nextupdate -verify -CAfile ca/ca.pem");
+  const auto shown =
+      scratch_.run("openssl crl -in ca/crl.pem -noout -crlnumber -nextupdate -verify -CAfile ca/ca.pem");
   EXPECT_NE(shown.text.find("crlNumber=0x02"), std::string::npos) << shown.text;
   EXPECT_NE(shown.text.find("verify OK"), std::string::npos) << shown.text;
   EXPECT_NE(shown.text.find("nextUpdate=Oct 11 00:00:00 2026 GMT"), std::string::npos) << shown.text;
@@ -109,7 +117,8 @@ TEST_F(AuthorityTest, OpensslAgreesAboutRevocation) {
     ASSERT_TRUE(authority.write_crl(kToday, days{7}));
     scratch_.write("good.pem", good.to_pem());
     scratch_.write("bad.pem", bad.to_pem());
-    const std::string verify = "openssl verify -x509_strict -crl_check -attime " + std::to_string(kToday.time_since_epoch().count()) +
+    const std::string verify = "openssl verify -x509_strict -crl_check -attime " +
+                               std::to_string(kToday.time_since_epoch().count()) +
                                " -CAfile ca/ca.pem -CRLfile ca/crl.pem ";
     EXPECT_EQ(scratch_.run(verify + "good.pem").status, 0) << kind << scratch_.run(verify + "good.pem").text;
     EXPECT_NE(scratch_.run(verify + "bad.pem").text.find("certificate revoked"), std::string::npos) << kind;
@@ -122,7 +131,8 @@ TEST_F(AuthorityTest, Requests) {
   Authority authority = make();
   SubjectAltNames asked;
   asked.dns = {"gw.example.com"};
-  const CertificateRequest request = value_or_die(make_request(key_, *dn_from_text("O=Example, CN=gw"), asked));
+  const CertificateRequest request =
+      value_or_die(make_request(key_, *dn_from_text("O=Example, CN=gw"), asked));
   EXPECT_EQ(CertificateRequest::from_pem(request.to_pem())->names, asked);
 
   IssueOptions nothing{"", {}, CertificateRole::kGateway, days{30}};
@@ -145,7 +155,8 @@ TEST_F(AuthorityTest, Requests) {
 TEST_F(AuthorityTest, RequestsWithNamesThatNobodyGets) {
   Authority authority = make();
   IssueOptions nothing{"", {}, CertificateRole::kGateway, days{30}};
-  for (const std::string& name : {std::string("*.example.com"), std::string("a\0b", 3), std::string("10.0.0.1"), std::string("a b"), std::string()}) {
+  for (const std::string& name : {std::string("*.example.com"), std::string("a\0b", 3),
+                                  std::string("10.0.0.1"), std::string("a b"), std::string()}) {
     SubjectAltNames asked;
     asked.dns = {name};
     const CertificateRequest request = value_or_die(make_request(key_, *dn_from_text("CN=gw"), asked));
@@ -170,8 +181,9 @@ TEST_F(AuthorityTest, ProofOfPossession) {
 TEST_F(AuthorityTest, OpensslRequests) {
   MERLON_NEEDS_OPENSSL_COMMAND();
   Authority authority = make();
-  const auto made = scratch_.run("openssl req -new -newkey rsa:2048 -nodes -keyout k.pem -out r.pem -subj /O=Example/CN=alice "
-                                 "-addext subjectAltName=DNS:alice.example.com,email:alice@example.com");
+  const auto made = scratch_.run(
+      "openssl req -new -newkey rsa:2048 -nodes -keyout k.pem -out r.pem -subj /O=Example/CN=alice "
+      "-addext subjectAltName=DNS:alice.example.com,email:alice@example.com");
   ASSERT_EQ(made.status, 0) << made.text;
   const auto request = CertificateRequest::from_pem(scratch_.read("r.pem"));
   ASSERT_TRUE(request) << request.error().message;
@@ -180,7 +192,8 @@ TEST_F(AuthorityTest, OpensslRequests) {
   IssueOptions client{"", {}, CertificateRole::kClient, days{30}};
   const auto certificate = authority.issue_for_request(*request, client, true, rng_, kToday);
   ASSERT_TRUE(certificate) << certificate.error().message;
-  scratch_.write("ours.pem", value_or_die(make_request(key_, *dn_from_text("CN=gw"), request->names)).to_pem());
+  scratch_.write("ours.pem",
+                 value_or_die(make_request(key_, *dn_from_text("CN=gw"), request->names)).to_pem());
   const auto checked = scratch_.run("openssl req -in ours.pem -noout -verify -text");
   EXPECT_EQ(checked.status, 0);
   EXPECT_NE(checked.text.find("verify OK"), std::string::npos) << checked.text;
@@ -189,7 +202,9 @@ TEST_F(AuthorityTest, OpensslRequests) {
 
 TEST_F(AuthorityTest, RefusesWhatMakesNoSense) {
   Authority authority = make();
-  const auto issue = [&](const IssueOptions& wanted) { return authority.issue(key_.public_key(), wanted, rng_, kToday); };
+  const auto issue = [&](const IssueOptions& wanted) {
+    return authority.issue(key_.public_key(), wanted, rng_, kToday);
+  };
   EXPECT_FALSE(issue({"", {}, CertificateRole::kGateway, days{1}})) << "nobody";
   EXPECT_FALSE(issue({"CN=gw", {"*.example.com"}, CertificateRole::kGateway, days{1}}));
   EXPECT_FALSE(issue({"CN=gw", {"keyid:1"}, CertificateRole::kGateway, days{1}}));
@@ -204,8 +219,10 @@ TEST_F(AuthorityTest, NothingOutlivesItsAuthority) {
   Authority authority = make();
   IssueOptions wanted = gateway();
   wanted.lifetime = days{9999};
-  EXPECT_EQ(value_or_die(authority.issue(key_.public_key(), wanted, rng_, kToday)).not_after(), authority.certificate().not_after());
-  EXPECT_EQ(authority.issue(key_.public_key(), wanted, rng_, kToday + days{4000}).error().code, ErrorCode::kExpired);
+  EXPECT_EQ(value_or_die(authority.issue(key_.public_key(), wanted, rng_, kToday)).not_after(),
+            authority.certificate().not_after());
+  EXPECT_EQ(authority.issue(key_.public_key(), wanted, rng_, kToday + days{4000}).error().code,
+            ErrorCode::kExpired);
 }
 
 TEST(AuthorityIndex, RoundTripsAndRefusesDamage) {

@@ -27,9 +27,11 @@ const EVP_MD* signing_digest(const crypto::PrivateKey& key) {
 
 Result<> check_signer(const Certificate& issuer, const crypto::PrivateKey& key, KeyUsage usage) {
   if (!issuer.is_ca() || !issuer.allows(usage))
-    return fail(ErrorCode::kInvalidArgument, "certificate {} is not one of a CA that may sign this", issuer.describe());
+    return fail(ErrorCode::kInvalidArgument, "certificate {} is not one of a CA that may sign this",
+                issuer.describe());
   if (issuer.spki_der() != key.public_key().spki_der())
-    return fail(ErrorCode::kInvalidArgument, "the private key is not the one of certificate {}", issuer.describe());
+    return fail(ErrorCode::kInvalidArgument, "the private key is not the one of certificate {}",
+                issuer.describe());
   return {};
 }
 
@@ -46,7 +48,8 @@ Result<> set_serial(X509* x509, Rng& rng) {
   // Positive, and of one length for all.
   serial[0] = static_cast<std::uint8_t>((serial[0] & 0x7fU) | 0x40U);
   ASN1_INTEGER* field = X509_get_serialNumber(x509);
-  if (ASN1_STRING_set(field, serial.data(), static_cast<int>(serial.size())) != 1) return openssl_failed("serial number");
+  if (ASN1_STRING_set(field, serial.data(), static_cast<int>(serial.size())) != 1)
+    return openssl_failed("serial number");
   return {};
 }
 
@@ -71,14 +74,16 @@ Result<> add_alt_names(X509* x509, const CertificateSpec& spec, bool subject_emp
   if (spec.names.empty()) return {};
   const GeneralNamesOwner names = to_general_names(spec.names);
   // RFC 5280 4.2.1.6: critical where the subject is empty
-  if (!names || X509_add1_ext_i2d(x509, NID_subject_alt_name, names.get(), subject_empty ? 1 : 0, X509V3_ADD_DEFAULT) != 1)
+  if (!names || X509_add1_ext_i2d(x509, NID_subject_alt_name, names.get(), subject_empty ? 1 : 0,
+                                  X509V3_ADD_DEFAULT) != 1)
     return openssl_failed("subjectAltName");
   return {};
 }
 
 Result<> add_extensions(X509* x509, X509* issuer, const CertificateSpec& spec, bool root) {
   if (root || spec.role == CertificateRole::kAuthority) {
-    MERLON_TRY_VOID(add_extension(x509, issuer, NID_basic_constraints, root ? "critical,CA:TRUE" : "critical,CA:TRUE,pathlen:0"));
+    MERLON_TRY_VOID(add_extension(x509, issuer, NID_basic_constraints,
+                                  root ? "critical,CA:TRUE" : "critical,CA:TRUE,pathlen:0"));
     MERLON_TRY_VOID(add_extension(x509, issuer, NID_key_usage, "critical,keyCertSign,cRLSign"));
   } else {
     MERLON_TRY_VOID(add_extension(x509, issuer, NID_basic_constraints, "critical,CA:FALSE"));
@@ -98,16 +103,19 @@ struct Signer {
   bool root = false;
 };
 
-Result<Certificate> build(const Signer& signer, const crypto::PublicKey& subject_key, const CertificateSpec& spec, Rng& rng) {
+Result<Certificate> build(const Signer& signer, const crypto::PublicKey& subject_key,
+                          const CertificateSpec& spec, Rng& rng) {
   MERLON_TRY_VOID(crypto::check_key(subject_key));
   if (spec.not_before > spec.not_after)
-    return fail(ErrorCode::kInvalidArgument, "a certificate cannot end ({}) before it begins ({})", utc_text(spec.not_after),
-                utc_text(spec.not_before));
+    return fail(ErrorCode::kInvalidArgument, "a certificate cannot end ({}) before it begins ({})",
+                utc_text(spec.not_after), utc_text(spec.not_before));
   constexpr std::uint8_t kEmptyName[] = {0x30, 0x00};
-  MERLON_TRY(const X509NameOwner subject, parse_name(spec.subject_dn.empty() ? ByteView(kEmptyName) : ByteView(spec.subject_dn)));
+  MERLON_TRY(const X509NameOwner subject,
+             parse_name(spec.subject_dn.empty() ? ByteView(kEmptyName) : ByteView(spec.subject_dn)));
   const bool authority = signer.root || spec.role == CertificateRole::kAuthority;
   if (X509_NAME_entry_count(subject.get()) == 0 && (authority || spec.names.empty()))
-    return fail(ErrorCode::kInvalidArgument, "a certificate needs a subject{}", authority ? "" : " or a subjectAltName");
+    return fail(ErrorCode::kInvalidArgument, "a certificate needs a subject{}",
+                authority ? "" : " or a subjectAltName");
 
   clear_openssl_errors();
   const X509Owner x509(X509_new());
@@ -118,12 +126,14 @@ Result<Certificate> build(const Signer& signer, const crypto::PublicKey& subject
   constexpr long kVersion3 = 2;
   if (X509_set_version(x509.get(), kVersion3) != 1 || X509_set_subject_name(x509.get(), subject.get()) != 1 ||
       X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer)) != 1 ||
-      X509_set1_notBefore(x509.get(), not_before.get()) != 1 || X509_set1_notAfter(x509.get(), not_after.get()) != 1 ||
+      X509_set1_notBefore(x509.get(), not_before.get()) != 1 ||
+      X509_set1_notAfter(x509.get(), not_after.get()) != 1 ||
       X509_set_pubkey(x509.get(), subject_key.native()) != 1)
     return openssl_failed("certificate");
   MERLON_TRY_VOID(set_serial(x509.get(), rng));
   MERLON_TRY_VOID(add_extensions(x509.get(), issuer, spec, signer.root));
-  if (X509_sign(x509.get(), signer.key->native(), signing_digest(*signer.key)) <= 0) return openssl_failed("signing a certificate");
+  if (X509_sign(x509.get(), signer.key->native(), signing_digest(*signer.key)) <= 0)
+    return openssl_failed("signing a certificate");
   return NativeCertificate::of(x509.get());
 }
 
@@ -148,28 +158,34 @@ Result<crypto::PrivateKey> generate_key(std::string_view kind) {
   if (kind == "ecdsa") kind = "ecdsa-p256";
   const auto* type = std::ranges::find(kKeyTypes, kind, &KeyType::word);
   if (type == std::end(kKeyTypes))
-    return fail(ErrorCode::kInvalidArgument, "'{}' is no kind of key we make: {}", kind, fmt::join(kKeyWords, ", "));
+    return fail(ErrorCode::kInvalidArgument, "'{}' is no kind of key we make: {}", kind,
+                fmt::join(kKeyWords, ", "));
   return crypto::PrivateKey::generate(type->kind, type->bits);
 }
 
-std::span<const std::string_view> key_kinds() { return kKeyWords; }
+std::span<const std::string_view> key_kinds() {
+  return kKeyWords;
+}
 
 Result<Certificate> make_root(const crypto::PrivateKey& key, const CertificateSpec& spec, Rng& rng) {
   return build({nullptr, &key, true}, key.public_key(), spec, rng);
 }
 
 Result<Certificate> make_certificate(const Certificate& issuer, const crypto::PrivateKey& issuer_key,
-                                     const crypto::PublicKey& subject_key, const CertificateSpec& spec, Rng& rng) {
+                                     const crypto::PublicKey& subject_key, const CertificateSpec& spec,
+                                     Rng& rng) {
   MERLON_TRY_VOID(check_signer(issuer, issuer_key, KeyUsage::kKeyCertSign));
   CertificateSpec cut = spec;
   cut.not_after = std::min(spec.not_after, issuer.not_after());
   if (cut.not_before > issuer.not_after())
-    return fail(ErrorCode::kExpired, "the CA's certificate {} expired {}", issuer.describe(), utc_text(issuer.not_after()));
+    return fail(ErrorCode::kExpired, "the CA's certificate {} expired {}", issuer.describe(),
+                utc_text(issuer.not_after()));
   return build({NativeCertificate::x509(issuer), &issuer_key, false}, subject_key, cut, rng);
 }
 
 Result<Certificate> make_self_signed(const crypto::PrivateKey& key, const CertificateSpec& spec, Rng& rng) {
-  if (spec.role == CertificateRole::kAuthority) return fail(ErrorCode::kInvalidArgument, "a self-signed authority is a root: make_root");
+  if (spec.role == CertificateRole::kAuthority)
+    return fail(ErrorCode::kInvalidArgument, "a self-signed authority is a root: make_root");
   return build({nullptr, &key, false}, key.public_key(), spec, rng);
 }
 
@@ -183,8 +199,11 @@ Result<SubjectAltNames> names_from_text(std::span<const std::string> texts) {
       case IdType::kFqdn:
       case IdType::kRfc822Addr:
         if (value.find('*') != std::string_view::npos)
-          return fail(ErrorCode::kInvalidArgument, "'{}': a wildcard in a certificate proves no identity in IKE", text);
-        if (!plain) return fail(ErrorCode::kInvalidArgument, "'{}': only ASCII (write an international name in its xn-- form)", printable(text));
+          return fail(ErrorCode::kInvalidArgument,
+                      "'{}': a wildcard in a certificate proves no identity in IKE", text);
+        if (!plain)
+          return fail(ErrorCode::kInvalidArgument,
+                      "'{}': only ASCII (write an international name in its xn-- form)", printable(text));
         (identity.type == IdType::kFqdn ? names.dns : names.email).emplace_back(value);
         break;
       case IdType::kIpv4Addr:
@@ -197,7 +216,8 @@ Result<SubjectAltNames> names_from_text(std::span<const std::string> texts) {
         names.directory.push_back(identity.data);
         break;
       default:
-        return fail(ErrorCode::kInvalidArgument, "'{}' cannot stand in a certificate: a host name, a mailbox or an address can", text);
+        return fail(ErrorCode::kInvalidArgument,
+                    "'{}' cannot stand in a certificate: a host name, a mailbox or an address can", text);
     }
   }
   return names;

@@ -6,7 +6,8 @@
 
 namespace merlon::pki {
 
-[[nodiscard]] const EVP_MD* signing_digest(const crypto::PrivateKey& key);  // null: the algorithm hashes by itself
+[[nodiscard]] const EVP_MD* signing_digest(
+    const crypto::PrivateKey& key);  // null: the algorithm hashes by itself
 // kInvalidArgument unless the key is the issuer's and its certificate allows the usage.
 [[nodiscard]] Result<> check_signer(const Certificate& issuer, const crypto::PrivateKey& key, KeyUsage usage);
 

@@ -11,9 +11,10 @@ namespace merlon::pki {
 namespace {
 
 // The extensions that decide something here; OpenSSL keeps silent about a second instance of some of them.
-constexpr int kKnownExtensions[] = {NID_subject_alt_name, NID_issuer_alt_name,        NID_key_usage,
-                                    NID_ext_key_usage,    NID_basic_constraints,      NID_name_constraints,
-                                    NID_subject_key_identifier, NID_authority_key_identifier, NID_crl_distribution_points};
+constexpr int kKnownExtensions[] = {
+    NID_subject_alt_name,       NID_issuer_alt_name,          NID_key_usage,
+    NID_ext_key_usage,          NID_basic_constraints,        NID_name_constraints,
+    NID_subject_key_identifier, NID_authority_key_identifier, NID_crl_distribution_points};
 
 Result<> check_extensions(const X509* x509) {
   for (const int nid : kKnownExtensions) {
@@ -40,7 +41,8 @@ Result<std::vector<std::string>> read_extended_key_usage(const X509* x509) {
       static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(x509, NID_ext_key_usage, &critical, nullptr)));
   std::vector<std::string> out;
   if (!usages) {
-    if (critical != -1) return fail(ErrorCode::kMalformed, "certificate whose extendedKeyUsage does not parse");
+    if (critical != -1)
+      return fail(ErrorCode::kMalformed, "certificate whose extendedKeyUsage does not parse");
     return out;
   }
   for (int i = 0; i < sk_ASN1_OBJECT_num(usages.get()); ++i)
@@ -52,7 +54,9 @@ Result<std::vector<std::string>> read_extended_key_usage(const X509* x509) {
 
 Result<Certificate> Certificate::from_der(ByteView der) {
   auto x509 = from_der_exactly<X509Owner, d2i_X509>(der);
-  if (!x509) return fail(ErrorCode::kMalformed, "{} bytes that are not one X.509 certificate in DER ({})", der.size(), openssl_reason());
+  if (!x509)
+    return fail(ErrorCode::kMalformed, "{} bytes that are not one X.509 certificate in DER ({})", der.size(),
+                openssl_reason());
   auto fields = std::make_shared<Fields>();
   fields->der = merlon::to_bytes(der);
   // Fills OpenSSL's caches before the object is shared between threads.
@@ -71,22 +75,28 @@ Result<Certificate> Certificate::from_der(ByteView der) {
   fields->serial_hex = lower_hex_serial(X509_get0_serialNumber(x509.get()));
   const auto not_before = to_unix_time(X509_get0_notBefore(x509.get()));
   const auto not_after = to_unix_time(X509_get0_notAfter(x509.get()));
-  if (!not_before || !not_after) return fail(ErrorCode::kMalformed, "certificate '{}' whose validity is no date", fields->subject);
+  if (!not_before || !not_after)
+    return fail(ErrorCode::kMalformed, "certificate '{}' whose validity is no date", fields->subject);
   fields->not_before = *not_before;
   fields->not_after = *not_after;
 
   fields->spki_der = to_der<i2d_X509_PUBKEY>(X509_get_X509_PUBKEY(x509.get()));
-  if (fields->spki_der.empty()) return fail(ErrorCode::kMalformed, "certificate '{}' without a public key", fields->subject);
+  if (fields->spki_der.empty())
+    return fail(ErrorCode::kMalformed, "certificate '{}' without a public key", fields->subject);
   const bool hashed =
-      EVP_Digest(fields->spki_der.data(), fields->spki_der.size(), fields->spki_sha1.data(), nullptr, EVP_sha1(), nullptr) == 1 &&
+      EVP_Digest(fields->spki_der.data(), fields->spki_der.size(), fields->spki_sha1.data(), nullptr,
+                 EVP_sha1(), nullptr) == 1 &&
       EVP_Digest(der.data(), der.size(), fields->fingerprint.data(), nullptr, EVP_sha256(), nullptr) == 1;
-  if (!hashed) return fail(ErrorCode::kUnsupported, "SHA-1 and SHA-256 are not available: {}", openssl_reason());
+  if (!hashed)
+    return fail(ErrorCode::kUnsupported, "SHA-1 and SHA-256 are not available: {}", openssl_reason());
   fields->x509 = std::move(x509);
   clear_openssl_errors();
   return Certificate(std::move(fields));
 }
 
-Result<Certificate> NativeCertificate::of(const X509* x509) { return Certificate::from_der(to_der<i2d_X509>(x509)); }
+Result<Certificate> NativeCertificate::of(const X509* x509) {
+  return Certificate::from_der(to_der<i2d_X509>(x509));
+}
 
 Result<std::vector<Certificate>> Certificate::all_from_pem(std::string_view pem) {
   std::vector<Certificate> out;
@@ -112,24 +122,60 @@ Result<Certificate> Certificate::from_file_bytes(ByteView bytes) {
   return from_pem(as_text(bytes));
 }
 
-const Bytes& Certificate::der() const { return fields_->der; }
-std::string Certificate::to_pem() const { return to_pem_block("CERTIFICATE", fields_->der); }
-const Bytes& Certificate::subject_dn_der() const { return fields_->subject_dn_der; }
-const Bytes& Certificate::issuer_dn_der() const { return fields_->issuer_dn_der; }
-const std::string& Certificate::subject() const { return fields_->subject; }
-const std::string& Certificate::issuer() const { return fields_->issuer; }
-const std::string& Certificate::serial_hex() const { return fields_->serial_hex; }
-UnixTime Certificate::not_before() const { return fields_->not_before; }
-UnixTime Certificate::not_after() const { return fields_->not_after; }
-const SubjectAltNames& Certificate::subject_alt_names() const { return fields_->names; }
-const Bytes& Certificate::spki_der() const { return fields_->spki_der; }
-const Sha1Hash& Certificate::spki_sha1() const { return fields_->spki_sha1; }
-const Sha256Hash& Certificate::fingerprint() const { return fields_->fingerprint; }
-bool Certificate::is_ca() const { return (fields_->extension_flags & EXFLAG_CA) != 0; }
-bool Certificate::is_self_issued() const { return (fields_->extension_flags & EXFLAG_SI) != 0; }
-bool Certificate::has_key_usage() const { return (fields_->extension_flags & EXFLAG_KUSAGE) != 0; }
-bool Certificate::has_extended_key_usage() const { return (fields_->extension_flags & EXFLAG_XKUSAGE) != 0; }
-const std::vector<std::string>& Certificate::extended_key_usage() const { return fields_->extended_key_usage; }
+const Bytes& Certificate::der() const {
+  return fields_->der;
+}
+std::string Certificate::to_pem() const {
+  return to_pem_block("CERTIFICATE", fields_->der);
+}
+const Bytes& Certificate::subject_dn_der() const {
+  return fields_->subject_dn_der;
+}
+const Bytes& Certificate::issuer_dn_der() const {
+  return fields_->issuer_dn_der;
+}
+const std::string& Certificate::subject() const {
+  return fields_->subject;
+}
+const std::string& Certificate::issuer() const {
+  return fields_->issuer;
+}
+const std::string& Certificate::serial_hex() const {
+  return fields_->serial_hex;
+}
+UnixTime Certificate::not_before() const {
+  return fields_->not_before;
+}
+UnixTime Certificate::not_after() const {
+  return fields_->not_after;
+}
+const SubjectAltNames& Certificate::subject_alt_names() const {
+  return fields_->names;
+}
+const Bytes& Certificate::spki_der() const {
+  return fields_->spki_der;
+}
+const Sha1Hash& Certificate::spki_sha1() const {
+  return fields_->spki_sha1;
+}
+const Sha256Hash& Certificate::fingerprint() const {
+  return fields_->fingerprint;
+}
+bool Certificate::is_ca() const {
+  return (fields_->extension_flags & EXFLAG_CA) != 0;
+}
+bool Certificate::is_self_issued() const {
+  return (fields_->extension_flags & EXFLAG_SI) != 0;
+}
+bool Certificate::has_key_usage() const {
+  return (fields_->extension_flags & EXFLAG_KUSAGE) != 0;
+}
+bool Certificate::has_extended_key_usage() const {
+  return (fields_->extension_flags & EXFLAG_XKUSAGE) != 0;
+}
+const std::vector<std::string>& Certificate::extended_key_usage() const {
+  return fields_->extended_key_usage;
+}
 
 bool Certificate::is_self_signed() const {
   const bool verified = X509_self_signed(fields_->x509.get(), 1) == 1;
@@ -182,8 +228,8 @@ std::string utc_text(UnixTime time) {
   const std::chrono::year_month_day date{day};
   const std::chrono::hh_mm_ss clock{time - day};
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count());
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 std::string duration_text(std::chrono::seconds duration) {

@@ -82,7 +82,8 @@ TEST(Certificate, RefusesWhatIsDamaged) {
     EXPECT_EQ(result.error().code, ErrorCode::kMalformed);
   }
   EXPECT_FALSE(Certificate::from_der(concat(der, Bytes{0})));
-  for (const char* pem : {"", "no pem", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
+  for (const char* pem : {"", "no pem", "-----BEGIN CERTIFICATE-----",
+                          "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
                           "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"})
     EXPECT_FALSE(Certificate::from_pem(pem)) << pem;
 }
@@ -118,20 +119,27 @@ TEST(Certificate, OpensslReadsOurs) {
   const Certificate leaf = authority.issue(spec, "ed448");
   scratch.write("leaf.pem", leaf.to_pem());
   scratch.write("ca.pem", authority.certificate.to_pem());
-  const auto ask = [&](const std::string& what) { return strip(scratch.run("openssl x509 -in leaf.pem -noout " + what).text); };
+  const auto ask = [&](const std::string& what) {
+    return strip(scratch.run("openssl x509 -in leaf.pem -noout " + what).text);
+  };
   EXPECT_EQ(ask("-subject"), "subject=C = DE, O = Example, CN = gw");
   EXPECT_EQ(ask("-issuer"), "issuer=O = Example, CN = CA");
   EXPECT_EQ(lower_without_colons(ask("-serial")), "serial=" + leaf.serial_hex());
   EXPECT_EQ(ask("-enddate -dateopt iso_8601"), "notAfter=2027-10-04 00:00:00Z");
-  EXPECT_EQ(lower_without_colons(ask("-fingerprint -sha256")), "sha256 fingerprint=" + to_hex(leaf.fingerprint()));
-  EXPECT_EQ(strip(scratch.run("openssl x509 -in leaf.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha1sum | cut -c1-40").text),
+  EXPECT_EQ(lower_without_colons(ask("-fingerprint -sha256")),
+            "sha256 fingerprint=" + to_hex(leaf.fingerprint()));
+  EXPECT_EQ(strip(scratch
+                      .run("openssl x509 -in leaf.pem -noout -pubkey | openssl pkey -pubin -outform DER | "
+                           "sha1sum | cut -c1-40")
+                      .text),
             to_hex(leaf.spki_sha1()));
   const std::string names = ask("-ext subjectAltName");
-  for (const char* part : {"DNS:gw.example.com", "DNS:alt.example.com", "email:bob@example.com", "IP Address:192.0.2.1",
-                           "IP Address:2001:DB8:0:0:0:0:0:1", "DirName:"})
+  for (const char* part : {"DNS:gw.example.com", "DNS:alt.example.com", "email:bob@example.com",
+                           "IP Address:192.0.2.1", "IP Address:2001:DB8:0:0:0:0:0:1", "DirName:"})
     EXPECT_NE(names.find(part), std::string::npos) << part << " in " << names;
   const std::string seconds = std::to_string(kToday.time_since_epoch().count());
-  const auto verified = scratch.run("openssl verify -x509_strict -attime " + seconds + " -CAfile ca.pem leaf.pem");
+  const auto verified =
+      scratch.run("openssl verify -x509_strict -attime " + seconds + " -CAfile ca.pem leaf.pem");
   EXPECT_EQ(strip(verified.text), "leaf.pem: OK");
 }
 
@@ -139,8 +147,10 @@ TEST(Certificate, ReadsWhatOpensslMakes) {
   MERLON_NEEDS_OPENSSL_COMMAND();
   const ScratchDirectory scratch;
   const auto made = scratch.run(
-      "openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 7300 -set_serial 0x8000000000000001 "
-      "-subj '/C=CH/O=strongSwan/CN=moon' -addext 'subjectAltName=DNS:moon.example,email:a@b.example,IP:10.0.0.1,IP:fd00::1,URI:http://x' "
+      "openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 7300 -set_serial "
+      "0x8000000000000001 "
+      "-subj '/C=CH/O=strongSwan/CN=moon' -addext "
+      "'subjectAltName=DNS:moon.example,email:a@b.example,IP:10.0.0.1,IP:fd00::1,URI:http://x' "
       "-addext keyUsage=digitalSignature,nonRepudiation -addext extendedKeyUsage=serverAuth,1.2.3.4");
   ASSERT_EQ(made.status, 0) << made.text;
   const auto certificate = Certificate::from_pem(scratch.read("c.pem"));
@@ -163,14 +173,16 @@ TEST(Certificate, AddressesOfOddLengthAndDoubleExtensionsAreRefused) {
   const ScratchDirectory scratch;
   // GeneralNames { [7] 3 bytes }
   const auto odd = scratch.run(
-      "openssl req -x509 -newkey ed25519 -nodes -keyout k.pem -out odd.pem -subj /CN=x -addext 'subjectAltName=DER:30058703010203'");
+      "openssl req -x509 -newkey ed25519 -nodes -keyout k.pem -out odd.pem -subj /CN=x -addext "
+      "'subjectAltName=DER:30058703010203'");
   ASSERT_EQ(odd.status, 0) << odd.text;
   const auto certificate = Certificate::from_pem(scratch.read("odd.pem"));
   ASSERT_FALSE(certificate);
   EXPECT_EQ(certificate.error().code, ErrorCode::kMalformed);
   EXPECT_NE(certificate.error().message.find("3 bytes"), std::string::npos) << certificate.error().message;
   const auto garbage = scratch.run(
-      "openssl req -x509 -newkey ed25519 -nodes -keyout k.pem -out bad.pem -subj /CN=x -addext 'subjectAltName=DER:3005870301'");
+      "openssl req -x509 -newkey ed25519 -nodes -keyout k.pem -out bad.pem -subj /CN=x -addext "
+      "'subjectAltName=DER:3005870301'");
   ASSERT_EQ(garbage.status, 0) << garbage.text;
   EXPECT_FALSE(Certificate::from_pem(scratch.read("bad.pem")));
 }
@@ -185,7 +197,9 @@ TEST(Text, OfTimes) {
   EXPECT_EQ(duration_text(std::chrono::seconds{-5}), "0 seconds");
 }
 
-TEST(Text, ControlCharactersAreEscaped) { EXPECT_EQ(printable("a\x1b[31m\\\n"), "a\\x1b[31m\\x5c\\x0a"); }
+TEST(Text, ControlCharactersAreEscaped) {
+  EXPECT_EQ(printable("a\x1b[31m\\\n"), "a\\x1b[31m\\x5c\\x0a");
+}
 
 }  // namespace
 }  // namespace merlon::pki

@@ -10,7 +10,8 @@ struct Keyword {
   std::string_view word;
   std::string_view oid;
 };
-// The first word of a type is the one that is printed. RFC 4514 3, RFC 4519, and what OpenSSL and swanctl take.
+// The first word of a type is the one that is printed. RFC 4514 3, RFC 4519, and what OpenSSL and swanctl
+// take.
 constexpr Keyword kKeywords[] = {
     {"C", "2.5.4.6"},
     {"ST", "2.5.4.8"},
@@ -53,8 +54,9 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 
 bool is_oid(std::string_view text) {
   constexpr std::string_view kAllowed = "0123456789.";
-  return text.find('.') != std::string_view::npos && text.find_first_not_of(kAllowed) == std::string_view::npos &&
-         text.front() != '.' && text.back() != '.' && text.find("..") == std::string_view::npos && text.size() <= 128;
+  return text.find('.') != std::string_view::npos &&
+         text.find_first_not_of(kAllowed) == std::string_view::npos && text.front() != '.' &&
+         text.back() != '.' && text.find("..") == std::string_view::npos && text.size() <= 128;
 }
 
 std::optional<unsigned> hex_digit(char c) {
@@ -114,12 +116,14 @@ class DnParser {
     DnAttribute attribute;
     const std::size_t equals = text_.find_first_of("=,+", at_);
     if (equals == std::string_view::npos || text_[equals] != '=') {
-      const std::string_view part = trim(text_.substr(at_, equals == std::string_view::npos ? equals : equals - at_));
+      const std::string_view part =
+          trim(text_.substr(at_, equals == std::string_view::npos ? equals : equals - at_));
       return error(fmt::format("'{}' should read like CN=name", part));
     }
     const std::string_view word = trim(text_.substr(at_, equals - at_));
     at_ = equals + 1;
-    const auto* known = std::ranges::find_if(kKeywords, [&](const Keyword& k) { return equal_ignoring_case(k.word, word); });
+    const auto* known =
+        std::ranges::find_if(kKeywords, [&](const Keyword& k) { return equal_ignoring_case(k.word, word); });
     if (known != std::end(kKeywords)) {
       attribute.oid = known->oid;
     } else if (!word.empty() && is_oid(word)) {
@@ -127,7 +131,8 @@ class DnParser {
     } else if (word.starts_with('/')) {
       return error("write the parts with commas, 'C=DE, CN=gw', not with slashes");
     } else {
-      return error(fmt::format("'{}' is no attribute we know (CN, O, OU, C, ST, L, DC, UID, emailAddress, ... or an OID)", word));
+      return error(fmt::format(
+          "'{}' is no attribute we know (CN, O, OU, C, ST, L, DC, UID, emailAddress, ... or an OID)", word));
     }
     MERLON_TRY_VOID(read_value(attribute));
     return attribute;
@@ -149,7 +154,8 @@ class DnParser {
     }
     attribute.value.resize(keep);
     if (attribute.value.empty()) return error(fmt::format("{} has no value", keyword_or_oid(attribute)));
-    if (syntax_ == DnSyntax::kPattern && attribute.value == "*" && !escaped_any) attribute.kind = DnAttribute::ValueKind::kAny;
+    if (syntax_ == DnSyntax::kPattern && attribute.value == "*" && !escaped_any)
+      attribute.kind = DnAttribute::ValueKind::kAny;
     return {};
   }
 
@@ -160,7 +166,8 @@ class DnParser {
     }
     if (!take('"')) return error("a double quote is not closed");
     skip_space();
-    if (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '+') return error("a comma is missing behind a closing quote");
+    if (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '+')
+      return error("a comma is missing behind a closing quote");
     if (attribute.value.empty()) return error(fmt::format("{} has no value", keyword_or_oid(attribute)));
     return {};
   }
@@ -180,11 +187,13 @@ class DnParser {
     const char c = text_[at_++];
     if (c != '\\') return c;
     if (at_ >= text_.size()) return error("a backslash stands at the end");
-    if (kSpecial.find(text_[at_]) != std::string_view::npos || text_[at_] == '#' || text_[at_] == ' ' || text_[at_] == '*')
+    if (kSpecial.find(text_[at_]) != std::string_view::npos || text_[at_] == '#' || text_[at_] == ' ' ||
+        text_[at_] == '*')
       return text_[at_++];
     const auto high = hex_digit(text_[at_]);
     const auto low = at_ + 1 < text_.size() ? hex_digit(text_[at_ + 1]) : std::nullopt;
-    if (!high || !low) return error("behind a backslash stands a special character or two hexadecimal digits");
+    if (!high || !low)
+      return error("behind a backslash stands a special character or two hexadecimal digits");
     at_ += 2;
     return static_cast<char>(*high << 4U | *low);
   }
@@ -201,7 +210,9 @@ class DnParser {
 
 }  // namespace
 
-Result<ParsedDn> parse_dn(std::string_view text, DnSyntax syntax) { return DnParser(text, syntax).run(); }
+Result<ParsedDn> parse_dn(std::string_view text, DnSyntax syntax) {
+  return DnParser(text, syntax).run();
+}
 
 std::string_view dn_keyword(std::string_view oid) {
   const auto* known = std::ranges::find(kKeywords, oid, &Keyword::oid);

@@ -34,7 +34,8 @@ enum class DnSyntax : std::uint8_t { kName, kPattern };
 // "2.5.4.3" -> "CN"; "" for types without a keyword.
 [[nodiscard]] std::string_view dn_keyword(std::string_view oid);
 
-// The value of an attribute, escaped so that parse_dn reads the same bytes. Everything but printable ASCII is escaped.
+// The value of an attribute, escaped so that parse_dn reads the same bytes. Everything but printable ASCII is
+// escaped.
 [[nodiscard]] std::string escape_dn_value(std::string_view value);
 
 }  // namespace merlon::pki

@@ -28,26 +28,32 @@ class FileDescriptor {
   int fd_;
 };
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+std::string reason() {
+  return std::strerror(errno);
+}  // NOLINT(concurrency-mt-unsafe)
 
 Result<> check_private(const std::filesystem::path& path, const struct stat& info) {
   if ((info.st_mode & 0077U) != 0)
-    return fail(ErrorCode::kPolicy, "{} can be read or written by others than its owner (mode {:04o}): chmod 600 {}", path.string(),
-                info.st_mode & 07777U, path.string());
+    return fail(ErrorCode::kPolicy,
+                "{} can be read or written by others than its owner (mode {:04o}): chmod 600 {}",
+                path.string(), info.st_mode & 07777U, path.string());
   if (info.st_uid != 0 && info.st_uid != ::geteuid())
-    return fail(ErrorCode::kPolicy, "{} belongs to another user (uid {}): chown it to root", path.string(), info.st_uid);
+    return fail(ErrorCode::kPolicy, "{} belongs to another user (uid {}): chown it to root", path.string(),
+                info.st_uid);
   return {};
 }
 
-// Looks at the file that is open, never at the name again. The buffer has the file's size from the start, so that no
-// copy of a secret is left behind by a growing one.
+// Looks at the file that is open, never at the name again. The buffer has the file's size from the start, so
+// that no copy of a secret is left behind by a growing one.
 Result<Secret> read_all(const std::filesystem::path& path, bool must_be_private) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (file.get() < 0)
-    return fail(errno == ENOENT || errno == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kSystem, "{}: {}", path.string(), reason());
+    return fail(errno == ENOENT || errno == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kSystem, "{}: {}",
+                path.string(), reason());
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) return fail(ErrorCode::kSystem, "{}: {}", path.string(), reason());
-  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kInvalidArgument, "{} is not a regular file", path.string());
+  if (!S_ISREG(info.st_mode))
+    return fail(ErrorCode::kInvalidArgument, "{} is not a regular file", path.string());
   if (must_be_private) MERLON_TRY_VOID(check_private(path, info));
   if (info.st_size < 0 || static_cast<std::size_t>(info.st_size) > kMaxFileSize)
     return fail(ErrorCode::kExhausted, "{} is larger than {} bytes", path.string(), kMaxFileSize);
@@ -83,13 +89,16 @@ void sync_directory_of(const std::filesystem::path& path) {
 enum class Existing { kReplace, kRefuse };
 
 // The content goes to a new file beside the target, which then takes the target's name in one step.
-Result<> write_atomically(const std::filesystem::path& path, ByteView content, mode_t mode, Existing existing) {
-  if (path.empty() || !path.has_filename()) return fail(ErrorCode::kInvalidArgument, "'{}' is no file name", path.string());
+Result<> write_atomically(const std::filesystem::path& path, ByteView content, mode_t mode,
+                          Existing existing) {
+  if (path.empty() || !path.has_filename())
+    return fail(ErrorCode::kInvalidArgument, "'{}' is no file name", path.string());
   std::string temporary = path.string() + ".XXXXXX";
   const FileDescriptor file(::mkostemp(temporary.data(), O_CLOEXEC));  // O_EXCL, 0600
   if (file.get() < 0) return fail(ErrorCode::kSystem, "cannot write {}: {}", path.string(), reason());
   Result<> done = write_all(path, file.get(), content);
-  if (done && ::fchmod(file.get(), mode) != 0) done = fail(ErrorCode::kSystem, "{}: {}", path.string(), reason());
+  if (done && ::fchmod(file.get(), mode) != 0)
+    done = fail(ErrorCode::kSystem, "{}: {}", path.string(), reason());
   if (done && existing == Existing::kReplace && ::rename(temporary.c_str(), path.c_str()) == 0) {
     sync_directory_of(path);
     return {};
@@ -115,13 +124,16 @@ Result<Bytes> read_file(const std::filesystem::path& path) {
   return to_bytes(content.bytes());
 }
 
-Result<Secret> read_private_file(const std::filesystem::path& path) { return read_all(path, true); }
+Result<Secret> read_private_file(const std::filesystem::path& path) {
+  return read_all(path, true);
+}
 
 Result<crypto::PrivateKey> read_private_key_file(const std::filesystem::path& path) {
   MERLON_TRY(const Secret content, read_private_file(path));
   constexpr std::uint8_t kDerSequence = 0x30;
-  auto key = !content.empty() && content.bytes().front() == kDerSequence ? crypto::PrivateKey::from_der(content.bytes())
-                                                                         : crypto::PrivateKey::from_pem(as_text(content.bytes()));
+  auto key = !content.empty() && content.bytes().front() == kDerSequence
+                 ? crypto::PrivateKey::from_der(content.bytes())
+                 : crypto::PrivateKey::from_pem(as_text(content.bytes()));
   if (!key) return fail_in(path.string(), std::move(key).error());
   return key;
 }

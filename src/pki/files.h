@@ -1,5 +1,5 @@
-// Keys and certificates in files. Private keys are only read from files that nobody else can read or write, and only
-// ever written to such.
+// Keys and certificates in files. Private keys are only read from files that nobody else can read or write,
+// and only ever written to such.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@ inline constexpr std::size_t kMaxFileSize = std::size_t{16} << 20U;
 
 // A regular file of at most kMaxFileSize. kNotFound when there is none, kSystem for what the system refuses.
 [[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path);
-// The same, but kPolicy when group or others may read or write it ("chmod 600 FILE"), or it belongs neither to root
-// nor to us. For private keys and shared secrets.
+// The same, but kPolicy when group or others may read or write it ("chmod 600 FILE"), or it belongs neither
+// to root nor to us. For private keys and shared secrets.
 [[nodiscard]] Result<Secret> read_private_file(const std::filesystem::path& path);
 
 // PEM or DER.

@@ -75,15 +75,18 @@ TEST(Files, Certificates) {
   const Certificate leaf = authority.issue(spec_for("CN=gw"));
   scratch.write("chain.pem", leaf.to_pem() + authority.certificate.to_pem());
   ASSERT_TRUE(write_public_file(scratch / "leaf.der", leaf.der()));
-  EXPECT_EQ(*read_certificates_file(scratch / "chain.pem"), (std::vector<Certificate>{leaf, authority.certificate}));
+  EXPECT_EQ(*read_certificates_file(scratch / "chain.pem"),
+            (std::vector<Certificate>{leaf, authority.certificate}));
   EXPECT_EQ(*read_certificates_file(scratch / "leaf.der"), std::vector<Certificate>{leaf});
 }
 
 TEST(Files, KeysThatOpensslWrote) {
   MERLON_NEEDS_OPENSSL_COMMAND();
   const ScratchDirectory scratch;
-  for (const char* make : {"genpkey -algorithm ed25519 -out k", "genpkey -algorithm ed448 -outform DER -out k", "genrsa -traditional -out k 2048",
-                           "ecparam -name prime256v1 -genkey -noout -out k", "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out k"}) {
+  for (const char* make :
+       {"genpkey -algorithm ed25519 -out k", "genpkey -algorithm ed448 -outform DER -out k",
+        "genrsa -traditional -out k 2048", "ecparam -name prime256v1 -genkey -noout -out k",
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out k"}) {
     const auto made = scratch.run(std::string("rm -f k; umask 077; openssl ") + make);
     ASSERT_EQ(made.status, 0) << made.text;
     const auto key = read_private_key_file(scratch / "k");

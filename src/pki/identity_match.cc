@@ -9,13 +9,16 @@
 namespace merlon::pki {
 namespace {
 
-Identity text_identity(IdType type, std::string_view text) { return {type, to_bytes(as_bytes(text))}; }
+Identity text_identity(IdType type, std::string_view text) {
+  return {type, to_bytes(as_bytes(text))};
+}
 Identity address_identity(const IpAddress& address) {
   return {address.is_v4() ? IdType::kIpv4Addr : IdType::kIpv6Addr, to_bytes(address.bytes())};
 }
 
-// Names that say what they seem to say: IA5 text without controls (an embedded NUL among them) or spaces. A wildcard is
-// a pattern and speaks for nobody (RFC 4945 3.1.2: no wildcard matching unless both sides agreed on it).
+// Names that say what they seem to say: IA5 text without controls (an embedded NUL among them) or spaces. A
+// wildcard is a pattern and speaks for nobody (RFC 4945 3.1.2: no wildcard matching unless both sides agreed
+// on it).
 bool is_plain(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '*'; });
 }
@@ -32,7 +35,8 @@ bool any_text_matches(const std::vector<std::string>& carried, const Identity& w
   const Identity canonical = text_identity(wanted.type, text);
   return std::ranges::any_of(carried, [&](const std::string& name) {
     if (!is_plain(name)) return false;
-    return text_identity(wanted.type, wanted.type == IdType::kFqdn ? without_root_dot(name) : name) == canonical;
+    return text_identity(wanted.type, wanted.type == IdType::kFqdn ? without_root_dot(name) : name) ==
+           canonical;
   });
 }
 
@@ -45,7 +49,8 @@ bool carries(const Certificate& certificate, const Identity& identity) {
       return any_text_matches(names.email, identity);
     case IdType::kIpv4Addr:
     case IdType::kIpv6Addr:
-      return std::ranges::any_of(names.ip, [&](const IpAddress& ip) { return address_identity(ip) == identity; });
+      return std::ranges::any_of(names.ip,
+                                 [&](const IpAddress& ip) { return address_identity(ip) == identity; });
     case IdType::kDerAsn1Dn:
       // RFC 4945 3.1.5: an empty subject is no identity.
       return !certificate.subject().empty() && dn_equal(certificate.subject_dn_der(), identity.data);
@@ -58,7 +63,8 @@ bool carries(const Certificate& certificate, const Identity& identity) {
 std::string hint(const Certificate& certificate, const Identity& identity) {
   const SubjectAltNames& names = certificate.subject_alt_names();
   if (identity.type == IdType::kKeyId) return "; a key ID is never proved by a certificate";
-  if (identity.type == IdType::kDerAsn1Dn && dn_equal_in_other_order(certificate.subject_dn_der(), identity.data))
+  if (identity.type == IdType::kDerAsn1Dn &&
+      dn_equal_in_other_order(certificate.subject_dn_der(), identity.data))
     return "; the subject has the same parts in another order, and the order counts";
   if (identity.type == IdType::kFqdn) {
     const auto is_wildcard = [](const std::string& name) { return name.find('*') != std::string::npos; };
@@ -92,7 +98,8 @@ std::vector<Identity> identities_of(const Certificate& certificate) {
 Identity as_carried(const Certificate& certificate, Identity identity) {
   for (Identity& candidate : identities_of(certificate)) {
     if (candidate.type != identity.type) continue;
-    const bool same = identity.type == IdType::kDerAsn1Dn ? dn_equal(candidate.data, identity.data) : candidate == identity;
+    const bool same =
+        identity.type == IdType::kDerAsn1Dn ? dn_equal(candidate.data, identity.data) : candidate == identity;
     if (same) return std::move(candidate);
   }
   return identity;

@@ -12,7 +12,9 @@ namespace {
 
 using namespace std::string_literals;
 
-Identity id(std::string_view text) { return value_or_die(identity_from_text(text)); }
+Identity id(std::string_view text) {
+  return value_or_die(identity_from_text(text));
+}
 
 class IdentityMatch : public ::testing::Test {
  protected:
@@ -41,7 +43,8 @@ TEST_F(IdentityMatch, HostNames) {
   EXPECT_FALSE(matches(certificate, id("example.com")));
   EXPECT_FALSE(matches(certificate, id("x.gw.example.com")));
   EXPECT_FALSE(matches(certificate, {IdType::kFqdn, {}}));
-  EXPECT_FALSE(matches(certificate, {IdType::kRfc822Addr, to_bytes(as_bytes("gw.example.com"))})) << "types never mix";
+  EXPECT_FALSE(matches(certificate, {IdType::kRfc822Addr, to_bytes(as_bytes("gw.example.com"))}))
+      << "types never mix";
 }
 
 TEST_F(IdentityMatch, WildcardsSpeakForNobody) {
@@ -49,7 +52,8 @@ TEST_F(IdentityMatch, WildcardsSpeakForNobody) {
   const auto result = matches(certificate, id("gw.example.com"));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::kAuthentication);
-  EXPECT_NE(result.error().message.find("wildcards are not accepted"), std::string::npos) << result.error().message;
+  EXPECT_NE(result.error().message.find("wildcards are not accepted"), std::string::npos)
+      << result.error().message;
   EXPECT_FALSE(matches(certificate, {IdType::kFqdn, to_bytes(as_bytes("*.example.com"))}));
   EXPECT_FALSE(matches(with(dns({"gw.example.com"})), {IdType::kFqdn, to_bytes(as_bytes("*.example.com"))}));
 }
@@ -60,8 +64,11 @@ TEST_F(IdentityMatch, EmbeddedNulIsRefused) {
   ASSERT_EQ(certificate.subject_alt_names().dns.at(0), evil) << "the name is not cut at the NUL";
   EXPECT_FALSE(matches(certificate, id("gw.example.com")));
   EXPECT_FALSE(matches(certificate, {IdType::kFqdn, to_bytes(as_bytes(evil))}));
-  EXPECT_NE(matches(certificate, id("gw.example.com")).error().message.find("gw.example.com\\x00.evil.example"), std::string::npos);
-  EXPECT_FALSE(matches(with(dns({"gw.example.com"})), {IdType::kFqdn, to_bytes(as_bytes("gw.example.com\0"s))}));
+  EXPECT_NE(
+      matches(certificate, id("gw.example.com")).error().message.find("gw.example.com\\x00.evil.example"),
+      std::string::npos);
+  EXPECT_FALSE(
+      matches(with(dns({"gw.example.com"})), {IdType::kFqdn, to_bytes(as_bytes("gw.example.com\0"s))}));
 }
 
 TEST_F(IdentityMatch, TheCommonNameIsNoHostName) {
@@ -129,7 +136,8 @@ TEST_F(IdentityMatch, TheErrorNamesWhatTheCertificateCarries) {
   const auto result = matches(with(names), id("other.example.com"));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().message,
-            "the certificate does not speak for 'other.example.com': it carries 'gw.example.com', '192.0.2.1' and the subject "
+            "the certificate does not speak for 'other.example.com': it carries 'gw.example.com', "
+            "'192.0.2.1' and the subject "
             "'O=Example, CN=gw'");
 }
 

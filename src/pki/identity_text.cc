@@ -28,8 +28,10 @@ int string_type(std::string_view oid, std::string_view value) {
   const bool ascii = std::ranges::all_of(value, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   const bool print = ASN1_PRINTABLE_type(reinterpret_cast<const unsigned char*>(value.data()),
                                          static_cast<int>(value.size())) == V_ASN1_PRINTABLESTRING;
-  if (oid == "2.5.4.6" || oid == "2.5.4.5" || oid == "2.5.4.46") return print ? V_ASN1_PRINTABLESTRING : V_ASN1_UTF8STRING;
-  if (oid == "1.2.840.113549.1.9.1" || oid == "0.9.2342.19200300.100.1.25") return ascii ? V_ASN1_IA5STRING : V_ASN1_UTF8STRING;
+  if (oid == "2.5.4.6" || oid == "2.5.4.5" || oid == "2.5.4.46")
+    return print ? V_ASN1_PRINTABLESTRING : V_ASN1_UTF8STRING;
+  if (oid == "1.2.840.113549.1.9.1" || oid == "0.9.2342.19200300.100.1.25")
+    return ascii ? V_ASN1_IA5STRING : V_ASN1_UTF8STRING;
   return V_ASN1_UTF8STRING;
 }
 
@@ -48,18 +50,23 @@ Result<NameEntryOwner> entry_of(const DnAttribute& attribute) {
   clear_openssl_errors();
   const std::string_view value = attribute.value;
   const ObjectOwner type(OBJ_txt2obj(attribute.oid.c_str(), 1));
-  if (!type) return fail(ErrorCode::kInvalidArgument, "'{}' is no object identifier ({})", attribute.oid, openssl_reason());
+  if (!type)
+    return fail(ErrorCode::kInvalidArgument, "'{}' is no object identifier ({})", attribute.oid,
+                openssl_reason());
   if (attribute.kind == DnAttribute::ValueKind::kDer) {
     NameEntryOwner entry = entry_of_der(type.get(), as_bytes(value));
-    if (!entry) return fail(ErrorCode::kInvalidArgument, "'#{}' is not the DER of a value", to_hex(as_bytes(value)));
+    if (!entry)
+      return fail(ErrorCode::kInvalidArgument, "'#{}' is not the DER of a value", to_hex(as_bytes(value)));
     return entry;
   }
   if (!is_utf8(value)) return fail(ErrorCode::kInvalidArgument, "'{}' is not UTF-8", printable(value));
   NameEntryOwner entry(X509_NAME_ENTRY_new());
   if (!entry || X509_NAME_ENTRY_set_object(entry.get(), type.get()) != 1 ||
       X509_NAME_ENTRY_set_data(entry.get(), string_type(attribute.oid, value),
-                               reinterpret_cast<const unsigned char*>(value.data()), static_cast<int>(value.size())) != 1)
-    return fail(ErrorCode::kInvalidArgument, "'{}' cannot stand in a name ({})", printable(value), openssl_reason());
+                               reinterpret_cast<const unsigned char*>(value.data()),
+                               static_cast<int>(value.size())) != 1)
+    return fail(ErrorCode::kInvalidArgument, "'{}' cannot stand in a name ({})", printable(value),
+                openssl_reason());
   return entry;
 }
 
@@ -81,15 +88,17 @@ Result<X509NameOwner> name_of(const ParsedDn& dn) {
 // The types that RFC 5280's comparison folds; of every other only the DER is a faithful text.
 bool is_character_string(const ASN1_STRING* value) {
   const int tag = ASN1_STRING_type(value);
-  return tag == V_ASN1_UTF8STRING || tag == V_ASN1_PRINTABLESTRING || tag == V_ASN1_IA5STRING || tag == V_ASN1_T61STRING ||
-         tag == V_ASN1_BMPSTRING || tag == V_ASN1_UNIVERSALSTRING || tag == V_ASN1_VISIBLESTRING;
+  return tag == V_ASN1_UTF8STRING || tag == V_ASN1_PRINTABLESTRING || tag == V_ASN1_IA5STRING ||
+         tag == V_ASN1_T61STRING || tag == V_ASN1_BMPSTRING || tag == V_ASN1_UNIVERSALSTRING ||
+         tag == V_ASN1_VISIBLESTRING;
 }
 
 std::string value_text(const ASN1_STRING* value) {
   if (is_character_string(value) && ASN1_STRING_length(value) > 0) {
     unsigned char* utf8 = nullptr;
     const int length = ASN1_STRING_to_UTF8(&utf8, value);
-    const std::string text(reinterpret_cast<const char*>(utf8), length > 0 ? static_cast<std::size_t>(length) : 0);
+    const std::string text(reinterpret_cast<const char*>(utf8),
+                           length > 0 ? static_cast<std::size_t>(length) : 0);
     OPENSSL_free(utf8);
     if (!text.empty()) return escape_dn_value(text);
   }
@@ -121,7 +130,8 @@ X509NameOwner alone(const X509_NAME_ENTRY* entry) {
 
 bool attribute_matches(const X509_NAME_ENTRY* entry, const DnAttribute& pattern) {
   if (dotted_oid(X509_NAME_ENTRY_get_object(entry)) != pattern.oid) return false;
-  if (pattern.kind == DnAttribute::ValueKind::kAny) return ASN1_STRING_length(X509_NAME_ENTRY_get_data(entry)) > 0;
+  if (pattern.kind == DnAttribute::ValueKind::kAny)
+    return ASN1_STRING_length(X509_NAME_ENTRY_get_data(entry)) > 0;
   const auto wanted = entry_of(pattern);
   if (!wanted) return false;
   const X509NameOwner a = alone(entry);
@@ -131,7 +141,8 @@ bool attribute_matches(const X509_NAME_ENTRY* entry, const DnAttribute& pattern)
 
 bool rdn_matches(const std::vector<const X509_NAME_ENTRY*>& entries, const Rdn& pattern) {
   return entries.size() == pattern.size() && std::ranges::all_of(pattern, [&](const DnAttribute& attribute) {
-           return std::ranges::any_of(entries, [&](const auto* entry) { return attribute_matches(entry, attribute); });
+           return std::ranges::any_of(entries,
+                                      [&](const auto* entry) { return attribute_matches(entry, attribute); });
          });
 }
 
@@ -141,7 +152,8 @@ Result<Bytes> dn_from_text(std::string_view text) {
   MERLON_TRY(const ParsedDn dn, parse_dn(text, DnSyntax::kName));
   MERLON_TRY(const X509NameOwner name, name_of(dn));
   Bytes der = to_der<i2d_X509_NAME>(name.get());
-  if (der.empty()) return fail(ErrorCode::kInvalidArgument, "'{}' cannot be encoded: {}", printable(text), openssl_reason());
+  if (der.empty())
+    return fail(ErrorCode::kInvalidArgument, "'{}' cannot be encoded: {}", printable(text), openssl_reason());
   return der;
 }
 
@@ -153,7 +165,8 @@ Result<std::string> name_to_text(const X509_NAME* name) {
       const auto oid = dotted_oid(X509_NAME_ENTRY_get_object(entry));
       if (!oid) return fail(ErrorCode::kMalformed, "a name with an attribute type too long to be one");
       const std::string_view word = dn_keyword(*oid);
-      out += fmt::format("{}{}={}", separator, word.empty() ? *oid : word, value_text(X509_NAME_ENTRY_get_data(entry)));
+      out += fmt::format("{}{}={}", separator, word.empty() ? *oid : word,
+                         value_text(X509_NAME_ENTRY_get_data(entry)));
       separator = "+";
     }
   }
@@ -180,7 +193,8 @@ bool dn_equal_in_other_order(ByteView der_a, ByteView der_b) {
   const auto canonical = [](const X509_NAME* name) {
     std::vector<unsigned long> hashes;
     for (int i = 0; i < X509_NAME_entry_count(name); ++i)
-      if (const auto one = alone(X509_NAME_get_entry(name, i))) hashes.push_back(X509_NAME_hash_ex(one.get(), nullptr, nullptr, nullptr));
+      if (const auto one = alone(X509_NAME_get_entry(name, i)))
+        hashes.push_back(X509_NAME_hash_ex(one.get(), nullptr, nullptr, nullptr));
     std::ranges::sort(hashes);
     return hashes;
   };
@@ -202,8 +216,11 @@ std::string identity_to_text(const Identity& identity) {
 bool is_dn_pattern(std::string_view text) {
   const auto dn = parse_dn(text, DnSyntax::kPattern);
   if (!dn) return false;
-  const auto any = [](const DnAttribute& attribute) { return attribute.kind == DnAttribute::ValueKind::kAny; };
-  return dn->open_ended || std::ranges::any_of(dn->rdns, [&](const Rdn& rdn) { return std::ranges::any_of(rdn, any); });
+  const auto any = [](const DnAttribute& attribute) {
+    return attribute.kind == DnAttribute::ValueKind::kAny;
+  };
+  return dn->open_ended ||
+         std::ranges::any_of(dn->rdns, [&](const Rdn& rdn) { return std::ranges::any_of(rdn, any); });
 }
 
 Result<> check_dn_pattern(std::string_view pattern) {

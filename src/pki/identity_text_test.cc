@@ -8,14 +8,19 @@
 namespace merlon::pki {
 namespace {
 
-Bytes dn(std::string_view text) { return value_or_die(dn_from_text(text)); }
+Bytes dn(std::string_view text) {
+  return value_or_die(dn_from_text(text));
+}
 
 TEST(DnText, EncodesAsX520Says) {
-  // RDNSequence { SET { SEQUENCE { id-at-countryName, PrintableString "DE" } }, SET { SEQUENCE { id-at-commonName, UTF8String "gw" } } }
+  // RDNSequence { SET { SEQUENCE { id-at-countryName, PrintableString "DE" } }, SET { SEQUENCE {
+  // id-at-commonName, UTF8String "gw" } } }
   EXPECT_EQ(to_hex(dn("C=DE, CN=gw")), "301a310b3009060355040613024445310b300906035504030c026777");
 }
 
-TEST(DnText, KeepsTheOrderOfTheCertificate) { EXPECT_EQ(*dn_to_text(dn("CN=gw, O=Example,C=DE")), "CN=gw, O=Example, C=DE"); }
+TEST(DnText, KeepsTheOrderOfTheCertificate) {
+  EXPECT_EQ(*dn_to_text(dn("CN=gw, O=Example,C=DE")), "CN=gw, O=Example, C=DE");
+}
 
 TEST(DnText, TakesKeywordsInAnyCaseAndOids) {
   EXPECT_EQ(dn("cn=gw, 2.5.4.10=Example, e=a@b.example"), dn("CN=gw, O=Example, emailAddress=a@b.example"));
@@ -25,13 +30,16 @@ TEST(DnText, TakesKeywordsInAnyCaseAndOids) {
 // The examples of RFC 4514 section 4, in the certificate's order and our spacing.
 TEST(DnText, Rfc4514Examples) {
   EXPECT_EQ(*dn_to_text(dn("UID=jsmith,DC=example,DC=net")), "UID=jsmith, DC=example, DC=net");
-  EXPECT_EQ(*dn_to_text(dn("OU=Sales+CN=J.  Smith,DC=example,DC=net")), "OU=Sales+CN=J.  Smith, DC=example, DC=net")
+  EXPECT_EQ(*dn_to_text(dn("OU=Sales+CN=J.  Smith,DC=example,DC=net")),
+            "OU=Sales+CN=J.  Smith, DC=example, DC=net")
       << "DER sorts the members of a SET";
-  EXPECT_EQ(*dn_to_text(dn(R"(CN=James \"Jim\" Smith\, III,DC=example)")), R"(CN=James \"Jim\" Smith\, III, DC=example)");
+  EXPECT_EQ(*dn_to_text(dn(R"(CN=James \"Jim\" Smith\, III,DC=example)")),
+            R"(CN=James \"Jim\" Smith\, III, DC=example)");
   EXPECT_EQ(*dn_to_text(dn(R"(CN=Before\0dAfter,DC=example)")), R"(CN=Before\0DAfter, DC=example)");
   EXPECT_EQ(dn(R"(CN=Lu\C4\8Di\C4\87)"), dn("CN=Lu\xc4\x8di\xc4\x87"));
   EXPECT_EQ(*dn_to_text(dn("CN=Lu\xc4\x8di\xc4\x87")), R"(CN=Lu\C4\8Di\C4\87)");
-  EXPECT_EQ(*dn_to_text(dn("x500UniqueIdentifier=#03020640")), "x500UniqueIdentifier=#03020640") << "a BIT STRING";
+  EXPECT_EQ(*dn_to_text(dn("x500UniqueIdentifier=#03020640")), "x500UniqueIdentifier=#03020640")
+      << "a BIT STRING";
 }
 
 TEST(DnText, QuotesAndSpaces) {
@@ -41,8 +49,10 @@ TEST(DnText, QuotesAndSpaces) {
 }
 
 TEST(DnText, RefusesWhatIsNoName) {
-  for (const char* text : {"", "gw", "CN", "CN=", "CN=gw,", ",CN=gw", "CN=gw,,O=x", "CN=gw+", "=gw", "XX=gw", "CN=gw\\", "CN=\\g0x",
-                           "CN=\"gw", "CN=\"gw\"x", "/C=DE/CN=gw", "CN=#", "CN=#zz", "CN=#0c05ab", "1..2=x", "99.1=x", "CN=\xff\xfe"})
+  for (const char* text :
+       {"",       "gw",         "CN",      "CN=",      "CN=gw,",     ",CN=gw",     "CN=gw,,O=x",  "CN=gw+",
+        "=gw",    "XX=gw",      "CN=gw\\", "CN=\\g0x", "CN=\"gw",    "CN=\"gw\"x", "/C=DE/CN=gw", "CN=#",
+        "CN=#zz", "CN=#0c05ab", "1..2=x",  "99.1=x",   "CN=\xff\xfe"})
     EXPECT_FALSE(dn_from_text(text)) << text;
   EXPECT_NE(dn_from_text("/C=DE/CN=gw").error().message.find("commas"), std::string::npos);
   EXPECT_NE(dn_from_text("CN=gw, Organisation=x").error().message.find("'Organisation'"), std::string::npos);
@@ -50,7 +60,8 @@ TEST(DnText, RefusesWhatIsNoName) {
 
 TEST(DnText, RefusesDamagedDer) {
   const Bytes good = dn("C=DE, O=Example, CN=gw");
-  for (std::size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(dn_to_text(ByteView(good).first(length)));
+  for (std::size_t length = 0; length < good.size(); ++length)
+    EXPECT_FALSE(dn_to_text(ByteView(good).first(length)));
   EXPECT_FALSE(dn_to_text(concat(good, Bytes{0})));
 }
 
@@ -78,10 +89,11 @@ TEST(DnText, EveryTextRoundTrips) {
         if (c < 0x80)
           escaped += fmt::format("\\{:02x}", static_cast<unsigned>(c));
         else
-          escaped += fmt::format("\\{:02x}\\{:02x}", static_cast<unsigned>(0xc0 | (c >> 6)), static_cast<unsigned>(0x80 | (c & 0x3f)));
+          escaped += fmt::format("\\{:02x}\\{:02x}", static_cast<unsigned>(0xc0 | (c >> 6)),
+                                 static_cast<unsigned>(0x80 | (c & 0x3f)));
       }
-      text += fmt::format("{}{}={}", i == 0 ? "" : (*rc::gen::arbitrary<bool>() ? ", " : "+"), *rc::gen::elementOf(std::vector<std::string>(
-                                                                                                   std::begin(kTypes), std::end(kTypes))),
+      text += fmt::format("{}{}={}", i == 0 ? "" : (*rc::gen::arbitrary<bool>() ? ", " : "+"),
+                          *rc::gen::elementOf(std::vector<std::string>(std::begin(kTypes), std::end(kTypes))),
                           escaped);
     }
     const auto first = dn_from_text(text);
@@ -111,8 +123,10 @@ TEST(DnText, ReadsWhatOpensslEncodes) {
   MERLON_NEEDS_OPENSSL_COMMAND();
   const ScratchDirectory scratch;
   const auto made = scratch.run(
-      "openssl req -x509 -newkey ed25519 -nodes -keyout k -out c.pem -days 1 -utf8 -subj '/C=DE/O=Example, Inc./OU=a+CN=b/CN=gw #1'"
-      " && openssl req -x509 -newkey ed25519 -nodes -keyout k -out m.pem -days 1 -multivalue-rdn -subj '/C=DE/OU=a+CN=b'");
+      "openssl req -x509 -newkey ed25519 -nodes -keyout k -out c.pem -days 1 -utf8 -subj '/C=DE/O=Example, "
+      "Inc./OU=a+CN=b/CN=gw #1'"
+      " && openssl req -x509 -newkey ed25519 -nodes -keyout k -out m.pem -days 1 -multivalue-rdn -subj "
+      "'/C=DE/OU=a+CN=b'");
   ASSERT_EQ(made.status, 0) << made.text;
   const auto certificate = Certificate::from_pem(scratch.read("m.pem"));
   ASSERT_TRUE(certificate);
@@ -129,7 +143,8 @@ TEST(IdentityText, EachKind) {
   EXPECT_EQ(identity_from_text("192.0.2.1")->type, IdType::kIpv4Addr);
   EXPECT_EQ(identity_from_text("keyid:a=b")->type, IdType::kKeyId);
   EXPECT_FALSE(identity_from_text("CN=gw, nonsense"));
-  for (const char* text : {"CN=gw, O=Example", "gw.example.com", "bob@example.com", "192.0.2.1", "2001:db8::1"})
+  for (const char* text :
+       {"CN=gw, O=Example", "gw.example.com", "bob@example.com", "192.0.2.1", "2001:db8::1"})
     EXPECT_EQ(identity_to_text(*identity_from_text(text)), text);
   EXPECT_EQ(identity_to_text({IdType::kDerAsn1Dn, {0x30, 0x05, 0x01}}), "DN:300501");
 }

@@ -12,7 +12,9 @@ std::string openssl_reason() {
   return reason == nullptr ? "" : reason;
 }
 
-void clear_openssl_errors() { ERR_clear_error(); }
+void clear_openssl_errors() {
+  ERR_clear_error();
+}
 
 std::optional<UnixTime> to_unix_time(const ASN1_TIME* time) {
   std::tm tm{};
@@ -55,7 +57,8 @@ Result<SubjectAltNames> to_subject_alt_names(const GENERAL_NAMES* names) {
         const std::string bytes = text_of(name->d.iPAddress);
         auto address = IpAddress::from_bytes(as_bytes(bytes));
         // RFC 5280 4.2.1.6
-        if (!address) return fail(ErrorCode::kMalformed, "an iPAddress of {} bytes (4 or 16 are possible)", bytes.size());
+        if (!address)
+          return fail(ErrorCode::kMalformed, "an iPAddress of {} bytes (4 or 16 are possible)", bytes.size());
         out.ip.push_back(*address);
         break;
       }
@@ -116,7 +119,8 @@ Result<X509NameOwner> parse_name(ByteView der) {
 
 std::string lower_hex_serial(const ASN1_INTEGER* serial) {
   const bool negative = (ASN1_STRING_type(serial) & V_ASN1_NEG) != 0;
-  return (negative ? "-" : "") + to_hex({ASN1_STRING_get0_data(serial), static_cast<std::size_t>(ASN1_STRING_length(serial))});
+  return (negative ? "-" : "") +
+         to_hex({ASN1_STRING_get0_data(serial), static_cast<std::size_t>(ASN1_STRING_length(serial))});
 }
 
 std::optional<std::string> dotted_oid(const ASN1_OBJECT* object) {
@@ -133,7 +137,8 @@ Result<std::vector<Bytes>> pem_blocks(std::string_view pem, std::string_view lab
   for (std::size_t at = pem.find(begin); at != std::string_view::npos; at = pem.find(begin, at)) {
     const std::size_t body = at + begin.size();
     const std::size_t stop = pem.find(end, body);
-    if (stop == std::string_view::npos) return fail(ErrorCode::kMalformed, "a PEM block '{}' without its end line", label);
+    if (stop == std::string_view::npos)
+      return fail(ErrorCode::kMalformed, "a PEM block '{}' without its end line", label);
     std::string base64;
     for (const char c : pem.substr(body, stop - body))
       if (c != '\n' && c != '\r' && c != ' ' && c != '\t') base64.push_back(c);

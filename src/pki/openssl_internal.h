@@ -1,4 +1,5 @@
-// The room's own way to OpenSSL: owners for its objects and the insides of Certificate. Only .cc files of pki/ include it.
+// The room's own way to OpenSSL: owners for its objects and the insides of Certificate. Only .cc files of
+// pki/ include it.
 #pragma once
 
 #include <openssl/asn1.h>
@@ -35,7 +36,8 @@ using GeneralNamesOwner = std::unique_ptr<GENERAL_NAMES, OpensslDelete<GENERAL_N
 
 // OpenSSL's reason for the last failure; empties its error queue. "" when it gave none.
 [[nodiscard]] std::string openssl_reason();
-// Every entry into OpenSSL that may fail starts with an empty queue, so no old failure is reported for a new one.
+// Every entry into OpenSSL that may fail starts with an empty queue, so no old failure is reported for a new
+// one.
 void clear_openssl_errors();
 
 // DER of any object through its i2d function; empty when OpenSSL fails.
@@ -98,7 +100,8 @@ struct Certificate::Fields {
 };
 
 struct NativeCertificate {
-  // Shared and immutable: OpenSSL takes it non-const, but only counts references and fills caches under its own lock.
+  // Shared and immutable: OpenSSL takes it non-const, but only counts references and fills caches under its
+  // own lock.
   [[nodiscard]] static X509* x509(const Certificate& certificate) { return certificate.fields_->x509.get(); }
   [[nodiscard]] static Result<Certificate> of(const X509* x509);
 };

@@ -1,5 +1,5 @@
-// Raw public keys (RFC 7670): a CERT payload of encoding 15 whose data is a DER SubjectPublicKeyInfo; trust comes from
-// the configuration, which names the key itself.
+// Raw public keys (RFC 7670): a CERT payload of encoding 15 whose data is a DER SubjectPublicKeyInfo; trust
+// comes from the configuration, which names the key itself.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ namespace merlon::pki {
 // The CERT payload's data -> key. Refuses trailing bytes and key kinds that IKE does not sign with.
 [[nodiscard]] Result<crypto::PublicKey> raw_public_key_from_der(ByteView spki_der);
 
-// One line for a configuration or to paste: base64 of the SubjectPublicKeyInfo. from_text ignores white space around
-// it, and takes a PEM "PUBLIC KEY" block as well.
+// One line for a configuration or to paste: base64 of the SubjectPublicKeyInfo. from_text ignores white space
+// around it, and takes a PEM "PUBLIC KEY" block as well.
 [[nodiscard]] std::string raw_public_key_to_text(const crypto::PublicKey& key);
 [[nodiscard]] Result<crypto::PublicKey> raw_public_key_from_text(std::string_view text);
 

@@ -26,13 +26,15 @@ TEST(RawPublicKey, Rfc8410Example) {
   const auto key = raw_public_key_from_text(kText);
   ASSERT_TRUE(key) << key.error().message;
   EXPECT_EQ(key->kind(), crypto::KeyKind::kEd25519);
-  EXPECT_EQ(to_hex(ByteView(key->spki_der()).last(32)), "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
+  EXPECT_EQ(to_hex(ByteView(key->spki_der()).last(32)),
+            "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
   EXPECT_EQ(raw_public_key_to_text(*key), kText);
   EXPECT_EQ(short_fingerprint(*key), "a1e9-1560-54e0-4fac-899a");
 }
 
 TEST(RawPublicKey, RefusesOtherThings) {
-  for (const char* text : {"", "nonsense!", "MCow", "gw.example.com", "-----BEGIN PUBLIC KEY-----"}) EXPECT_FALSE(raw_public_key_from_text(text)) << text;
+  for (const char* text : {"", "nonsense!", "MCow", "gw.example.com", "-----BEGIN PUBLIC KEY-----"})
+    EXPECT_FALSE(raw_public_key_from_text(text)) << text;
   EXPECT_FALSE(raw_public_key_from_der({}));
 }
 

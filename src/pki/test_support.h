@@ -35,8 +35,11 @@ inline CertificateSpec spec_for(const std::string& subject, std::vector<std::str
 }
 
 struct TestAuthority {
-  explicit TestAuthority(const std::string& subject, std::string_view kind = "ed25519", std::uint64_t seed = 1)
-      : rng(seed), key(value_or_die(generate_key(kind))), certificate(value_or_die(make_root(key, spec_for(subject), rng))) {}
+  explicit TestAuthority(const std::string& subject, std::string_view kind = "ed25519",
+                         std::uint64_t seed = 1)
+      : rng(seed),
+        key(value_or_die(generate_key(kind))),
+        certificate(value_or_die(make_root(key, spec_for(subject), rng))) {}
 
   Certificate issue(const CertificateSpec& spec, const crypto::PublicKey& subject_key) {
     return value_or_die(make_certificate(certificate, key, subject_key, spec, rng));
@@ -44,7 +47,8 @@ struct TestAuthority {
   Certificate issue(const CertificateSpec& spec, std::string_view kind = "ed25519") {
     return issue(spec, value_or_die(generate_key(kind)).public_key());
   }
-  Bytes crl(std::vector<RevokedCertificate> revoked, UnixTime from = kToday, std::chrono::seconds lifetime = std::chrono::days{7}) {
+  Bytes crl(std::vector<RevokedCertificate> revoked, UnixTime from = kToday,
+            std::chrono::seconds lifetime = std::chrono::days{7}) {
     return value_or_die(make_crl(certificate, key, {1, from, from + lifetime, std::move(revoked)}));
   }
 
@@ -69,7 +73,8 @@ class ScratchDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
   void write(std::string_view name, std::string_view text) const {
-    if (auto done = write_public_file(path_ / name, as_bytes(text)); !done) throw std::runtime_error(done.error().message);
+    if (auto done = write_public_file(path_ / name, as_bytes(text)); !done)
+      throw std::runtime_error(done.error().message);
   }
   [[nodiscard]] std::string read(std::string_view name) const {
     return std::string(as_text(value_or_die(read_file(path_ / name))));
@@ -85,7 +90,8 @@ class ScratchDirectory {
     FILE* pipe = ::popen(("cd '" + path_.string() + "' && (" + command + ") 2>&1").c_str(), "r");
     if (pipe == nullptr) return {-1, "popen failed"};
     char buffer[4096];
-    for (std::size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.text.append(buffer, got);
+    for (std::size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+      output.text.append(buffer, got);
     const int status = ::pclose(pipe);
     output.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return output;

@@ -12,7 +12,8 @@ namespace {
 
 using StoreOwner = std::unique_ptr<X509_STORE, OpensslDelete<X509_STORE_free>>;
 using StoreContextOwner = std::unique_ptr<X509_STORE_CTX, OpensslDelete<X509_STORE_CTX_free>>;
-using CertificateStackOwner = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })>;
+using CertificateStackOwner =
+    std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })>;
 
 constexpr int kSecurityLevel = 2;  // 112 bits: RSA 2048, P-224, no SHA-1
 
@@ -22,14 +23,15 @@ struct Observer {
   X509CrlOwner crl;
 };
 
-// A missing CRL is an error only where the policy says so; and a trust anchor is trusted because the configuration says
-// so, not because a CRL does.
+// A missing CRL is an error only where the policy says so; and a trust anchor is trusted because the
+// configuration says so, not because a CRL does.
 int on_problem(int ok, X509_STORE_CTX* context) {
   if (ok == 1) return ok;
   auto& observer = *static_cast<Observer*>(X509_STORE_CTX_get_app_data(context));
   if (X509_STORE_CTX_get_error(context) == X509_V_ERR_UNABLE_TO_GET_CRL) {
     const int last = sk_X509_num(X509_STORE_CTX_get0_chain(context)) - 1;
-    if (observer.policy == RevocationPolicy::kRequired && X509_STORE_CTX_get_error_depth(context) != last) return 0;
+    if (observer.policy == RevocationPolicy::kRequired && X509_STORE_CTX_get_error_depth(context) != last)
+      return 0;
     X509_STORE_CTX_set_error(context, X509_V_OK);
     return 1;
   }
@@ -58,13 +60,18 @@ TrustStore::TrustStore(TrustStore&&) noexcept = default;
 TrustStore& TrustStore::operator=(TrustStore&&) noexcept = default;
 TrustStore::~TrustStore() = default;
 
-const std::vector<Certificate>& TrustStore::anchors() const { return native_->anchors; }
-std::size_t TrustStore::crl_count() const { return native_->crl_count; }
+const std::vector<Certificate>& TrustStore::anchors() const {
+  return native_->anchors;
+}
+std::size_t TrustStore::crl_count() const {
+  return native_->crl_count;
+}
 
 Result<> TrustStore::add_anchor(Certificate certificate) {
   if (!certificate.is_self_signed())
     return fail(ErrorCode::kInvalidArgument,
-                "certificate {} is not self-signed, so it cannot be a trust anchor: give the root CA, and this one as an intermediate "
+                "certificate {} is not self-signed, so it cannot be a trust anchor: give the root CA, and "
+                "this one as an intermediate "
                 "(its issuer is '{}')",
                 certificate.describe(), certificate.issuer());
   if (std::ranges::find(native_->anchors, certificate) != native_->anchors.end()) return {};
@@ -83,10 +90,13 @@ Result<> TrustStore::add_crl(ByteView der_or_pem) {
   } else {
     MERLON_TRY(ders, pem_blocks(as_text(der_or_pem), "X509 CRL"));
   }
-  if (ders.empty()) return fail(ErrorCode::kMalformed, "neither a CRL in DER nor '-----BEGIN X509 CRL-----' in it");
+  if (ders.empty())
+    return fail(ErrorCode::kMalformed, "neither a CRL in DER nor '-----BEGIN X509 CRL-----' in it");
   for (const Bytes& der : ders) {
     const auto crl = from_der_exactly<X509CrlOwner, d2i_X509_CRL>(der);
-    if (!crl) return fail(ErrorCode::kMalformed, "{} bytes that are not one CRL in DER ({})", der.size(), openssl_reason());
+    if (!crl)
+      return fail(ErrorCode::kMalformed, "{} bytes that are not one CRL in DER ({})", der.size(),
+                  openssl_reason());
     MERLON_TRY_VOID(check_crl_hash(crl.get()));
     if (!native_->store || X509_STORE_add_crl(native_->store.get(), crl.get()) != 1)
       return fail(ErrorCode::kExhausted, "cannot keep a CRL: {}", openssl_reason());
@@ -128,33 +138,41 @@ std::optional<ChainError> check_further(const std::vector<Certificate>& chain) {
   for (std::size_t i = 1; i + 1 < chain.size(); ++i)
     // RFC 5280 6.1.4 (k): only the trust anchor may be a version 1 certificate without basicConstraints
     if (!chain[i].is_ca())
-      return chain_error(ChainFailure::kConstraint, fmt::format("certificate {} is above {} in the chain, but is no CA certificate",
-                                                                chain[i].describe(), leaf.describe()));
-  if (auto fit = check_fit_for_ike(leaf); !fit) return chain_error(ChainFailure::kConstraint, std::move(fit).error().message);
+      return chain_error(ChainFailure::kConstraint,
+                         fmt::format("certificate {} is above {} in the chain, but is no CA certificate",
+                                     chain[i].describe(), leaf.describe()));
+  if (auto fit = check_fit_for_ike(leaf); !fit)
+    return chain_error(ChainFailure::kConstraint, std::move(fit).error().message);
   const auto key = leaf.public_key();
   if (!key) return chain_error(ChainFailure::kMalformed, key.error().message);
   if (const auto strong = crypto::check_key(*key); !strong)
-    return chain_error(ChainFailure::kWeak, fmt::format("certificate {}: {}", leaf.describe(), strong.error().message));
+    return chain_error(ChainFailure::kWeak,
+                       fmt::format("certificate {}: {}", leaf.describe(), strong.error().message));
   return std::nullopt;
 }
 
 }  // namespace
 
-tl::expected<VerifiedChain, ChainError> TrustStore::verify(const Certificate& leaf, std::span<const Certificate> intermediates,
+tl::expected<VerifiedChain, ChainError> TrustStore::verify(const Certificate& leaf,
+                                                           std::span<const Certificate> intermediates,
                                                            UnixTime now, RevocationPolicy policy) const {
   const auto refuse = [](ChainError error) { return tl::unexpected<ChainError>(std::move(error)); };
   if (intermediates.size() > kMaxCertificatesOffered)
-    return refuse(chain_error(ChainFailure::kMalformed, fmt::format("{} certificates with {}: more than {} are not looked at",
-                                                                    intermediates.size(), leaf.describe(), kMaxCertificatesOffered)));
+    return refuse(chain_error(ChainFailure::kMalformed,
+                              fmt::format("{} certificates with {}: more than {} are not looked at",
+                                          intermediates.size(), leaf.describe(), kMaxCertificatesOffered)));
   clear_openssl_errors();
   const StoreContextOwner context(X509_STORE_CTX_new());
   const CertificateStackOwner untrusted(sk_X509_new_null());
   bool ready = context && untrusted && native_->store;
   for (const Certificate& certificate : intermediates)
     ready = ready && sk_X509_push(untrusted.get(), NativeCertificate::x509(certificate)) > 0;
-  if (!ready || X509_STORE_CTX_init(context.get(), native_->store.get(), NativeCertificate::x509(leaf), untrusted.get()) != 1)
+  if (!ready || X509_STORE_CTX_init(context.get(), native_->store.get(), NativeCertificate::x509(leaf),
+                                    untrusted.get()) != 1)
     return refuse(chain_error(ChainFailure::kMalformed, "cannot verify: " + openssl_reason()));
-  configure(context.get(), now, policy == RevocationPolicy::kRequired || (policy == RevocationPolicy::kIfPresent && native_->crl_count > 0));
+  configure(context.get(), now,
+            policy == RevocationPolicy::kRequired ||
+                (policy == RevocationPolicy::kIfPresent && native_->crl_count > 0));
   Observer observer{policy, nullptr};
   X509_STORE_CTX_set_app_data(context.get(), &observer);
   X509_STORE_CTX_set_verify_cb(context.get(), on_problem);
@@ -162,8 +180,10 @@ tl::expected<VerifiedChain, ChainError> TrustStore::verify(const Certificate& le
   const bool verified = X509_verify_cert(context.get()) == 1;
   clear_openssl_errors();
   if (!verified) {
-    const Certificate subject = value_of(X509_STORE_CTX_get_current_cert(context.get()), leaf, intermediates, native_->anchors);
-    return refuse(explain({X509_STORE_CTX_get_error(context.get()), subject, observer.crl.get()}, {leaf, native_->anchors, now}));
+    const Certificate subject =
+        value_of(X509_STORE_CTX_get_current_cert(context.get()), leaf, intermediates, native_->anchors);
+    return refuse(explain({X509_STORE_CTX_get_error(context.get()), subject, observer.crl.get()},
+                          {leaf, native_->anchors, now}));
   }
   VerifiedChain chain;
   const STACK_OF(X509)* path = X509_STORE_CTX_get0_chain(context.get());
@@ -171,22 +191,26 @@ tl::expected<VerifiedChain, ChainError> TrustStore::verify(const Certificate& le
     chain.certificates.push_back(value_of(sk_X509_value(path, i), leaf, intermediates, native_->anchors));
   if (auto problem = check_further(chain.certificates)) return refuse(std::move(*problem));
   chain.valid_until = leaf.not_after();
-  for (const Certificate& certificate : chain.certificates) chain.valid_until = std::min(chain.valid_until, certificate.not_after());
+  for (const Certificate& certificate : chain.certificates)
+    chain.valid_until = std::min(chain.valid_until, certificate.not_after());
   return chain;
 }
 
 Result<> check_fit_for_ike(const Certificate& leaf) {
   // RFC 4945 5.1.3.2
   if (!leaf.allows(KeyUsage::kDigitalSignature) && !leaf.allows(KeyUsage::kNonRepudiation))
-    return fail(ErrorCode::kAuthentication, "certificate {} may not sign (keyUsage without digitalSignature and nonRepudiation)",
+    return fail(ErrorCode::kAuthentication,
+                "certificate {} may not sign (keyUsage without digitalSignature and nonRepudiation)",
                 leaf.describe());
   if (!leaf.has_extended_key_usage()) return {};
   // RFC 4945 5.1.3.12; serverAuth and clientAuth pass as well, since common CAs issue nothing else
-  constexpr std::string_view kAccepted[] = {kEkuIpsecIke, kEkuIkeIntermediate, kEkuServerAuth, kEkuClientAuth, kEkuAny};
+  constexpr std::string_view kAccepted[] = {kEkuIpsecIke, kEkuIkeIntermediate, kEkuServerAuth, kEkuClientAuth,
+                                            kEkuAny};
   for (const std::string& usage : leaf.extended_key_usage())
     if (std::ranges::find(kAccepted, usage) != std::end(kAccepted)) return {};
   return fail(ErrorCode::kAuthentication,
-              "certificate {} is not meant for IKE: its extendedKeyUsage has neither serverAuth, clientAuth nor ipsecIKE",
+              "certificate {} is not meant for IKE: its extendedKeyUsage has neither serverAuth, clientAuth "
+              "nor ipsecIKE",
               leaf.describe());
 }
 

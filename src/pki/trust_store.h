@@ -1,5 +1,5 @@
-// Trust anchors and CRLs, and the path validation of RFC 5280 with the rules of RFC 4945 for IKE. It never opens a
-// connection and never reads the clock.
+// Trust anchors and CRLs, and the path validation of RFC 5280 with the rules of RFC 4945 for IKE. It never
+// opens a connection and never reads the clock.
 #pragma once
 
 #include <memory>
@@ -31,8 +31,8 @@ enum class ChainFailure {
 };
 [[nodiscard]] std::string_view name(ChainFailure failure);  // "expired", "not-yet-valid", ...
 
-// An Error (kExpired for an expired certificate, kAuthentication for the rest) that also says which check failed. It
-// converts to Error, so MERLON_TRY works.
+// An Error (kExpired for an expired certificate, kAuthentication for the rest) that also says which check
+// failed. It converts to Error, so MERLON_TRY works.
 struct ChainError : Error {
   ChainFailure failure = ChainFailure::kMalformed;
 };
@@ -69,24 +69,25 @@ class TrustStore {
   // SubjectPublicKeyInfo, one behind the other.
   [[nodiscard]] Bytes certreq_hashes() const;
 
-  // Builds and checks a path from `leaf` over any of `intermediates` (in any order; unrelated ones are ignored) to an
-  // anchor, at the time `now`. The leaf must be fit for IKE (RFC 4945 5.1.3). Says nothing about whose
-  // certificate it is: pki::matches does.
+  // Builds and checks a path from `leaf` over any of `intermediates` (in any order; unrelated ones are
+  // ignored) to an anchor, at the time `now`. The leaf must be fit for IKE (RFC 4945 5.1.3). Says nothing
+  // about whose certificate it is: pki::matches does.
   [[nodiscard]] tl::expected<VerifiedChain, ChainError> verify(const Certificate& leaf,
-                                                               std::span<const Certificate> intermediates, UnixTime now,
-                                                               RevocationPolicy policy) const;
+                                                               std::span<const Certificate> intermediates,
+                                                               UnixTime now, RevocationPolicy policy) const;
 
  private:
   struct Native;
   std::unique_ptr<Native> native_;
 };
 
-// RFC 4945 5.1.3.2 and 5.1.3.12: keyUsage, where present, allows digitalSignature or nonRepudiation; extendedKeyUsage,
-// where present, holds id-kp-ipsecIKE, iKEIntermediate, serverAuth, clientAuth or anyExtendedKeyUsage.
+// RFC 4945 5.1.3.2 and 5.1.3.12: keyUsage, where present, allows digitalSignature or nonRepudiation;
+// extendedKeyUsage, where present, holds id-kp-ipsecIKE, iKEIntermediate, serverAuth, clientAuth or
+// anyExtendedKeyUsage.
 [[nodiscard]] Result<> check_fit_for_ike(const Certificate& leaf);
 
-// Whether `chain` (leaf first, as far as it is known locally) ends at or runs through an authority that the CERTREQ
-// hashes name, or `hashes` is empty (any). Hashes are whole multiples of 20 bytes; a rest is ignored.
+// Whether `chain` (leaf first, as far as it is known locally) ends at or runs through an authority that the
+// CERTREQ hashes name, or `hashes` is empty (any). Hashes are whole multiples of 20 bytes; a rest is ignored.
 [[nodiscard]] bool answers_certreq(std::span<const Certificate> chain, ByteView hashes);
 
 }  // namespace merlon::pki

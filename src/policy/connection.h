@@ -1,6 +1,7 @@
-// A connection as configured: the Peer Authorization Database's entry for one peer (RFC 4301 4.4.3) and the children whose
-// selectors make up its part of the SPD. A plain value: control/ fills it from TOML, the engines and the daemon read it.
-// It can hold what a swanctl.conf connection can say; a field whose feature has not come yet says so, and control/ refuses it.
+// A connection as configured: the Peer Authorization Database's entry for one peer (RFC 4301 4.4.3) and the
+// children whose selectors make up its part of the SPD. A plain value: control/ fills it from TOML, the
+// engines and the daemon read it. It can hold what a swanctl.conf connection can say; a field whose feature
+// has not come yet says so, and control/ refuses it.
 #pragma once
 
 #include <chrono>
@@ -35,11 +36,11 @@ enum class AuthKind {
 // One authentication round (RFC 4739 allows several; so far exactly one a side).
 struct LocalAuth {
   AuthKind kind = AuthKind::kRawPublicKey;
-  std::string id_text;                  // as configured; empty: derived from the certificate or the local address
-  Identity id;                          // resolved
-  std::string certificate_file;         // PEM, the leaf first, intermediates after it
-  std::string private_key_file;         // PEM
-  std::string psk_file;                 // or psk, which stands only in a file that nobody else may read
+  std::string id_text;           // as configured; empty: derived from the certificate or the local address
+  Identity id;                   // resolved
+  std::string certificate_file;  // PEM, the leaf first, intermediates after it
+  std::string private_key_file;  // PEM
+  std::string psk_file;          // or psk, which stands only in a file that nobody else may read
   SharedSecret psk;
   std::string eap_method;
   friend bool operator==(const LocalAuth&, const LocalAuth&) = default;
@@ -47,11 +48,11 @@ struct LocalAuth {
 
 struct RemoteAuth {
   AuthKind kind = AuthKind::kRawPublicKey;
-  std::string id_text;                  // as configured; empty or "%any": any identity that the credentials prove
-  std::optional<Identity> id;           // resolved; nullopt = any
-  std::string id_pattern;               // a DN with "*" values, when the identity is a pattern
-  std::vector<std::string> ca_files;    // empty: every CA of the daemon
-  std::vector<std::string> public_keys; // raw public keys: base64 SubjectPublicKeyInfo, any of them
+  std::string id_text;         // as configured; empty or "%any": any identity that the credentials prove
+  std::optional<Identity> id;  // resolved; nullopt = any
+  std::string id_pattern;      // a DN with "*" values, when the identity is a pattern
+  std::vector<std::string> ca_files;     // empty: every CA of the daemon
+  std::vector<std::string> public_keys;  // raw public keys: base64 SubjectPublicKeyInfo, any of them
   std::string psk_file;
   SharedSecret psk;
   std::string eap_method;
@@ -85,8 +86,8 @@ struct ChildConfig {
   bool copy_dscp = true;          // RFC 4301 5.1.2
   DfBit df = DfBit::kCopy;
   bool tcp_mss_clamp = true;
-  unsigned tunnel_mtu = 0;        // 0 = from the path
-  std::uint32_t priority = 0;     // position in the SPD among all connections; smaller is asked first
+  unsigned tunnel_mtu = 0;     // 0 = from the path
+  std::uint32_t priority = 0;  // position in the SPD among all connections; smaller is asked first
   std::uint32_t mark_in = 0, mark_out = 0;  // not yet
   friend bool operator==(const ChildConfig&, const ChildConfig&) = default;
 };
@@ -112,8 +113,9 @@ struct Connection {
   double retransmit_factor = 1.8;
   unsigned retransmit_tries = 7;  // sends of one request, the first included
   std::chrono::milliseconds retransmit_max{30000};
-  std::chrono::seconds liveness_interval{30};  // silence after which the peer is asked (RFC 7296 2.4); 0 = never
-  std::chrono::seconds keepalive_interval{20};  // RFC 3948 4, only behind a NAT
+  std::chrono::seconds liveness_interval{
+      30};  // silence after which the peer is asked (RFC 7296 2.4); 0 = never
+  std::chrono::seconds keepalive_interval{20};               // RFC 3948 4, only behind a NAT
   std::chrono::seconds backoff_initial{1}, backoff_max{60};  // between attempts of an "always" connection
 
   PathProtocol encapsulation = PathProtocol::kAuto;

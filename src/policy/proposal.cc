@@ -29,17 +29,21 @@ struct Verdict {
 
 std::optional<Verdict> judge_encr(SecurityProtocol protocol, std::uint16_t id) {
   if (id == static_cast<std::uint16_t>(EncrId::kDes3))
-    return protocol == SecurityProtocol::kEsp ? Verdict{Weakness::kShouldNot, "RFC 8221 says SHOULD NOT"}
-                                              : Verdict{Weakness::kDeprecated, "RFC 8247 keeps it as a MAY, its blocks are short"};
+    return protocol == SecurityProtocol::kEsp
+               ? Verdict{Weakness::kShouldNot, "RFC 8221 says SHOULD NOT"}
+               : Verdict{Weakness::kDeprecated, "RFC 8247 keeps it as a MAY, its blocks are short"};
   // DES_IV64, DES, RC5, IDEA, CAST, BLOWFISH, 3IDEA, DES_IV32
-  if (id == 1 || id == 2 || (id >= 4 && id <= 9)) return Verdict{Weakness::kMustNot, "RFC 9395 deprecates it"};
+  if (id == 1 || id == 2 || (id >= 4 && id <= 9))
+    return Verdict{Weakness::kMustNot, "RFC 9395 deprecates it"};
   return std::nullopt;
 }
 
 std::optional<Verdict> judge_prf(std::uint16_t id) {
-  if (id == static_cast<std::uint16_t>(PrfId::kHmacMd5)) return Verdict{Weakness::kMustNot, "RFC 8247 says MUST NOT"};
+  if (id == static_cast<std::uint16_t>(PrfId::kHmacMd5))
+    return Verdict{Weakness::kMustNot, "RFC 8247 says MUST NOT"};
   if (id == 3) return Verdict{Weakness::kMustNot, "RFC 9395 deprecates it"};  // HMAC_TIGER
-  if (id == static_cast<std::uint16_t>(PrfId::kHmacSha1)) return Verdict{Weakness::kDeprecated, "RFC 8247 says MUST-"};
+  if (id == static_cast<std::uint16_t>(PrfId::kHmacSha1))
+    return Verdict{Weakness::kDeprecated, "RFC 8247 says MUST-"};
   return std::nullopt;
 }
 
@@ -92,11 +96,11 @@ class SingleValued {
     SingleValued out;
     for (const Transform& transform : proposal.transforms) {
       if (std::ranges::find(allowed, transform.type) == allowed.end())
-        return fail(ErrorCode::kPolicy, "a {} transform does not belong into an {} proposal", name(transform.type),
-                    name(proposal.protocol));
+        return fail(ErrorCode::kPolicy, "a {} transform does not belong into an {} proposal",
+                    name(transform.type), name(proposal.protocol));
       if (out.find(transform.type) != nullptr)
-        return fail(ErrorCode::kPolicy, "several {} transforms where exactly one is needed: {}", name(transform.type),
-                    to_text(proposal));
+        return fail(ErrorCode::kPolicy, "several {} transforms where exactly one is needed: {}",
+                    name(transform.type), to_text(proposal));
       if (!transform.unknown_attributes.empty())
         return fail(ErrorCode::kPolicy, "{} carries an attribute that we do not know", to_text(transform));
       out.transforms_.push_back(&transform);
@@ -105,7 +109,8 @@ class SingleValued {
   }
 
   [[nodiscard]] const Transform* find(TransformType type) const {
-    const auto found = std::ranges::find(transforms_, type, [](const Transform* transform) { return transform->type; });
+    const auto found =
+        std::ranges::find(transforms_, type, [](const Transform* transform) { return transform->type; });
     return found == transforms_.end() ? nullptr : *found;
   }
   // 0 is NONE (INTEG, KE), and 32-bit (SN).
@@ -131,12 +136,15 @@ Result<Cipher> cipher_of(const SingleValued& transforms) {
                    static_cast<IntegId>(transforms.id_or_zero(TransformType::kInteg))};
   // RFC 7296 3.3.5
   if (has_key_length(out.encr) && out.key_bits != 128 && out.key_bits != 192 && out.key_bits != 256)
-    return fail(ErrorCode::kPolicy, "{} with a key length of {} bits, expected 128, 192 or 256", name(out.encr), out.key_bits);
+    return fail(ErrorCode::kPolicy, "{} with a key length of {} bits, expected 128, 192 or 256",
+                name(out.encr), out.key_bits);
   if (!has_key_length(out.encr) && encr->key_length)
-    return fail(ErrorCode::kPolicy, "{} has a fixed key length, but came with {} bits", name(out.encr), out.key_bits);
+    return fail(ErrorCode::kPolicy, "{} has a fixed key length, but came with {} bits", name(out.encr),
+                out.key_bits);
   // RFC 7296 3.3: a combined-mode cipher goes without integrity, every other one with it.
   if (is_aead(out.encr) && out.integ != IntegId::kNone)
-    return fail(ErrorCode::kPolicy, "{} has integrity built in, but {} came with it", name(out.encr), name(out.integ));
+    return fail(ErrorCode::kPolicy, "{} has integrity built in, but {} came with it", name(out.encr),
+                name(out.integ));
   if (!is_aead(out.encr) && out.integ == IntegId::kNone)
     return fail(ErrorCode::kPolicy, "{} came without an integrity algorithm", name(out.encr));
   return out;
@@ -152,15 +160,19 @@ Proposals default_ike_proposals() {
 }
 
 Proposals default_esp_proposals() {
-  return {must_parse_esp("aes256gcm16-chacha20poly1305-aes128gcm16-x25519-ecp384-ecp256-modp3072-modp2048-modpnone-esn-noesn"),
-          must_parse_esp("aes256-aes128-sha256-sha384-sha512-x25519-ecp384-ecp256-modp3072-modp2048-modpnone-esn-noesn")};
+  return {
+      must_parse_esp("aes256gcm16-chacha20poly1305-aes128gcm16-x25519-ecp384-ecp256-modp3072-modp2048-"
+                     "modpnone-esn-noesn"),
+      must_parse_esp(
+          "aes256-aes128-sha256-sha384-sha512-x25519-ecp384-ecp256-modp3072-modp2048-modpnone-esn-noesn")};
 }
 
 std::vector<WeakTransform> weak_transforms(const Proposal& proposal) {
   std::vector<WeakTransform> out;
   for (const Transform& transform : proposal.transforms)
     if (const auto verdict = judge(proposal.protocol, transform))
-      out.push_back({transform, verdict->weakness, fmt::format("{}: {}", to_text(transform), verdict->source)});
+      out.push_back(
+          {transform, verdict->weakness, fmt::format("{}: {}", to_text(transform), verdict->source)});
   return out;
 }
 
@@ -172,9 +184,13 @@ Result<> check_safe(const Proposal& proposal) {
   return {};
 }
 
-std::string to_text(const ChosenIke& chosen) { return to_text(to_proposal(chosen)); }
+std::string to_text(const ChosenIke& chosen) {
+  return to_text(to_proposal(chosen));
+}
 
-std::string to_text(const ChosenEsp& chosen) { return to_text(to_proposal(chosen)); }
+std::string to_text(const ChosenEsp& chosen) {
+  return to_text(to_proposal(chosen));
+}
 
 Proposal to_proposal(const ChosenIke& chosen) {
   Proposal out;
@@ -197,7 +213,8 @@ Proposal to_proposal(const ChosenEsp& chosen) {
 }
 
 Result<ChosenIke> chosen_ike(const Proposal& proposal) {
-  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg, TransformType::kKe};
+  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg,
+                                             TransformType::kKe};
   if (proposal.protocol != SecurityProtocol::kIke)
     return fail(ErrorCode::kPolicy, "expected an IKE proposal, this one is for {}", name(proposal.protocol));
   MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kTypes));
@@ -213,7 +230,8 @@ Result<ChosenIke> chosen_ike(const Proposal& proposal) {
 }
 
 Result<ChosenEsp> chosen_esp(const Proposal& proposal) {
-  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kInteg, TransformType::kKe, TransformType::kSn};
+  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kInteg, TransformType::kKe,
+                                             TransformType::kSn};
   if (proposal.protocol != SecurityProtocol::kEsp)
     return fail(ErrorCode::kPolicy, "expected an ESP proposal, this one is for {}", name(proposal.protocol));
   MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kTypes));
@@ -227,7 +245,8 @@ Result<ChosenEsp> chosen_esp(const Proposal& proposal) {
 }
 
 bool has_type(const Proposal& proposal, TransformType type) {
-  return std::ranges::any_of(proposal.transforms, [&](const Transform& transform) { return transform.type == type; });
+  return std::ranges::any_of(proposal.transforms,
+                             [&](const Transform& transform) { return transform.type == type; });
 }
 
 std::vector<KeMethod> ke_methods(ProposalView proposals) {

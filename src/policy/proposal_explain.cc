@@ -28,7 +28,8 @@ std::string listed(ProposalView proposals) {
   std::string out;
   for (const Proposal& proposal : proposals.first(std::min(kShownProposals, proposals.size())))
     out += (out.empty() ? "" : ", ") + to_text(shortened(proposal));
-  if (proposals.size() > kShownProposals) out += fmt::format(" and {} more", proposals.size() - kShownProposals);
+  if (proposals.size() > kShownProposals)
+    out += fmt::format(" and {} more", proposals.size() - kShownProposals);
   return out;
 }
 
@@ -45,14 +46,16 @@ bool has_aead(const Proposal& proposal) {
 
 bool is_optional(const Proposal& proposal, TransformType type) {
   if (type != TransformType::kKe && type != TransformType::kInteg && type != TransformType::kSn) return false;
-  return first_of(proposal, type) == nullptr || std::ranges::any_of(proposal.transforms, [&](const Transform& transform) {
+  return first_of(proposal, type) == nullptr ||
+         std::ranges::any_of(proposal.transforms, [&](const Transform& transform) {
            return transform.type == type && transform.id == 0;
          });
 }
 
 const Transform* common(const Proposal& preferred, const Proposal& second, TransformType type) {
   for (const Transform& transform : preferred.transforms)
-    if (transform.type == type && std::ranges::find(second.transforms, transform) != second.transforms.end()) return &transform;
+    if (transform.type == type && std::ranges::find(second.transforms, transform) != second.transforms.end())
+      return &transform;
   return nullptr;
 }
 
@@ -61,8 +64,8 @@ bool agree(const Proposal& local, const Proposal& offered, TransformType type) {
   return is_optional(local, type) && is_optional(offered, type);
 }
 
-constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg, TransformType::kKe,
-                                    TransformType::kSn};
+constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg,
+                                    TransformType::kKe, TransformType::kSn};
 
 std::vector<TransformType> disagreements(const Proposal& local, const Proposal& offered) {
   std::vector<TransformType> out;
@@ -71,9 +74,12 @@ std::vector<TransformType> disagreements(const Proposal& local, const Proposal& 
   return out;
 }
 
-bool has_word(const Transform& transform) { return !to_text(transform).starts_with('['); }
+bool has_word(const Transform& transform) {
+  return !to_text(transform).starts_with('[');
+}
 
-// One transform a type out of `from`: where possible one that `toward` has as well. nullopt: nothing we could do.
+// One transform a type out of `from`: where possible one that `toward` has as well. nullopt: nothing we could
+// do.
 std::optional<Proposal> single_valued(const Proposal& from, const Proposal& toward) {
   Proposal out;
   out.protocol = from.protocol;
@@ -86,7 +92,8 @@ std::optional<Proposal> single_valued(const Proposal& from, const Proposal& towa
   }
   // Only what the configuration would take is worth suggesting.
   const std::string text = to_text(out);
-  const auto parsed = from.protocol == SecurityProtocol::kIke ? parse_ike_proposal(text) : parse_esp_proposal(text);
+  const auto parsed =
+      from.protocol == SecurityProtocol::kIke ? parse_ike_proposal(text) : parse_esp_proposal(text);
   if (!parsed) return std::nullopt;
   return out;
 }
@@ -104,7 +111,8 @@ std::optional<Nearest> nearest_pair(ProposalView local, ProposalView offered) {
     for (const Proposal& theirs : offered) {
       if (ours.protocol != theirs.protocol) continue;
       std::vector<TransformType> differences = disagreements(ours, theirs);
-      if (!best || differences.size() < best->differences.size()) best = Nearest{&ours, &theirs, std::move(differences)};
+      if (!best || differences.size() < best->differences.size())
+        best = Nearest{&ours, &theirs, std::move(differences)};
     }
   }
   return best;
@@ -134,8 +142,8 @@ std::string suggestion(const Nearest& pair) {
   const SecurityProtocol protocol = pair.local->protocol;
   const std::string theirs = wanted_of_peer(pair);
   if (const auto ours = single_valued(*pair.offered, *pair.local); ours && !pair.differences.empty())
-    return fmt::format("add '{}' to {} on this side{}, or offer {} on the peer's", to_text(*ours), key_of(protocol),
-                       warning_for(*ours), theirs);
+    return fmt::format("add '{}' to {} on this side{}, or offer {} on the peer's", to_text(*ours),
+                       key_of(protocol), warning_for(*ours), theirs);
   return fmt::format("nothing of the peer's can be used here: offer {} on the peer's side", theirs);
 }
 
@@ -143,7 +151,8 @@ std::string suggestion(const Nearest& pair) {
 
 std::string explain_no_proposal(ProposalView local, ProposalView offered) {
   const SecurityProtocol protocol = !local.empty() ? local.front().protocol : SecurityProtocol::kNone;
-  std::string out = fmt::format("no common {} proposal: this side has {}; the peer offered {}", name(protocol), listed(local), listed(offered));
+  std::string out = fmt::format("no common {} proposal: this side has {}; the peer offered {}",
+                                name(protocol), listed(local), listed(offered));
   if (const auto pair = nearest_pair(local, offered)) return out + "; " + suggestion(*pair);
   if (local.empty()) return out + "; this side has no proposal at all";
   return out + fmt::format("; the peer offered nothing for {}", name(protocol));
@@ -152,7 +161,8 @@ std::string explain_no_proposal(ProposalView local, ProposalView offered) {
 std::string explain_proposals_refused(ProposalView sent) {
   const SecurityProtocol protocol = sent.empty() ? SecurityProtocol::kNone : sent.front().protocol;
   return fmt::format(
-      "the peer accepts none of our {} proposals: we offered {}; its log says what it would accept: add that to {} on this side, or one of ours "
+      "the peer accepts none of our {} proposals: we offered {}; its log says what it would accept: add that "
+      "to {} on this side, or one of ours "
       "on the peer's",
       name(protocol), listed(sent), key_of(protocol));
 }

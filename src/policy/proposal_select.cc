@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t kMaxProposals = 255;  // RFC 7296 3.3.1: their number is one byte, from 1
 
 Proposal without_ke(Proposal proposal) {
-  std::erase_if(proposal.transforms, [](const Transform& transform) { return transform.type == TransformType::kKe; });
+  std::erase_if(proposal.transforms,
+                [](const Transform& transform) { return transform.type == TransformType::kKe; });
   return proposal;
 }
 
@@ -55,34 +56,38 @@ struct KeWish {
   KeMethod received = KeMethod::kNone;
 };
 
-// One proposal of ours against one that was offered. Each choose_* adds the transform of its type to the answer, or gives up.
+// One proposal of ours against one that was offered. Each choose_* adds the transform of its type to the
+// answer, or gives up.
 class Matcher {
  public:
   Matcher(const Proposal& local, const Proposal& offered) : local_(local), offered_(offered) {}
 
   std::optional<Proposal> ike(KeWish wish) {
     wish.is_required = true;
-    if (!comparable() || !choose(TransformType::kEncr) || !choose(TransformType::kPrf) || !choose_integ() || !choose_ke(wish))
+    if (!comparable() || !choose(TransformType::kEncr) || !choose(TransformType::kPrf) || !choose_integ() ||
+        !choose_ke(wish))
       return std::nullopt;
     return take();
   }
 
   std::optional<Proposal> esp(KeWish wish) {
     wish.is_required = false;
-    if (!comparable() || !choose(TransformType::kEncr) || !choose_integ() || !choose_ke(wish) || !choose_sn()) return std::nullopt;
+    if (!comparable() || !choose(TransformType::kEncr) || !choose_integ() || !choose_ke(wish) || !choose_sn())
+      return std::nullopt;
     return take();
   }
 
  private:
   bool comparable() const {
     // RFC 7296 3.3.6: a proposal with a transform type that is not understood is not acceptable as a whole.
-    return local_.protocol == offered_.protocol && std::ranges::all_of(offered_.transforms, [&](const Transform& transform) {
+    return local_.protocol == offered_.protocol &&
+           std::ranges::all_of(offered_.transforms, [&](const Transform& transform) {
              return belongs(offered_.protocol, transform.type);
            });
   }
 
-  // The first of ours that was offered; NONE is for choose_integ and choose_ke to decide. Transforms that are unknown, or
-  // carry unknown attributes, are equal to none of ours (RFC 7296 3.3.6).
+  // The first of ours that was offered; NONE is for choose_integ and choose_ke to decide. Transforms that are
+  // unknown, or carry unknown attributes, are equal to none of ours (RFC 7296 3.3.6).
   const Transform* common(TransformType type) const {
     for (const Transform& transform : local_.transforms) {
       const bool is_none = transform.id == 0 && (type == TransformType::kInteg || type == TransformType::kKe);
@@ -98,7 +103,8 @@ class Matcher {
     return true;
   }
 
-  // RFC 7296 3.3: with a combined-mode cipher, integrity is absent or NONE; RFC 7296 3.3.6: one transform of each type that was offered.
+  // RFC 7296 3.3: with a combined-mode cipher, integrity is absent or NONE; RFC 7296 3.3.6: one transform of
+  // each type that was offered.
   bool choose_integ() {
     if (!is_aead(static_cast<EncrId>(answer_.transforms.front().id))) return choose(TransformType::kInteg);
     if (!has_type(offered_, TransformType::kInteg)) return true;
@@ -119,15 +125,18 @@ class Matcher {
       answer_.transforms.push_back(wished);
       return true;
     }
-    // Without a KE payload, NONE saves the round trip of INVALID_KE_PAYLOAD, and both sides find it acceptable.
+    // Without a KE payload, NONE saves the round trip of INVALID_KE_PAYLOAD, and both sides find it
+    // acceptable.
     const bool prefer_none = may_be_none && wish.received == KeMethod::kNone;
     if (!prefer_none && choose(TransformType::kKe)) return true;
     if (!may_be_none) return false;
-    if (has_type(offered_, TransformType::kKe)) answer_.transforms.push_back(wire::ke_transform(KeMethod::kNone));
+    if (has_type(offered_, TransformType::kKe))
+      answer_.transforms.push_back(wire::ke_transform(KeMethod::kNone));
     return true;
   }
 
-  // RFC 7296 3.3.3 makes SN mandatory for ESP; peers that leave it out mean 32-bit numbers, as RFC 4301 has them by default.
+  // RFC 7296 3.3.3 makes SN mandatory for ESP; peers that leave it out mean 32-bit numbers, as RFC 4301 has
+  // them by default.
   bool choose_sn() {
     if (has_type(offered_, TransformType::kSn)) return choose(TransformType::kSn);
     return !has_type(local_, TransformType::kSn) || holds(local_, wire::sn_transform(SnId::k32Bit));
@@ -165,7 +174,9 @@ bool may_be_absent(const Proposal& sent, TransformType type) {
     case TransformType::kInteg:
     case TransformType::kKe:
     case TransformType::kSn:
-      return std::ranges::any_of(sent.transforms, [&](const Transform& transform) { return transform.type == type && transform.id == 0; });
+      return std::ranges::any_of(sent.transforms, [&](const Transform& transform) {
+        return transform.type == type && transform.id == 0;
+      });
     default:
       return false;
   }
@@ -173,33 +184,38 @@ bool may_be_absent(const Proposal& sent, TransformType type) {
 
 // What an answer may add: NONE for what was not asked for.
 bool is_harmless(const Proposal& sent, const Transform& transform) {
-  return (transform.type == TransformType::kInteg || transform.type == TransformType::kKe) && transform.id == 0 &&
-         transform.unknown_attributes.empty() && !has_type(sent, transform.type);
+  return (transform.type == TransformType::kInteg || transform.type == TransformType::kKe) &&
+         transform.id == 0 && transform.unknown_attributes.empty() && !has_type(sent, transform.type);
 }
 
 Result<const Proposal*> verified(ProposalView sent, ProposalView received) {
   // RFC 7296 2.7: exactly one proposal comes back.
   if (received.size() != 1)
-    return fail(ErrorCode::kPolicy, "the peer answered with {} proposals, expected exactly one", received.size());
+    return fail(ErrorCode::kPolicy, "the peer answered with {} proposals, expected exactly one",
+                received.size());
   const Proposal& answer = received.front();
   // RFC 7296 3.3.1: it keeps the number of the one that was accepted.
   const auto found = std::ranges::find(sent, answer.number, &Proposal::number);
   if (found == sent.end() || found->protocol != answer.protocol)
-    return fail(ErrorCode::kPolicy, "the peer chose {} proposal number {}, which we did not send", name(answer.protocol), answer.number);
+    return fail(ErrorCode::kPolicy, "the peer chose {} proposal number {}, which we did not send",
+                name(answer.protocol), answer.number);
   // RFC 7296 3.3.6: the initiator MUST verify that the choice is consistent with what it offered.
   for (const Transform& transform : answer.transforms)
     if (!holds(*found, transform) && !is_harmless(*found, transform))
-      return fail(ErrorCode::kPolicy, "the peer chose {}, which proposal {} ('{}') does not hold", to_text(transform), answer.number,
-                  to_text(*found));
+      return fail(ErrorCode::kPolicy, "the peer chose {}, which proposal {} ('{}') does not hold",
+                  to_text(transform), answer.number, to_text(*found));
   for (const Transform& transform : found->transforms)
     if (!has_type(answer, transform.type) && !may_be_absent(*found, transform.type))
-      return fail(ErrorCode::kPolicy, "the peer's choice '{}' has no {} transform", to_text(answer), name(transform.type));
+      return fail(ErrorCode::kPolicy, "the peer's choice '{}' has no {} transform", to_text(answer),
+                  name(transform.type));
   return &answer;
 }
 
 }  // namespace
 
-Proposals ike_offer(ProposalView local, ByteView spi) { return numbered({local.begin(), local.end()}, spi); }
+Proposals ike_offer(ProposalView local, ByteView spi) {
+  return numbered({local.begin(), local.end()}, spi);
+}
 
 Proposals esp_offer(ProposalView local, ByteView spi, bool with_ke) {
   if (with_ke) return numbered({local.begin(), local.end()}, spi);
@@ -217,7 +233,11 @@ Proposals esp_offer(ProposalView local, ByteView spi, bool with_ke) {
 
 Result<IkeSelection> select_ike(ProposalView local, ProposalView offered, IkeSelectOptions options) {
   return select<ChosenIke>(
-      local, offered, [&](Matcher matcher) { return matcher.ike({true, options.ke_received}); }, chosen_ike);
+      local, offered,
+      [&](Matcher matcher) {
+        return matcher.ike({true, options.ke_received});
+      },
+      chosen_ike);
 }
 
 Result<EspSelection> select_esp(ProposalView local, ProposalView offered, EspSelectOptions options) {

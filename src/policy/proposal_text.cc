@@ -112,11 +112,13 @@ std::string lower(std::string_view text) {
 }
 
 tl::unexpected<Error> unknown_word(std::string_view word) {
-  if (word.empty()) return fail(ErrorCode::kInvalidArgument, "two '-' without a word between them, or one at an end");
+  if (word.empty())
+    return fail(ErrorCode::kInvalidArgument, "two '-' without a word between them, or one at an end");
   std::vector<std::string_view> known;
   for (const Keyword& keyword : keywords()) known.push_back(keyword.word);
   const auto near = nearest(word, known);
-  return fail(ErrorCode::kInvalidArgument, "'{}' is not an algorithm{}", word, near ? fmt::format("; did you mean '{}'?", *near) : "");
+  return fail(ErrorCode::kInvalidArgument, "'{}' is not an algorithm{}", word,
+              near ? fmt::format("; did you mean '{}'?", *near) : "");
 }
 
 Result<std::vector<Transform>> parse_words(std::string_view text) {
@@ -143,7 +145,9 @@ bool is_aead_transform(const Transform& transform) {
   return transform.type == TransformType::kEncr && is_aead(static_cast<EncrId>(transform.id));
 }
 
-bool is_aead_proposal(const Proposal& proposal) { return std::ranges::any_of(proposal.transforms, is_aead_transform); }
+bool is_aead_proposal(const Proposal& proposal) {
+  return std::ranges::any_of(proposal.transforms, is_aead_transform);
+}
 
 // What IKE and ESP have in common. RFC 7296 3.3, RFC 5282 8, RFC 8221 4.
 Result<> check_cipher(const Proposal& proposal) {
@@ -152,17 +156,19 @@ Result<> check_cipher(const Proposal& proposal) {
   for (const Transform& transform : proposal.transforms)
     if (transform.type == TransformType::kEncr && is_aead_transform(transform) != is_aead_transform(*encr))
       return fail(ErrorCode::kInvalidArgument,
-                  "'{}' and '{}' cannot stand in one proposal, since only one of them has integrity built in (RFC 7296 3.3): "
+                  "'{}' and '{}' cannot stand in one proposal, since only one of them has integrity built in "
+                  "(RFC 7296 3.3): "
                   "write two proposals",
                   to_text(*encr), to_text(transform));
   const Transform* integ = first_of(proposal, TransformType::kInteg);
   if (is_aead_transform(*encr) && integ != nullptr) {
     const bool is_ike = proposal.protocol == SecurityProtocol::kIke;
-    return fail(ErrorCode::kInvalidArgument, "'{}' has integrity built in, so '{}' must go{}", to_text(*encr), to_text(*integ),
-                is_ike ? fmt::format("; for the PRF write 'prf{}'", to_text(*integ)) : "");
+    return fail(ErrorCode::kInvalidArgument, "'{}' has integrity built in, so '{}' must go{}", to_text(*encr),
+                to_text(*integ), is_ike ? fmt::format("; for the PRF write 'prf{}'", to_text(*integ)) : "");
   }
   if (!is_aead_transform(*encr) && integ == nullptr)
-    return fail(ErrorCode::kInvalidArgument, "'{}' needs an integrity algorithm beside it, such as sha256", to_text(*encr));
+    return fail(ErrorCode::kInvalidArgument, "'{}' needs an integrity algorithm beside it, such as sha256",
+                to_text(*encr));
   return {};
 }
 
@@ -198,7 +204,8 @@ std::vector<Transform> derived_prfs(const Proposal& proposal) {
 
 std::vector<Transform> of_type(const Proposal& proposal, TransformType type) {
   std::vector<Transform> out;
-  std::ranges::copy_if(proposal.transforms, std::back_inserter(out), [&](const Transform& transform) { return transform.type == type; });
+  std::ranges::copy_if(proposal.transforms, std::back_inserter(out),
+                       [&](const Transform& transform) { return transform.type == type; });
   return out;
 }
 
@@ -207,11 +214,13 @@ Result<> check_ike(Proposal& proposal) {
     const auto encr = static_cast<EncrId>(transform.id);
     // RFC 7296 3.3.2, RFC 4543 5
     if (transform.type == TransformType::kEncr && (encr == EncrId::kNull || encr == EncrId::kNullAuthAesGmac))
-      return fail(ErrorCode::kInvalidArgument, "'{}' does not encrypt and must not protect IKE", to_text(transform));
+      return fail(ErrorCode::kInvalidArgument, "'{}' does not encrypt and must not protect IKE",
+                  to_text(transform));
     if (transform.type == TransformType::kSn)
       return fail(ErrorCode::kInvalidArgument, "'{}' belongs into ESP proposals only", to_text(transform));
     if (transform == wire::ke_transform(KeMethod::kNone))
-      return fail(ErrorCode::kInvalidArgument, "'modpnone' belongs into ESP proposals only: IKE needs a key exchange");
+      return fail(ErrorCode::kInvalidArgument,
+                  "'modpnone' belongs into ESP proposals only: IKE needs a key exchange");
   }
   MERLON_TRY_VOID(check_cipher(proposal));
   if (!has_type(proposal, TransformType::kPrf)) {
@@ -227,7 +236,8 @@ Result<> check_ike(Proposal& proposal) {
 
 Result<> check_esp(Proposal& proposal) {
   if (const Transform* prf = first_of(proposal, TransformType::kPrf))
-    return fail(ErrorCode::kInvalidArgument, "'{}' belongs into IKE proposals only: ESP has no PRF", to_text(*prf));
+    return fail(ErrorCode::kInvalidArgument, "'{}' belongs into IKE proposals only: ESP has no PRF",
+                to_text(*prf));
   MERLON_TRY_VOID(check_cipher(proposal));
   if (!has_type(proposal, TransformType::kSn)) {
     proposal.transforms.push_back(wire::sn_transform(SnId::kPartialEsn64));
@@ -251,17 +261,23 @@ Result<Proposal> parse(SecurityProtocol protocol, std::string_view text) {
 
 // What parse() adds by itself need not be printed.
 bool is_implied(const Proposal& proposal, TransformType type) {
-  if (type == TransformType::kPrf) return !is_aead_proposal(proposal) && of_type(proposal, type) == derived_prfs(proposal);
+  if (type == TransformType::kPrf)
+    return !is_aead_proposal(proposal) && of_type(proposal, type) == derived_prfs(proposal);
   if (type == TransformType::kSn)
-    return of_type(proposal, type) == std::vector{wire::sn_transform(SnId::kPartialEsn64), wire::sn_transform(SnId::k32Bit)};
+    return of_type(proposal, type) ==
+           std::vector{wire::sn_transform(SnId::kPartialEsn64), wire::sn_transform(SnId::k32Bit)};
   return false;
 }
 
 }  // namespace
 
-Result<Proposal> parse_ike_proposal(std::string_view text) { return parse(SecurityProtocol::kIke, text); }
+Result<Proposal> parse_ike_proposal(std::string_view text) {
+  return parse(SecurityProtocol::kIke, text);
+}
 
-Result<Proposal> parse_esp_proposal(std::string_view text) { return parse(SecurityProtocol::kEsp, text); }
+Result<Proposal> parse_esp_proposal(std::string_view text) {
+  return parse(SecurityProtocol::kEsp, text);
+}
 
 std::string to_text(const Transform& transform) {
   if (const Keyword* keyword = find_transform(transform)) return keyword->word;

@@ -1,5 +1,6 @@
-// An entry of the Security Association Database (RFC 4301 4.4.2) as it is negotiated: everything the packet engine needs
-// to carry one Child SA, both directions. Immutable once published; what changes with packets belongs to esp/.
+// An entry of the Security Association Database (RFC 4301 4.4.2) as it is negotiated: everything the packet
+// engine needs to carry one Child SA, both directions. Immutable once published; what changes with packets
+// belongs to esp/.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,8 @@ struct ChildSa {
   TrafficSelectors local_ts, remote_ts;  // as narrowed
   OuterPath path;
   // A rekeyed Child SA is installed inbound first; outbound traffic moves to it when it becomes preferred
-  // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes out.
+  // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes
+  // out.
   bool use_outbound = true;
   std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;  // 0 = no limit
 

@@ -24,13 +24,15 @@ std::string_view name_of(ChildAction action) {
 
 std::string described(const SpdEntry& entry) {
   const bool has_source = entry.connection != nullptr && !entry.connection->source.empty();
-  return fmt::format("'{}' ({} {}{}{})", entry.name(), name_of(entry.action), to_text(entry.local_ts, entry.remote_ts),
-                     has_source ? ", " : "", has_source ? entry.connection->source : "");
+  return fmt::format("'{}' ({} {}{}{})", entry.name(), name_of(entry.action),
+                     to_text(entry.local_ts, entry.remote_ts), has_source ? ", " : "",
+                     has_source ? entry.connection->source : "");
 }
 
 bool any_overlap(SelectorView a, SelectorView b) {
-  return std::ranges::any_of(
-      a, [&](const TrafficSelector& x) { return std::ranges::any_of(b, [&](const TrafficSelector& y) { return overlaps(x, y); }); });
+  return std::ranges::any_of(a, [&](const TrafficSelector& x) {
+    return std::ranges::any_of(b, [&](const TrafficSelector& y) { return overlaps(x, y); });
+  });
 }
 
 bool holds(const SpdEntry& outer, const SpdEntry& inner) {
@@ -46,7 +48,8 @@ std::string SpdEntry::name() const {
 }
 
 Spd::Spd() : Spd(std::vector<SpdEntry>{}) {}
-Spd::Spd(std::vector<SpdEntry> entries) : entries_(std::move(entries)), index_(std::make_unique<Index>(entries_)) {}
+Spd::Spd(std::vector<SpdEntry> entries)
+    : entries_(std::move(entries)), index_(std::make_unique<Index>(entries_)) {}
 Spd::Spd(Spd&&) noexcept = default;
 Spd& Spd::operator=(Spd&&) noexcept = default;
 Spd::~Spd() = default;
@@ -66,9 +69,13 @@ const SpdEntry* Spd::find_by_scan(const PacketSelectors& packet, Direction direc
   return nullptr;
 }
 
-std::size_t Spd::rule_count() const { return index_->rule_count(); }
+std::size_t Spd::rule_count() const {
+  return index_->rule_count();
+}
 
-std::size_t Spd::shape_count() const { return index_->shape_count(); }
+std::size_t Spd::shape_count() const {
+  return index_->shape_count();
+}
 
 std::vector<std::string> Spd::warnings() const {
   std::vector<std::string> out;
@@ -77,18 +84,23 @@ std::vector<std::string> Spd::warnings() const {
     const auto by = index_->shadowed_by(entries_, i);
     if (!by) continue;
     is_shadowed[i] = true;
-    out.push_back(fmt::format("{} can never be reached, since {} comes first and holds all of it; give it a smaller priority number",
-                              described(entries_[i]), described(entries_[*by])));
+    out.push_back(
+        fmt::format("{} can never be reached, since {} comes first and holds all of it; give it a smaller "
+                    "priority number",
+                    described(entries_[i]), described(entries_[*by])));
   }
   if (entries_.size() > kOverlapLimit) return out;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     for (std::size_t j = i + 1; j < entries_.size(); ++j) {
       const SpdEntry& first = entries_[i];
       const SpdEntry& second = entries_[j];
-      if (first.action != ChildAction::kProtect || second.action != ChildAction::kProtect || is_shadowed[j]) continue;
-      if (!any_overlap(first.local_ts, second.local_ts) || !any_overlap(first.remote_ts, second.remote_ts)) continue;
+      if (first.action != ChildAction::kProtect || second.action != ChildAction::kProtect || is_shadowed[j])
+        continue;
+      if (!any_overlap(first.local_ts, second.local_ts) || !any_overlap(first.remote_ts, second.remote_ts))
+        continue;
       if (holds(first, second) || holds(second, first)) continue;
-      out.push_back(fmt::format("{} and {} share packets; the first one takes them", described(first), described(second)));
+      out.push_back(fmt::format("{} and {} share packets; the first one takes them", described(first),
+                                described(second)));
     }
   }
   return out;

@@ -9,7 +9,9 @@
 namespace merlon::policy {
 namespace {
 
-bool is_one_port(const TrafficSelector& selector) { return selector.start_port == selector.end_port; }
+bool is_one_port(const TrafficSelector& selector) {
+  return selector.start_port == selector.end_port;
+}
 
 // The value that a packet shows on a side; nothing where rules for one port cannot match.
 struct VisiblePorts {
@@ -31,7 +33,8 @@ VisiblePorts visible_ports(const PacketSelectors& packet) {
   }
 }
 
-TrafficSelector part_of(const TrafficSelector& whole, const IpAddress& prefix, unsigned length, std::uint8_t protocol) {
+TrafficSelector part_of(const TrafficSelector& whole, const IpAddress& prefix, unsigned length,
+                        std::uint8_t protocol) {
   TrafficSelector out = whole;
   out.start_address = prefix;
   out.end_address = prefix.filled(length);
@@ -76,7 +79,9 @@ IpAddress Spd::Index::address_of(IpFamily family, Bits bits) {
 
 Spd::Index::Bits Spd::Index::mask_of(unsigned length) {
   constexpr std::uint64_t kAll = ~std::uint64_t{0};
-  const auto leading = [](unsigned count) { return count == 0 ? 0 : count >= 64 ? kAll : kAll << (64U - count); };
+  const auto leading = [](unsigned count) {
+    return count == 0 ? 0 : count >= 64 ? kAll : kAll << (64U - count);
+  };
   return {leading(length), leading(length > 64 ? length - 64 : 0)};
 }
 
@@ -98,8 +103,12 @@ void Spd::Index::add_pieces(const SpdEntry& entry, Rule rule, std::vector<Piece>
     for (const IpPrefix& remote_prefix : remote_prefixes) {
       piece.key.local = bits_of(local_prefix.address);
       piece.key.remote = bits_of(remote_prefix.address);
-      piece.shape = {local.start_address.family(), static_cast<std::uint8_t>(local_prefix.length),
-                     static_cast<std::uint8_t>(remote_prefix.length), piece.key.protocol != 0, is_one_port(local), is_one_port(remote)};
+      piece.shape = {local.start_address.family(),
+                     static_cast<std::uint8_t>(local_prefix.length),
+                     static_cast<std::uint8_t>(remote_prefix.length),
+                     piece.key.protocol != 0,
+                     is_one_port(local),
+                     is_one_port(remote)};
       out.push_back(piece);
     }
   }
@@ -109,15 +118,17 @@ Spd::Index::Index(std::span<const SpdEntry> entries) {
   std::vector<Piece> pieces;
   for (std::uint32_t e = 0; e < entries.size(); ++e)
     for (std::uint32_t l = 0; l < entries[e].local_ts.size(); ++l)
-      for (std::uint32_t r = 0; r < entries[e].remote_ts.size(); ++r) add_pieces(entries[e], {e, l, r}, pieces);
+      for (std::uint32_t r = 0; r < entries[e].remote_ts.size(); ++r)
+        add_pieces(entries[e], {e, l, r}, pieces);
   std::ranges::stable_sort(pieces, {}, [](const Piece& piece) {
     const Key& key = piece.key;
-    return std::tuple(piece.shape, key.local.high, key.local.low, key.remote.high, key.remote.low, key.protocol, key.local_port,
-                      key.remote_port);
+    return std::tuple(piece.shape, key.local.high, key.local.low, key.remote.high, key.remote.low,
+                      key.protocol, key.local_port, key.remote_port);
   });
   rules_.reserve(pieces.size());
   for (auto first = pieces.begin(); first != pieces.end();) {
-    const auto last = std::find_if(first, pieces.end(), [&](const Piece& piece) { return piece.shape != first->shape; });
+    const auto last =
+        std::find_if(first, pieces.end(), [&](const Piece& piece) { return piece.shape != first->shape; });
     build_table({first, last});
     first = last;
   }
@@ -150,7 +161,8 @@ void Spd::Index::build_table(std::span<const Piece> pieces) {
 
 const Spd::Index::Slot* Spd::Index::find_slot(const Table& table, const Key& key) {
   // At most half of the slots are taken, so the search ends.
-  for (std::size_t at = KeyHash{}(key) & (table.slots.size() - 1);; at = (at + 1) & (table.slots.size() - 1)) {
+  for (std::size_t at = KeyHash{}(key) & (table.slots.size() - 1);;
+       at = (at + 1) & (table.slots.size() - 1)) {
     const Slot& slot = table.slots[at];
     if (slot.rule_count == 0) return nullptr;
     if (slot.key == key) return &slot;
@@ -186,7 +198,8 @@ std::optional<std::size_t> Spd::Index::find(std::span<const SpdEntry> entries, c
     for (const Rule& rule : std::span(rules_).subspan(slot->first_rule, slot->rule_count)) {
       if (best && rule.entry >= *best) break;
       const SpdEntry& entry = entries[rule.entry];
-      if (!matches(entry.local_ts[rule.local], packet, local_side) || !matches(entry.remote_ts[rule.remote], packet, remote_side))
+      if (!matches(entry.local_ts[rule.local], packet, local_side) ||
+          !matches(entry.remote_ts[rule.remote], packet, remote_side))
         continue;
       best = rule.entry;
       break;
@@ -195,19 +208,24 @@ std::optional<std::size_t> Spd::Index::find(std::span<const SpdEntry> entries, c
   return best ? std::optional<std::size_t>(*best) : std::nullopt;
 }
 
-std::optional<std::uint32_t> Spd::Index::earlier_holder(std::span<const SpdEntry> entries, const Piece& piece) const {
+std::optional<std::uint32_t> Spd::Index::earlier_holder(std::span<const SpdEntry> entries,
+                                                        const Piece& piece) const {
   const SpdEntry& entry = entries[piece.rule.entry];
-  const TrafficSelector local = part_of(entry.local_ts[piece.rule.local], address_of(piece.shape.family, piece.key.local),
-                                        piece.shape.local_length, piece.key.protocol);
-  const TrafficSelector remote = part_of(entry.remote_ts[piece.rule.remote], address_of(piece.shape.family, piece.key.remote),
-                                         piece.shape.remote_length, piece.key.protocol);
+  const TrafficSelector local =
+      part_of(entry.local_ts[piece.rule.local], address_of(piece.shape.family, piece.key.local),
+              piece.shape.local_length, piece.key.protocol);
+  const TrafficSelector remote =
+      part_of(entry.remote_ts[piece.rule.remote], address_of(piece.shape.family, piece.key.remote),
+              piece.shape.remote_length, piece.key.protocol);
   for (const Table& table : shapes_) {
     const Shape& shape = table.shape;
     if (table.best_entry >= piece.rule.entry) break;
     // A wider rule has shorter prefixes, and names no protocol or port that the narrower one leaves open.
     if (shape.family != piece.shape.family || shape.local_length > piece.shape.local_length ||
-        shape.remote_length > piece.shape.remote_length || (shape.has_protocol && !piece.shape.has_protocol) ||
-        (shape.has_local_port && !piece.shape.has_local_port) || (shape.has_remote_port && !piece.shape.has_remote_port))
+        shape.remote_length > piece.shape.remote_length ||
+        (shape.has_protocol && !piece.shape.has_protocol) ||
+        (shape.has_local_port && !piece.shape.has_local_port) ||
+        (shape.has_remote_port && !piece.shape.has_remote_port))
       continue;
     Key key;
     key.local = masked(piece.key.local, table.local_mask);
@@ -220,13 +238,15 @@ std::optional<std::uint32_t> Spd::Index::earlier_holder(std::span<const SpdEntry
     for (const Rule& rule : std::span(rules_).subspan(slot->first_rule, slot->rule_count)) {
       if (rule.entry >= piece.rule.entry) break;
       const SpdEntry& earlier = entries[rule.entry];
-      if (contains(earlier.local_ts[rule.local], local) && contains(earlier.remote_ts[rule.remote], remote)) return rule.entry;
+      if (contains(earlier.local_ts[rule.local], local) && contains(earlier.remote_ts[rule.remote], remote))
+        return rule.entry;
     }
   }
   return std::nullopt;
 }
 
-std::optional<std::size_t> Spd::Index::shadowed_by(std::span<const SpdEntry> entries, std::size_t entry) const {
+std::optional<std::size_t> Spd::Index::shadowed_by(std::span<const SpdEntry> entries,
+                                                   std::size_t entry) const {
   std::vector<Piece> pieces;
   for (std::uint32_t l = 0; l < entries[entry].local_ts.size(); ++l)
     for (std::uint32_t r = 0; r < entries[entry].remote_ts.size(); ++r)

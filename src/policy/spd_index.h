@@ -16,9 +16,11 @@ class Spd::Index {
   explicit Index(std::span<const SpdEntry> entries);
 
   // `entries` are those it was built from.
-  [[nodiscard]] std::optional<std::size_t> find(std::span<const SpdEntry> entries, const PacketSelectors& packet, Direction direction) const;
+  [[nodiscard]] std::optional<std::size_t> find(std::span<const SpdEntry> entries,
+                                                const PacketSelectors& packet, Direction direction) const;
   // Whether each rule of the entry lies within one rule of an earlier entry; then `by` is one of those.
-  [[nodiscard]] std::optional<std::size_t> shadowed_by(std::span<const SpdEntry> entries, std::size_t entry) const;
+  [[nodiscard]] std::optional<std::size_t> shadowed_by(std::span<const SpdEntry> entries,
+                                                       std::size_t entry) const;
 
   [[nodiscard]] std::size_t rule_count() const { return rules_.size(); }
   [[nodiscard]] std::size_t shape_count() const { return shapes_.size(); }
@@ -73,7 +75,8 @@ class Spd::Index {
   static void add_pieces(const SpdEntry& entry, Rule rule, std::vector<Piece>& out);
   void build_table(std::span<const Piece> pieces);
   static const Slot* find_slot(const Table& table, const Key& key);
-  [[nodiscard]] std::optional<std::uint32_t> earlier_holder(std::span<const SpdEntry> entries, const Piece& piece) const;
+  [[nodiscard]] std::optional<std::uint32_t> earlier_holder(std::span<const SpdEntry> entries,
+                                                            const Piece& piece) const;
 
   std::vector<Rule> rules_;
   std::vector<Table> shapes_;  // by best_entry

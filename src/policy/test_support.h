@@ -50,13 +50,15 @@ inline PacketSelectors packet(const std::string& source, const std::string& dest
   out.destination = ip(destination);
   out.family = out.source.family();
   out.protocol = protocol;
-  const bool has_ports = protocol == IpProtocol::kTcp || protocol == IpProtocol::kUdp || protocol == IpProtocol::kSctp;
+  const bool has_ports =
+      protocol == IpProtocol::kTcp || protocol == IpProtocol::kUdp || protocol == IpProtocol::kSctp;
   out.upper = has_ports ? wire::UpperFields::kPorts : wire::UpperFields::kNone;
   out.source_port = source_port;
   out.destination_port = destination_port;
   return out;
 }
-inline PacketSelectors icmp(const std::string& source, const std::string& destination, std::uint8_t type, std::uint8_t code = 0) {
+inline PacketSelectors icmp(const std::string& source, const std::string& destination, std::uint8_t type,
+                            std::uint8_t code = 0) {
   PacketSelectors out = packet(source, destination, IpProtocol::kIcmp);
   if (out.source.is_v6()) out.protocol = IpProtocol::kIpv6Icmp;
   out.upper = wire::UpperFields::kIcmp;
@@ -67,11 +69,14 @@ inline PacketSelectors icmp(const std::string& source, const std::string& destin
 
 // ---- Random values. They come from a small world, so that they meet often.
 inline rc::Gen<IpAddress> any_address(IpFamily family) {
-  return rc::gen::map(rc::gen::tuple(rc::gen::inRange(0, 4), rc::gen::inRange(0, 256)), [family](std::tuple<int, int> parts) {
-    const auto [net, host] = parts;
-    return family == IpFamily::kIpv4 ? IpAddress::v4(0x0a000000U + static_cast<std::uint32_t>(net * 256 + host))
-                                     : IpAddress::parse(fmt::format("2001:db8::{:x}:{:x}", net, host)).value_or(IpAddress::any(family));
-  });
+  return rc::gen::map(rc::gen::tuple(rc::gen::inRange(0, 4), rc::gen::inRange(0, 256)),
+                      [family](std::tuple<int, int> parts) {
+                        const auto [net, host] = parts;
+                        return family == IpFamily::kIpv4
+                                   ? IpAddress::v4(0x0a000000U + static_cast<std::uint32_t>(net * 256 + host))
+                                   : IpAddress::parse(fmt::format("2001:db8::{:x}:{:x}", net, host))
+                                         .value_or(IpAddress::any(family));
+                      });
 }
 inline rc::Gen<IpFamily> any_family() {
   return rc::gen::weightedElement<IpFamily>({{3, IpFamily::kIpv4}, {1, IpFamily::kIpv6}});

@@ -6,7 +6,9 @@ namespace {
 
 constexpr std::uint8_t kProtocols[] = {0, 0, 1, 6, 17, 47, 58};
 
-std::uint16_t any_port_now() { return static_cast<std::uint16_t>(*rc::gen::element(0, 1, 80, 443, 2048, 2303, 65534, 65535)); }
+std::uint16_t any_port_now() {
+  return static_cast<std::uint16_t>(*rc::gen::element(0, 1, 80, 443, 2048, 2303, 65534, 65535));
+}
 
 }  // namespace
 
@@ -90,7 +92,8 @@ PacketSelectors any_packet_now() {
     out.icmp_type = static_cast<std::uint8_t>(*rc::gen::element(0, 8, 128));
     out.icmp_code = static_cast<std::uint8_t>(*rc::gen::element(0, 3, 255));
   }
-  if (out.upper != wire::UpperFields::kNone && *rc::gen::inRange(0, 5) == 0) out.upper = wire::UpperFields::kOpaque;
+  if (out.upper != wire::UpperFields::kNone && *rc::gen::inRange(0, 5) == 0)
+    out.upper = wire::UpperFields::kOpaque;
   if (out.family == IpFamily::kIpv6 && *rc::gen::inRange(0, 10) == 0) {
     out.is_protocol_opaque = true;
     out.upper = wire::UpperFields::kOpaque;

@@ -7,7 +7,8 @@
 namespace merlon::policy {
 namespace {
 
-// RFC 4301 4.4.1.1: ANY holds OPAQUE, no range of visible ports does; so OPAQUE is one more port behind the last.
+// RFC 4301 4.4.1.1: ANY holds OPAQUE, no range of visible ports does; so OPAQUE is one more port behind the
+// last.
 constexpr std::uint32_t kLastPort = 65535;
 constexpr std::uint32_t kOpaquePort = 65536;
 
@@ -40,7 +41,8 @@ bool is_representable(std::uint32_t first_port, std::uint32_t last_port) {
 
 TrafficSelector selector_of(const Box& box) {
   TrafficSelector selector;
-  selector.protocol = static_cast<std::uint8_t>(box.first_protocol == box.last_protocol ? box.first_protocol : 0);
+  selector.protocol =
+      static_cast<std::uint8_t>(box.first_protocol == box.last_protocol ? box.first_protocol : 0);
   if (box.first_port == kOpaquePort) {
     selector.start_port = kLastPort;
     selector.end_port = 0;
@@ -66,13 +68,14 @@ bool boxes_overlap(const Box& a, const Box& b) {
 }
 
 bool box_contains(const Box& outer, const Box& inner) {
-  return outer.first_address.family() == inner.first_address.family() && outer.first_protocol <= inner.first_protocol &&
-         inner.last_protocol <= outer.last_protocol && outer.first_port <= inner.first_port &&
-         inner.last_port <= outer.last_port && outer.first_address <= inner.first_address &&
-         inner.last_address <= outer.last_address;
+  return outer.first_address.family() == inner.first_address.family() &&
+         outer.first_protocol <= inner.first_protocol && inner.last_protocol <= outer.last_protocol &&
+         outer.first_port <= inner.first_port && inner.last_port <= outer.last_port &&
+         outer.first_address <= inner.first_address && inner.last_address <= outer.last_address;
 }
 
-// Is every point of `target` in one of the boxes? Cuts off what the first overlapping box leaves over, piece by piece.
+// Is every point of `target` in one of the boxes? Cuts off what the first overlapping box leaves over, piece
+// by piece.
 class CoverCheck {
  public:
   explicit CoverCheck(std::vector<Box> boxes) : boxes_(std::move(boxes)) {}
@@ -135,7 +138,8 @@ class CoverCheck {
 };
 
 auto sort_key(const TrafficSelector& selector) {
-  return std::tuple(selector.start_address, selector.end_address, selector.protocol, selector.start_port, selector.end_port);
+  return std::tuple(selector.start_address, selector.end_address, selector.protocol, selector.start_port,
+                    selector.end_port);
 }
 
 // The union of two boxes where it is a box that a selector can say.
@@ -147,7 +151,8 @@ std::optional<Box> join(const Box& a, const Box& b) {
   if (a.first_port == b.first_port && a.last_port == b.last_port) {
     const Box& low = a.first_address <= b.first_address ? a : b;
     const Box& high = &low == &a ? b : a;
-    const bool touch = high.first_address <= low.last_address || low.last_address.next() == high.first_address;
+    const bool touch =
+        high.first_address <= low.last_address || low.last_address.next() == high.first_address;
     if (!touch) return std::nullopt;
     out.first_address = low.first_address;
     out.last_address = std::max(low.last_address, high.last_address);
@@ -183,7 +188,8 @@ TrafficSelector selector_for(const IpAddress& first, const IpAddress& last) {
 }
 
 bool is_empty(const TrafficSelector& selector) {
-  return selector.start_address.family() != selector.end_address.family() || selector.start_address > selector.end_address ||
+  return selector.start_address.family() != selector.end_address.family() ||
+         selector.start_address > selector.end_address ||
          (selector.start_port > selector.end_port && !selector.is_opaque_port());
 }
 
@@ -234,7 +240,9 @@ bool contains(SelectorView outer, SelectorView inner) {
   });
 }
 
-bool same_set(SelectorView a, SelectorView b) { return contains(a, b) && contains(b, a); }
+bool same_set(SelectorView a, SelectorView b) {
+  return contains(a, b) && contains(b, a);
+}
 
 TrafficSelectors without_redundant(SelectorView selectors) {
   TrafficSelectors out;

@@ -16,7 +16,8 @@ bool ports_match(const TrafficSelector& selector, const PacketSelectors& packet,
   if (packet.is_protocol_opaque) return opaque;
   switch (packet.upper) {
     case wire::UpperFields::kPorts:
-      return !opaque && holds(selector, side == PacketSide::kSource ? packet.source_port : packet.destination_port);
+      return !opaque &&
+             holds(selector, side == PacketSide::kSource ? packet.source_port : packet.destination_port);
     case wire::UpperFields::kIcmp:
       // RFC 4301 4.4.1.3: type and code stand on the sender's side, OPAQUE on the receiver's.
       return opaque ? side == PacketSide::kDestination : holds(selector, packet.icmp_selector());
@@ -66,7 +67,8 @@ TrafficSelector selector_of_side(const PacketSelectors& packet, PacketSide side)
 
 }  // namespace
 
-std::pair<TrafficSelector, TrafficSelector> selectors_of_packet(const PacketSelectors& packet, Direction direction) {
+std::pair<TrafficSelector, TrafficSelector> selectors_of_packet(const PacketSelectors& packet,
+                                                                Direction direction) {
   TrafficSelector source = selector_of_side(packet, PacketSide::kSource);
   TrafficSelector destination = selector_of_side(packet, PacketSide::kDestination);
   return direction == Direction::kOutbound ? std::pair(source, destination) : std::pair(destination, source);
@@ -83,8 +85,8 @@ bool matches(const TrafficSelector& selector, const PacketSelectors& packet, Pac
 }
 
 bool matches_any(SelectorView selectors, const PacketSelectors& packet, PacketSide side) {
-  return std::ranges::any_of(selectors,
-                             [&](const TrafficSelector& selector) { return matches(selector, packet, side); });
+  return std::ranges::any_of(
+      selectors, [&](const TrafficSelector& selector) { return matches(selector, packet, side); });
 }
 
 bool matches(SelectorView local, SelectorView remote, const PacketSelectors& packet, Direction direction) {

@@ -73,7 +73,8 @@ TEST(TrafficSelectorText, Opaque) {
 }
 
 TEST(TrafficSelectorText, ErrorsSayWhatIsWrong) {
-  EXPECT_NE(error_of("10.1.0.0/16[tpc/443]").find("did you mean 'tcp'"), std::string::npos) << error_of("10.1.0.0/16[tpc/443]");
+  EXPECT_NE(error_of("10.1.0.0/16[tpc/443]").find("did you mean 'tcp'"), std::string::npos)
+      << error_of("10.1.0.0/16[tpc/443]");
   EXPECT_NE(error_of("10.1.0.1/16").find("10.1.0.0/16"), std::string::npos);
   EXPECT_NE(error_of("10.1.0.0/16[tcp/443").find("']'"), std::string::npos);
   EXPECT_NE(error_of("10.1.0.9-10.1.0.5").find("ends before it starts"), std::string::npos);
@@ -81,9 +82,10 @@ TEST(TrafficSelectorText, ErrorsSayWhatIsWrong) {
   EXPECT_NE(error_of("10.0.0.0/8[gre/1]").find("neither ports nor types"), std::string::npos);
   EXPECT_NE(error_of("2001:db8::/32[icmp]").find("icmpv6"), std::string::npos);
   EXPECT_NE(error_of("10.0.0.0/8[icmpv6]").find("IPv6"), std::string::npos);
-  for (const char* text : {"", " ", "10.0.0.0/8[]", "10.0.0.0/8[tcp/]", "10.0.0.0/8[tcp/70000]", "10.0.0.0/8[tcp/90-80]", "[", "]", "[[tcp]]",
-                           "10.0.0.0/33", "10.0.0.0/8[0]", "10.0.0.0/8[256]", "10.0.0.0/8[icmp/256]", "10.0.0.0/8[icmp/8/256]",
-                           "10.0.0.0/8[tcp/80/90]", "-", "10.0.0.0/8]", "gw.example.com"})
+  for (const char* text :
+       {"", " ", "10.0.0.0/8[]", "10.0.0.0/8[tcp/]", "10.0.0.0/8[tcp/70000]", "10.0.0.0/8[tcp/90-80]", "[",
+        "]", "[[tcp]]", "10.0.0.0/33", "10.0.0.0/8[0]", "10.0.0.0/8[256]", "10.0.0.0/8[icmp/256]",
+        "10.0.0.0/8[icmp/8/256]", "10.0.0.0/8[tcp/80/90]", "-", "10.0.0.0/8]", "gw.example.com"})
     EXPECT_FALSE(parse_traffic_selectors(text).has_value()) << text;
 }
 
@@ -111,7 +113,8 @@ TEST(TrafficSelectorText, AnyBytesNeverCrash) {
     std::string text;
     const int parts = *rc::gen::inRange(0, 8);
     for (int i = 0; i < parts; ++i)
-      text += *rc::gen::element<std::string>("10.0.0.0", "/", "[", "]", "-", "tcp", "icmp", "8", "::", "65535", "opaque");
+      text += *rc::gen::element<std::string>("10.0.0.0", "/", "[", "]", "-", "tcp", "icmp", "8",
+                                             "::", "65535", "opaque");
     (void)parse_traffic_selectors(text);
   }));
 }
@@ -177,7 +180,8 @@ TEST(TrafficSelectorMatch, Mobility) {
 }
 
 TEST(TrafficSelectorMatch, SelectorsOfAPacketMatchIt) {
-  const auto [local, remote] = selectors_of_packet(packet("10.1.0.5", "10.2.0.7", IpProtocol::kUdp, 5000, 53), Direction::kOutbound);
+  const auto [local, remote] =
+      selectors_of_packet(packet("10.1.0.5", "10.2.0.7", IpProtocol::kUdp, 5000, 53), Direction::kOutbound);
   EXPECT_EQ(to_text(local), "10.1.0.5/32[udp/5000]");
   EXPECT_EQ(to_text(remote), "10.2.0.7/32[udp/53]");
   EXPECT_TRUE(rc::check("a packet lies in its own selectors", [] {
@@ -190,9 +194,11 @@ TEST(TrafficSelectorMatch, SelectorsOfAPacketMatchIt) {
 }
 
 TEST(TrafficSelectorSets, IntersectsByHand) {
-  EXPECT_EQ(to_text(intersect(ts({"10.0.0.0/8"}), ts({"10.1.0.0/16[tcp]", "192.168.0.0/16", "::/0"}))), "10.1.0.0/16[tcp]");
+  EXPECT_EQ(to_text(intersect(ts({"10.0.0.0/8"}), ts({"10.1.0.0/16[tcp]", "192.168.0.0/16", "::/0"}))),
+            "10.1.0.0/16[tcp]");
   EXPECT_EQ(to_text(intersect(ts({"10.1.0.0/24", "10.1.0.0/16"}), ts({"10.0.0.0/8"}))), "10.1.0.0/16");
-  EXPECT_EQ(intersect(one("10.0.0.0/8[tcp/80-90]"), one("10.0.0.0/8[tcp/85-100]")), one("10.0.0.0/8[tcp/85-90]"));
+  EXPECT_EQ(intersect(one("10.0.0.0/8[tcp/80-90]"), one("10.0.0.0/8[tcp/85-100]")),
+            one("10.0.0.0/8[tcp/85-90]"));
   EXPECT_EQ(intersect(one("10.0.0.0/8[tcp]"), one("10.0.0.0/8[udp]")), std::nullopt);
   EXPECT_EQ(intersect(one("10.0.0.0/8"), one("10.0.0.0/8[udp/opaque]")), one("10.0.0.0/8[udp/opaque]"));
   EXPECT_EQ(intersect(one("10.0.0.0/8[udp/opaque]"), one("10.0.0.0/8[udp/1-65535]")), std::nullopt);
@@ -203,7 +209,8 @@ TEST(TrafficSelectorSets, ContainsAcrossSelectors) {
   EXPECT_FALSE(contains(ts({"10.0.0.0/9", "10.128.0.0/10"}), ts({"10.0.0.0/8"})));
   // ANY holds packets without visible ports, two halves of the ports do not.
   EXPECT_FALSE(contains(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-65535]"}), ts({"10.0.0.0/8[tcp]"})));
-  EXPECT_TRUE(contains(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-65535]", "10.0.0.0/8[tcp/opaque]"}), ts({"10.0.0.0/8[tcp]"})));
+  EXPECT_TRUE(contains(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-65535]", "10.0.0.0/8[tcp/opaque]"}),
+                       ts({"10.0.0.0/8[tcp]"})));
   EXPECT_TRUE(contains(ts({"0.0.0.0/0", "::/0"}), ts({"2001:db8::/32", "10.0.0.0/8"})));
   EXPECT_TRUE(contains(ts({}), ts({})));
   EXPECT_FALSE(contains(ts({}), ts({"10.0.0.0/8"})));
@@ -211,11 +218,13 @@ TEST(TrafficSelectorSets, ContainsAcrossSelectors) {
 
 TEST(TrafficSelectorSets, Normalises) {
   EXPECT_EQ(to_text(normalised(ts({"10.128.0.0/9", "10.0.0.0/9", "10.3.0.0/16"}))), "10.0.0.0/8");
-  EXPECT_EQ(to_text(normalised(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-200]"}))), "10.0.0.0/8[tcp/0-200]");
+  EXPECT_EQ(to_text(normalised(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-200]"}))),
+            "10.0.0.0/8[tcp/0-200]");
   // The whole range would be ANY, which holds more.
   EXPECT_EQ(normalised(ts({"10.0.0.0/8[tcp/0-99]", "10.0.0.0/8[tcp/100-65535]"})).size(), 2U);
   EXPECT_EQ(to_text(normalised(ts({"0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"}))), "0.0.0.0/0, ::/0");
-  EXPECT_EQ(to_text(without_redundant(ts({"10.0.0.0/9", "10.128.0.0/9", "10.0.0.0/16"}))), "10.0.0.0/9, 10.128.0.0/9");
+  EXPECT_EQ(to_text(without_redundant(ts({"10.0.0.0/9", "10.128.0.0/9", "10.0.0.0/16"}))),
+            "10.0.0.0/9, 10.128.0.0/9");
 }
 
 TEST(TrafficSelectorSets, EmptyOnesMatchNothing) {
@@ -243,7 +252,8 @@ TEST(TrafficSelectorSets, IntersectionIsTheSetOfCommonPackets) {
     for (int i = 0; i < 20; ++i) {
       const auto p = any_packet_now();
       for (const auto side : {PacketSide::kSource, PacketSide::kDestination}) {
-        // On the receiver's side an ICMP packet matches both OPAQUE and its type, which share nothing as sets.
+        // On the receiver's side an ICMP packet matches both OPAQUE and its type, which share nothing as
+        // sets.
         if (side == PacketSide::kDestination && p.upper == wire::UpperFields::kIcmp) continue;
         RC_ASSERT(matches_any(both, p, side) == (matches_any(a, p, side) && matches_any(b, p, side)));
       }

@@ -18,9 +18,10 @@ struct NamedProtocol {
 
 // The first name of a number is the one that prints.
 constexpr std::array kProtocols = std::to_array<NamedProtocol>(
-    {{"icmp", 1},    {"igmp", 2},  {"ipip", 4},       {"ipv4", 4},  {"tcp", 6},    {"udp", 17},  {"dccp", 33},
-     {"ipv6", 41},   {"gre", 47},  {"esp", 50},       {"ah", 51},   {"icmpv6", 58}, {"ipv6-icmp", 58}, {"ospf", 89},
-     {"pim", 103},   {"vrrp", 112}, {"l2tp", 115},    {"sctp", 132}, {"mh", 135},   {"udplite", 136}});
+    {{"icmp", 1},   {"igmp", 2},    {"ipip", 4},       {"ipv4", 4},  {"tcp", 6},
+     {"udp", 17},   {"dccp", 33},   {"ipv6", 41},      {"gre", 47},  {"esp", 50},
+     {"ah", 51},    {"icmpv6", 58}, {"ipv6-icmp", 58}, {"ospf", 89}, {"pim", 103},
+     {"vrrp", 112}, {"l2tp", 115},  {"sctp", 132},     {"mh", 135},  {"udplite", 136}});
 
 constexpr std::uint8_t kIcmpV4 = 1, kIcmpV6 = 58, kMobilityHeader = 135;
 
@@ -53,16 +54,20 @@ struct PortRange {
 Result<PortRange> parse_type(std::string_view text) {
   const auto slash = text.find('/');
   const auto type = number(text.substr(0, slash), 255);
-  const auto code = slash == std::string_view::npos ? std::optional<unsigned>(0) : number(text.substr(slash + 1), 255);
+  const auto code =
+      slash == std::string_view::npos ? std::optional<unsigned>(0) : number(text.substr(slash + 1), 255);
   if (!type || !code)
-    return fail(ErrorCode::kInvalidArgument, "'{}' is not a type (0 to 255) or a type/code such as 8/0", text);
+    return fail(ErrorCode::kInvalidArgument, "'{}' is not a type (0 to 255) or a type/code such as 8/0",
+                text);
   const auto start = static_cast<std::uint16_t>(*type * 256 + *code);
   return PortRange{start, slash == std::string_view::npos ? static_cast<std::uint16_t>(start + 255) : start};
 }
 
 Result<PortRange> parse_one_port(std::string_view text) {
   const auto port = number(text, 65535);
-  if (!port) return fail(ErrorCode::kInvalidArgument, "'{}' is not a port (0 to 65535), a range such as 1000-2000, 'any' or 'opaque'", text);
+  if (!port)
+    return fail(ErrorCode::kInvalidArgument,
+                "'{}' is not a port (0 to 65535), a range such as 1000-2000, 'any' or 'opaque'", text);
   return PortRange{static_cast<std::uint16_t>(*port), static_cast<std::uint16_t>(*port)};
 }
 
@@ -70,7 +75,8 @@ Result<PortRange> parse_ports(std::uint8_t protocol, std::string_view text) {
   if (text == "any") return PortRange{};
   if (text == "opaque") return PortRange{65535, 0};
   if (protocol != 0 && !has_ports(protocol) && !has_types(protocol))
-    return fail(ErrorCode::kInvalidArgument, "protocol {} has neither ports nor types, so '{}' cannot be asked for", protocol, text);
+    return fail(ErrorCode::kInvalidArgument,
+                "protocol {} has neither ports nor types, so '{}' cannot be asked for", protocol, text);
   const auto parse_end = has_types(protocol) ? parse_type : parse_one_port;
   const auto dash = text.find('-');
   MERLON_TRY(const PortRange first, parse_end(text.substr(0, dash)));
@@ -89,7 +95,8 @@ Result<std::uint8_t> parse_protocol(std::string_view text) {
   std::vector<std::string_view> names;
   for (const NamedProtocol& known : kProtocols) names.push_back(known.name);
   const auto near = nearest(text, names);
-  return fail(ErrorCode::kInvalidArgument, "'{}' is not a protocol: a name such as tcp, udp or icmp, or a number 1 to 255{}", text,
+  return fail(ErrorCode::kInvalidArgument,
+              "'{}' is not a protocol: a name such as tcp, udp or icmp, or a number 1 to 255{}", text,
               near ? fmt::format("; did you mean '{}'?", *near) : "");
 }
 
@@ -103,7 +110,9 @@ Result<TrafficSelector> parse_range(std::string_view text, std::size_t dash) {
   return selector_for(first, last);
 }
 
-TrafficSelector everything(IpFamily family) { return selector_for(IpAddress::any(family), IpAddress::last(family)); }
+TrafficSelector everything(IpFamily family) {
+  return selector_for(IpAddress::any(family), IpAddress::last(family));
+}
 
 Result<TrafficSelectors> parse_addresses(std::string_view text, std::uint8_t protocol) {
   if (text.empty() || text == "any") {
@@ -124,10 +133,11 @@ Result<TrafficSelectors> parse_addresses(std::string_view text, std::uint8_t pro
 Result<> check_family(const TrafficSelector& selector) {
   const bool is_v4 = selector.start_address.is_v4();
   if (selector.protocol == kIcmpV4 && !is_v4)
-    return fail(ErrorCode::kInvalidArgument, "icmp belongs to IPv4; for {} write icmpv6", selector.start_address);
-  if ((selector.protocol == kIcmpV6 || selector.protocol == kMobilityHeader) && is_v4)
-    return fail(ErrorCode::kInvalidArgument, "{} belongs to IPv6, {} is IPv4", selector.protocol == kIcmpV6 ? "icmpv6" : "mh",
+    return fail(ErrorCode::kInvalidArgument, "icmp belongs to IPv4; for {} write icmpv6",
                 selector.start_address);
+  if ((selector.protocol == kIcmpV6 || selector.protocol == kMobilityHeader) && is_v4)
+    return fail(ErrorCode::kInvalidArgument, "{} belongs to IPv6, {} is IPv4",
+                selector.protocol == kIcmpV6 ? "icmpv6" : "mh", selector.start_address);
   return {};
 }
 
@@ -194,7 +204,8 @@ Result<TrafficSelectors> parse_traffic_selectors(std::string_view text) {
 Result<TrafficSelector> parse_traffic_selector(std::string_view text) {
   MERLON_TRY(const TrafficSelectors selectors, parse_traffic_selectors(text));
   if (selectors.size() != 1)
-    return fail(ErrorCode::kInvalidArgument, "traffic selector '{}' means both IPv4 and IPv6 where one is wanted", text);
+    return fail(ErrorCode::kInvalidArgument,
+                "traffic selector '{}' means both IPv4 and IPv6 where one is wanted", text);
   return selectors.front();
 }
 
@@ -215,6 +226,8 @@ std::string to_text(SelectorView selectors) {
   return out;
 }
 
-std::string to_text(SelectorView local, SelectorView remote) { return to_text(local) + " === " + to_text(remote); }
+std::string to_text(SelectorView local, SelectorView remote) {
+  return to_text(local) + " === " + to_text(remote);
+}
 
 }  // namespace merlon::policy

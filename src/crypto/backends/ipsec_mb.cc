@@ -24,7 +24,7 @@ IMB_MGR* thread_manager() {
   struct Free {
     void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
   };
-  static thread_local const std::unique_ptr<IMB_MGR, Free> kManager([] {
+  static thread_local const std::unique_ptr<IMB_MGR, Free> manager_of_thread([] {
     IMB_MGR* manager = alloc_mb_mgr(0);
     if (manager != nullptr) {
       init_mb_mgr_auto(manager, nullptr);
@@ -32,7 +32,7 @@ IMB_MGR* thread_manager() {
     }
     return manager;
   }());
-  return kManager.get();
+  return manager_of_thread.get();
 }
 
 tl::unexpected<Error> not_here(const EspTransform& transform) {

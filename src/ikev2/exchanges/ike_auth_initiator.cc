@@ -240,12 +240,17 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
                                                                             const Arrival& arrival) {
   std::optional<Incoming> incoming;
   std::size_t index = 0;
+  // Nobody is authenticated yet: a request of the responder has to wait for its own retransmission.
+  if (!arrival.message.header.flags.response) {
+    shard.count(Counter::kDropWrongPhase);
+    return std::move(phase);
+  }
   for (; index < phase.candidates.size() && !incoming; ++index) {
     auto& candidate = phase.candidates[index];
     if (candidate.channel && candidate.responder_spi == arrival.message.header.responder_spi)
       incoming = candidate.channel->open(shard, sa, arrival);
   }
-  if (!incoming || !incoming->response) return std::move(phase);
+  if (!incoming) return std::move(phase);
   auto& candidate = phase.candidates[--index];
   const auto& payloads = incoming->payloads;
   sa.id.responder = candidate.responder_spi;

@@ -123,7 +123,7 @@ tl::expected<Verified, ike::Failure> verify(Shard& shard, const IkeSa& sa, const
 struct ChildOutcome {
   std::optional<ChildAgreement> agreement;
   std::optional<ike::Failure> failure;
-  std::size_t failed_child = 0;
+  std::string failed_child;
 };
 
 // SAi2, TSi, TSr of the request; appends the answer, or the notification that refuses (RFC 7296 2.21.2).
@@ -143,6 +143,7 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
     return refuse_child(wire::make_notify(NotifyType::kNoProposalChosen),
                         ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the request lacks SA, TSi or TSr"));
   auto answer = answer_child(sa, *sa.connection, question);
+  if (!answer) outcome.failed_child = answer.error().child;
   if (!answer) return refuse_child(std::move(answer.error().notify), std::move(answer.error().failure));
   auto spi = shard.spis().allocate();
   if (!spi) return refuse_child(wire::make_notify(NotifyType::kNoAdditionalSas), ike::diagnosis::internal(subject_of(sa), spi.error()));
@@ -182,7 +183,8 @@ Next<Established, Refused, Closed> accept(Shard& shard, IkeSa& sa, Proving&& pha
                                            phase.local_id, phase.plan.text, false});
   shard.resolve_uniqueness(sa, established, initial_contact);
   if (child.failure) {
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), "?", sa.path.remote, *child.failure}));
+    if (child.failed_child.empty()) child.failed_child = sa.connection->children.front().name;
+    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), child.failed_child, sa.path.remote, *child.failure}));
   }
   if (child.agreement) {
     child.agreement->nonce_i = init.nonce_i;

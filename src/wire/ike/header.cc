@@ -49,9 +49,9 @@ void IkeHeader::encode(ByteWriter& out) const {
   out.u8(static_cast<std::uint8_t>(next_payload));
   out.u8(static_cast<std::uint8_t>(major << 4U | (minor & 0x0fU)));
   out.u8(static_cast<std::uint8_t>(exchange_type));
-  out.u8(static_cast<std::uint8_t>((flags.initiator ? kInitiatorFlag : 0) |
-                                   (flags.version ? kVersionFlag : 0) |
-                                   (flags.response ? kResponseFlag : 0)));
+  out.u8(static_cast<std::uint8_t>((flags.initiator ? kInitiatorFlag : 0U) |
+                                   (flags.version ? kVersionFlag : 0U) |
+                                   (flags.response ? kResponseFlag : 0U)));
   out.u32(message_id.value);
   out.u32(length);
 }

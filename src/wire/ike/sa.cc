@@ -9,8 +9,6 @@ namespace {
 constexpr std::uint8_t kLast = 0;
 constexpr std::uint8_t kMoreProposals = 2;
 constexpr std::uint8_t kMoreTransforms = 3;
-constexpr std::size_t kProposalHeaderSize = 8;
-constexpr std::size_t kTransformHeaderSize = 8;
 constexpr std::uint16_t kShortFormatBit = 0x8000;
 
 // The head that proposals and transforms share, and the bytes behind it that its length covers.

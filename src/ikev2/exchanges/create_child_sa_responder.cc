@@ -1,0 +1,189 @@
+// CREATE_CHILD_SA, the responder's side (RFC 7296 1.3, 2.8, 2.25). The figures are in create_child_sa_initiator.cc and
+// create_child_sa_rekey_ike.cc.
+//
+// Which of the three it is: N(REKEY_SA) names a Child SA; an SA payload with IKE proposals is about the IKE SA; else it is a
+// new Child SA. How exchanges of ours that cross it change the answer is ikev2/collision.h's to say.
+#include "crypto/key_exchange.h"
+#include "ikev2/exchanges/common.h"
+#include "ikev2/exchanges/create_child_sa.h"
+#include "ikev2/exchanges/informational.h"
+
+namespace merlon::ikev2 {
+
+static_assert(leads_to<&on_create_child_request, Established, Next<Established, Closing>>);
+static_assert(leads_to<&on_peer_key_exchange, Established, Next<Established>>);
+
+using ike::Counter;
+using ike::diagnosis::Exchange;
+using wire::NotifyType;
+
+void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::NotifyPayload notify) {
+  shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
+  const std::vector<wire::Payload> payloads{std::move(notify)};
+  (void)established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads);
+}
+
+Next<Established, Closing> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+  const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
+  const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
+  if (!offered || !nonce) return close_for_syntax(shard, sa, std::move(phase), "CREATE_CHILD_SA without SA or nonce", wire::ExchangeType::kCreateChildSa);
+  const bool for_ike = offered->proposals.front().protocol == SecurityProtocol::kIke;
+  if (for_ike)
+    answer_rekey_ike_request(shard, sa, phase, incoming);
+  else if (!wire::find<wire::TsiPayload>(incoming.payloads) || !wire::find<wire::TsrPayload>(incoming.payloads))
+    return close_for_syntax(shard, sa, std::move(phase), "CREATE_CHILD_SA without TSi or TSr", wire::ExchangeType::kCreateChildSa);
+  else
+    answer_child_request(shard, sa, phase, incoming);
+  return std::move(phase);
+}
+
+Next<Established> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
+  const auto advance = [&](auto& answering, auto finish) {
+    answering.pending = 0;
+    if (!answering.exchange && done.exchange) {
+      answering.exchange = std::move(done.exchange);
+      answering.pending = shard.derive_secret(sa, answering.exchange, answering.public_value);
+    } else if (answering.exchange && done.shared_secret) {
+      finish(*done.shared_secret);
+    } else {
+      // RFC 6989: a public value that must not be used.
+      respond_error(shard, sa, phase, wire::make_notify(NotifyType::kInvalidSyntax));
+      if (auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&phase.answering)) shard.spis().release((*child)->inbound_spi);
+      phase.answering = std::monostate{};
+    }
+  };
+  if (auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&phase.answering))
+    advance(**child, [&](const Secret& secret) { finish_peer_child(shard, sa, phase, &secret); });
+  else if (auto* rekey = std::get_if<std::unique_ptr<AnsweringRekeyIke>>(&phase.answering))
+    advance(**rekey, [&](const Secret& secret) { finish_peer_rekey_ike(shard, sa, phase, secret); });
+  return std::move(phase);
+}
+
+namespace {
+
+struct Named {
+  std::optional<wire::ChildSaName> name;  // of N(REKEY_SA)
+  ChildSaRecord* record = nullptr;
+};
+Named named_by(Established& established, std::span<const wire::Payload> payloads) {
+  Named named;
+  if (const auto* rekey = wire::find_notify(payloads, NotifyType::kRekeySa)) {
+    const auto name = wire::read_child_sa_name(*rekey);
+    named.name = name ? *name : wire::ChildSaName{};
+    if (name && name->protocol == SecurityProtocol::kEsp) named.record = find_child_by_outbound(established, name->spi);
+  }
+  return named;
+}
+
+// False: answered already with what the table says.
+std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& established, const Named& named) {
+  const auto request = named.name ? PeerRequest::kRekeyChild : PeerRequest::kCreateChild;
+  const auto decision = on_peer_request(own_exchange(established), request, named.name ? named_child(established, named.record) : NamedChild::kNone);
+  shard.counters().add_collision(decision.row);
+  switch (decision.reply) {
+    case Reply::kAccept: return decision;
+    case Reply::kChildSaNotFound:
+      respond_error(shard, sa, established, wire::make_child_sa_not_found(*named.name));
+      return std::nullopt;
+    case Reply::kTemporaryFailure:
+    case Reply::kEmpty: break;
+  }
+  respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
+  return std::nullopt;
+}
+
+bool too_many_children(const IkeSa& sa, const Established& established) {
+  return established.children.size() >= 2 * sa.connection->children.size() + kMaxSpareChildSas;
+}
+
+}  // namespace
+
+void answer_child_request(Shard& shard, IkeSa& sa, Established& established, const Incoming& incoming) {
+  const auto named = named_by(established, incoming.payloads);
+  const auto decision = decide(shard, sa, established, named);
+  if (!decision) return;
+  // RFC 7296 1.3.1
+  if (too_many_children(sa, established)) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
+  const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
+  ChildQuestion question{wire::find<wire::SaPayload>(incoming.payloads), wire::find<wire::TsiPayload>(incoming.payloads),
+                         wire::find<wire::TsrPayload>(incoming.payloads), true, ke ? ke->method : KeMethod::kNone, std::nullopt};
+  if (named.record) question.child_index = named.record->child_index;
+  auto answer = answer_child(sa, *sa.connection, question);
+  if (!answer) {
+    shard.counters().add(named.record ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild, ike::ExchangeRole::kResponder,
+                         ike::ExchangeResult::kRefusedByUs);
+    respond_error(shard, sa, established, std::move(answer.error().notify));
+    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), answer.error().child, sa.path.remote, std::move(answer.error().failure)}));
+    return;
+  }
+  const auto method = answer->selection.chosen.ke;
+  // RFC 7296 1.3: a KE payload of the method that is chosen.
+  if (method != KeMethod::kNone && (!ke || ke->method != method)) {
+    shard.count(Counter::kInvalidKeSent);
+    return respond_error(shard, sa, established, wire::make_invalid_ke_payload(method));
+  }
+  if (method != KeMethod::kNone && ke->data.size() != crypto::public_value_size(method))
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
+  auto spi = shard.spis().allocate();
+  if (!spi) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  auto answering = std::make_unique<AnsweringChild>();
+  answering->answer = std::move(*answer);
+  if (named.record) answering->rekeys = named.record->sa->id;
+  answering->followup = decision->followup;
+  answering->inbound_spi = *spi;
+  answering->nonce_i = nonce->data;
+  answering->nonce_r = shard.rng().bytes(kNonceSize);
+  if (method == KeMethod::kNone) {
+    established.answering = std::move(answering);
+    return finish_peer_child(shard, sa, established, nullptr);
+  }
+  answering->public_value = ke->data;
+  answering->pending = shard.generate_key_pair(sa, method);
+  established.answering = std::move(answering);
+}
+
+void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
+  const auto answering = std::move(std::get<std::unique_ptr<AnsweringChild>>(established.answering));
+  established.answering = std::monostate{};
+  const auto method = answering->answer.selection.chosen.ke;
+  ChildAgreement agreement;
+  agreement.child_index = answering->answer.child_index;
+  agreement.chosen = answering->answer.selection.chosen;
+  agreement.inbound_spi = answering->inbound_spi;
+  agreement.outbound_spi = answering->answer.outbound_spi;
+  agreement.local_ts = answering->answer.narrowed.local_ts;
+  agreement.remote_ts = answering->answer.narrowed.remote_ts;
+  agreement.nonce_i = answering->nonce_i;
+  agreement.nonce_r = answering->nonce_r;
+  agreement.shared_secret = shared_secret;
+  agreement.replaces = answering->rekeys;
+  // RFC 7296 2.8: after a rekey the initiator moves first; we follow when it does, or when it deletes the old SA.
+  agreement.use_outbound = !answering->rekeys;
+  // Inbound stands before the answer leaves: the initiator may send at once.
+  auto made = create_child_sa(shard, sa, established, agreement);
+  if (!made) {
+    shard.spis().release(answering->inbound_spi);
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoProposalChosen));
+  }
+  std::vector<wire::Payload> payloads;
+  payloads.emplace_back(wire::NoncePayload{answering->nonce_r, false});
+  if (method != KeMethod::kNone) payloads.emplace_back(wire::KePayload{method, to_bytes(answering->exchange->public_value()), false});
+  append_child_answer(payloads, answering->answer, answering->inbound_spi);
+  if (auto answered = established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads); !answered) {
+    if (auto* record = find_child(established, *made)) close_child(shard, sa, *record, answered.error().message);
+    return;
+  }
+  shard.counters().add(answering->rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild, ike::ExchangeRole::kResponder,
+                       ike::ExchangeResult::kOk);
+  if (!answering->rekeys) return;
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && answering->followup == Followup::kCompareNonces && (*own)->rekeys == answering->rekeys) {
+    // RFC 7296 2.8.1: which one stays shows when the answer to ours is here.
+    (*own)->crossed = Crossed{answering->nonce_i, answering->nonce_r, *made, {}};
+    return;
+  }
+  if (auto* old = find_child(established, *answering->rekeys)) old->replaced = true;
+}
+
+}  // namespace merlon::ikev2

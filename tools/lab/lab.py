@@ -1,0 +1,311 @@
+"""Hosts in network namespaces, for the system and interop tests and for ./quickstart.
+
+A Lab owns everything it makes: namespaces, processes and files, and removes all of it when it is closed, also after a
+failure. Namespaces have no way out of the machine. Names carry the process number, so that labs do not meet; what a killed
+lab left behind is removed by the next one.
+"""
+import atexit
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PREFIX = "mrl"
+PATIENCE_S = 60  # tests wait for conditions; this only bounds a hang
+
+
+class Failure(Exception):
+    """A condition that did not come true."""
+
+
+def run(*args, check=True, timeout=PATIENCE_S, input=None, **kwargs):
+    result = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=timeout, input=input, **kwargs)
+    if check and result.returncode != 0:
+        raise Failure(f"{' '.join(str(a) for a in args)} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result
+
+
+def wait_until(condition, what, timeout=PATIENCE_S, interval=0.1):
+    """Polls until condition() is true and returns its value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"after {timeout} s still not: {what}")
+        time.sleep(interval)
+
+
+def remove_leftovers():
+    for line in run("ip", "netns", "list", check=False).stdout.splitlines():
+        name = line.split()[0]
+        match = re.fullmatch(rf"{PREFIX}(\d+)-.*", name)
+        if match and not os.path.exists(f"/proc/{match.group(1)}"):
+            for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+            run("ip", "netns", "del", name, check=False)
+
+
+class Process:
+    """A process that the lab started, its output in a file."""
+
+    def __init__(self, popen, log):
+        self.popen, self.log_path = popen, log
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def stop(self, how=signal.SIGTERM, timeout=PATIENCE_S):
+        if self.running():
+            self.popen.send_signal(how)
+            try:
+                self.popen.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+                raise Failure(f"process {self.pid} did not end {timeout} s after {how!r}; its log ends:\n{self.log()[-2000:]}")
+        return self.popen.returncode
+
+
+class Host:
+    """One network namespace."""
+
+    def __init__(self, lab, name):
+        self.lab, self.name, self.ns = lab, name, f"{PREFIX}{os.getpid()}-{name}"
+        self.directory = lab.directory / name
+        self.directory.mkdir()
+        run("ip", "netns", "add", self.ns)
+        self.ip("link", "set", "lo", "up")
+        for key in ("net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter", "net.ipv4.conf.all.accept_redirects",
+                    "net.ipv4.conf.default.accept_redirects", "net.ipv4.conf.all.send_redirects", "net.ipv4.conf.default.send_redirects"):
+            self.sysctl(key, 0)
+
+    def ip(self, *args, check=True):
+        return run("ip", "-n", self.ns, *args, check=check).stdout
+
+    def run(self, *args, check=True, timeout=PATIENCE_S, **kwargs):
+        return run("ip", "netns", "exec", self.ns, *args, check=check, timeout=timeout, **kwargs)
+
+    def sysctl(self, key, value):
+        self.run("sysctl", "-qw", f"{key}={value}")
+
+    def forward(self):
+        self.sysctl("net.ipv4.ip_forward", 1)
+        self.sysctl("net.ipv6.conf.all.forwarding", 1)
+
+    def start(self, *args, log=None, env=None):
+        log = self.directory / (log or f"{pathlib.Path(str(args[0])).name}.log")
+        with open(log, "ab") as output:
+            popen = subprocess.Popen(["ip", "netns", "exec", self.ns, *[str(a) for a in args]], stdout=output, stderr=output,
+                                     stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}, start_new_session=True)
+        process = Process(popen, log)
+        self.lab.processes.append(process)
+        return process
+
+    def address(self, device, *addresses):
+        for address in addresses:
+            self.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+        self.ip("link", "set", device, "up")
+
+    def ping(self, destination, source=None, count=3, size=56, check=True, interval=0.2, wait=3, extra=()):
+        args = ["ping", "-n", "-q", "-c", count, "-i", interval, "-W", wait, "-s", size, *extra]
+        if source:
+            args += ["-I", source]
+        result = self.run(*args, destination, check=False)
+        match = re.search(r"(\d+) received", result.stdout)
+        received = int(match.group(1)) if match else 0
+        if check and received != count:
+            raise Failure(f"{self.name}: ping {destination}: {received} of {count} answered\n{result.stdout}{result.stderr}")
+        return received
+
+    def capture(self, device, name="capture.pcap", expression=()):
+        return Capture(self, device, self.directory / name, expression)
+
+
+class Capture:
+    """tcpdump on a device, from construction to stop()."""
+
+    def __init__(self, host, device, path, expression):
+        self.path = path
+        self.process = host.start("tcpdump", "-i", device, "-U", "-n", "-s", "0", "-w", path, *expression, log=f"{path.name}.log")
+        wait_until(lambda: "listening on" in self.process.log(), "tcpdump listens")
+
+    def stop(self):
+        time.sleep(0.2)  # what is still in the kernel's buffer
+        self.process.stop(signal.SIGINT)
+        return self.path
+
+    def text(self, *expression):
+        return run("tcpdump", "-n", "-r", self.path, *expression).stdout
+
+    def lines(self, *expression):
+        return [line for line in self.text(*expression).splitlines() if line]
+
+
+class Lab:
+    def __init__(self, build, keep=False):
+        self.build = pathlib.Path(build).resolve()
+        self.hosts, self.processes, self.keep = {}, [], keep
+        remove_leftovers()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="merlon-lab-"))
+        self.directory.chmod(0o755)
+        atexit.register(self.close)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def host(self, name):
+        self.hosts[name] = Host(self, name)
+        return self.hosts[name]
+
+    def link(self, a, device_a, b, device_b, mtu=1500):
+        run("ip", "link", "add", device_a, "netns", a.ns, "mtu", mtu, "type", "veth", "peer", "name", device_b, "netns", b.ns, "mtu", mtu)
+        # Checksums and segments as on a real wire: captures and eavesdroppers see what a router would.
+        for host, device in ((a, device_a), (b, device_b)):
+            host.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False) if shutil.which("ethtool") else None
+
+    def close(self):
+        if self.keep:
+            return
+        for process in reversed(self.processes):
+            if process.running():
+                process.popen.kill()
+                process.popen.wait()
+        self.processes = []
+        for host in self.hosts.values():
+            for pid in run("ip", "netns", "pids", host.ns, check=False).stdout.split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            run("ip", "netns", "del", host.ns, check=False)
+        self.hosts = {}
+        shutil.rmtree(self.directory, ignore_errors=True)
+        atexit.unregister(self.close)
+
+
+class Offices:
+    """host_a - gw_a - router - gw_b - host_b, both families inside and outside.
+
+    inside:  10.1.0.0/24, fd00:1::/64 (gateway .1, host .2) and 10.2.0.0/24, fd00:2::/64
+    outside: 198.51.100.0/24, 2001:db8:a::/64 (gateway .2, router .1) and 203.0.113.0/24, 2001:db8:b::/64
+    """
+    A4, B4 = "198.51.100.2", "203.0.113.2"
+    A6, B6 = "2001:db8:a::2", "2001:db8:b::2"
+    HOST_A4, HOST_B4 = "10.1.0.2", "10.2.0.2"
+    HOST_A6, HOST_B6 = "fd00:1::2", "fd00:2::2"
+
+    def __init__(self, lab, mtu=1500):
+        self.lab = lab
+        self.host_a, self.gw_a, self.router, self.gw_b, self.host_b = (lab.host(n) for n in ("host-a", "gw-a", "router", "gw-b", "host-b"))
+        lab.link(self.host_a, "eth0", self.gw_a, "lan0")
+        lab.link(self.gw_a, "wan0", self.router, "to-a")
+        lab.link(self.gw_b, "wan0", self.router, "to-b", mtu=mtu)
+        lab.link(self.host_b, "eth0", self.gw_b, "lan0")
+        for host in (self.gw_a, self.router, self.gw_b):
+            host.forward()
+        self.host_a.address("eth0", "10.1.0.2/24", "fd00:1::2/64")
+        self.gw_a.address("lan0", "10.1.0.1/24", "fd00:1::1/64")
+        self.gw_a.address("wan0", "198.51.100.2/24", "2001:db8:a::2/64")
+        self.router.address("to-a", "198.51.100.1/24", "2001:db8:a::1/64")
+        self.router.address("to-b", "203.0.113.1/24", "2001:db8:b::1/64")
+        self.gw_b.address("wan0", "203.0.113.2/24", "2001:db8:b::2/64")
+        self.gw_b.address("lan0", "10.2.0.1/24", "fd00:2::1/64")
+        self.host_b.address("eth0", "10.2.0.2/24", "fd00:2::2/64")
+        for host, via4, via6 in ((self.host_a, "10.1.0.1", "fd00:1::1"), (self.host_b, "10.2.0.1", "fd00:2::1"),
+                                 (self.gw_a, "198.51.100.1", "2001:db8:a::1"), (self.gw_b, "203.0.113.1", "2001:db8:b::1")):
+            host.ip("route", "add", "default", "via", via4)
+            host.ip("-6", "route", "add", "default", "via", via6)
+
+
+class Merlon:
+    """merlond on a host, with its own configuration folder and control socket."""
+
+    def __init__(self, host, toml, build=None):
+        self.host = host
+        self.build = pathlib.Path(build or host.lab.build)
+        self.directory = host.directory / "merlon"
+        self.directory.mkdir(exist_ok=True)
+        self.config = self.directory / "merlon.toml"
+        self.socket = self.directory / "merlond.sock"
+        self.write_config(toml)
+        self.process = None
+
+    def write_config(self, toml):
+        """The [daemon] table's control_socket is set here; a test's own [daemon] keys go first."""
+        if "[daemon]" in toml:
+            toml = toml.replace("[daemon]", f'[daemon]\ncontrol_socket = "{self.socket}"', 1)
+        else:
+            toml = f'[daemon]\ncontrol_socket = "{self.socket}"\n' + toml
+        self.config.write_text(toml)
+        self.config.chmod(0o600)
+
+    def start(self, wait=True):
+        self.process = self.host.start(self.build / "merlond", "-c", self.config, log="merlond.log")
+        if wait:
+            wait_until(lambda: self.socket.exists() and self.cli("status", "--json", check=False).returncode == 0 or not self.process.running(),
+                       f"merlond on {self.host.name} answers")
+            if not self.process.running():
+                raise Failure(f"merlond on {self.host.name} ended with {self.process.popen.returncode}:\n{self.process.log()[-3000:]}")
+        return self
+
+    def cli(self, *args, check=True, timeout=PATIENCE_S, input=None):
+        return self.host.run(self.build / "merlon", "--socket", self.socket, "-c", self.config, *args, check=check, timeout=timeout, input=input)
+
+    def status(self):
+        return json.loads(self.cli("status", "--json").stdout)
+
+    def connection(self, name):
+        return next(c for c in self.status()["connections"] if c["name"] == name)
+
+    def child_sas(self, name):
+        return [child for sa in self.connection(name)["ike_sas"] for child in sa["child_sas"]]
+
+    def is_up(self, name):
+        return self.connection(name).get("phase") == "up"
+
+    def wait_up(self, name, timeout=PATIENCE_S):
+        try:
+            wait_until(lambda: self.is_up(name), f"connection {name} on {self.host.name} is up", timeout)
+        except Failure as failure:
+            raise Failure(f"{failure}\nstatus: {json.dumps(self.connection(name), indent=1)}\nlog:\n{self.log()[-3000:]}") from None
+
+    def wait_child(self, name, timeout=PATIENCE_S):
+        """Until a Child SA of the connection exists; for connections that only answer."""
+        return wait_until(lambda: self.child_sas(name), f"a Child SA of {name} on {self.host.name}", timeout)
+
+    def log(self):
+        return self.process.log() if self.process else ""
+
+    def stop(self):
+        return self.process.stop() if self.process else 0
+
+    def kill(self):
+        self.process.stop(signal.SIGKILL)
+
+    def check_clean_end(self):
+        """Stops the daemon; sanitizer reports and broken invariants show in its exit status and log."""
+        if not self.process or not self.process.running():
+            if self.process and self.process.popen.returncode not in (0, -signal.SIGKILL):
+                raise Failure(f"merlond on {self.host.name} had ended with {self.process.popen.returncode}:\n{self.log()[-4000:]}")
+            return
+        status = self.stop()
+        if status != 0:
+            raise Failure(f"merlond on {self.host.name} ended with {status}:\n{self.log()[-4000:]}")
