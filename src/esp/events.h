@@ -57,7 +57,7 @@ struct Audit {
   policy::ChildSaId sa;  // 0 where no SA was found
   Spi spi;
   std::uint32_t sequence = 0;    // as on the wire
-  Endpoint source, destination;  // outer
+  Endpoint source, destination;  // outer; of kNoPolicy, which never had an SA: the packet's own
 };
 
 using Event = std::variant<SoftExpired, HardExpired, Acquire, PeerMoved, FirstInbound, UnknownSpi, Audit>;

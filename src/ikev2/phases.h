@@ -3,7 +3,7 @@
 //
 //   initiator:  InitSent -> AuthSent -> Established -> Closing -> Closed
 //   responder:  HalfOpen -> Proving  -> Established -> Closing -> Closed
-//                      \-> Refused (answers retransmissions for a moment) -> Closed
+//                      \-> Lingering <-/  (only answers retransmissions, for a moment) -> Closed
 #pragma once
 
 #include <memory>
@@ -110,8 +110,9 @@ struct Proving {
   ike::RequestId pending = 0;
 };
 
-// The responder said no, in a protected IKE_AUTH response; only retransmissions are still answered.
-struct Refused {
+// Over: refused in IKE_AUTH, deleted by the peer, or broken by a malformed request. Our last response is still repeated when its request
+// is (RFC 7296 2.1), so that the peer learns of it.
+struct Lingering {
   Channel channel;
   Instant until;
 };
@@ -135,7 +136,8 @@ struct Established {
   std::optional<IkeSpi> successor, predecessor;
   Instant replaced_until = kNever;                  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
-  bool soft_expired = false;                        // its rekey is queued
+  bool soft_expired = false;                        // its rekey was begun
+  bool broken = false;                              // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)
 };
 
 // Our Delete (or AUTHENTICATION_FAILED) is on its way; whatever the answer, this IKE SA is over.
@@ -144,6 +146,6 @@ struct Closing {
 };
 struct Closed {};
 
-using Phase = std::variant<InitSent, AuthSent, HalfOpen, Proving, Refused, Established, Closing, Closed>;
+using Phase = std::variant<InitSent, AuthSent, HalfOpen, Proving, Lingering, Established, Closing, Closed>;
 
 }  // namespace merlon::ikev2

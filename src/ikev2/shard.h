@@ -53,10 +53,11 @@ class Shard {
   void touch(const IkeSa& sa) { touched_.insert(sa.own_spi().value); }
   // RFC 7296 2.4: other established IKE SAs with the same two identities, when one more is established.
   void resolve_uniqueness(IkeSa& newest, const Established& established, bool initial_contact);
-  [[nodiscard]] bool has_established(const IkeSa& except, const policy::Connection& connection) const;
+  // For the two lookups above and below; called when an IKE SA is established.
+  void know_identity(IkeSa& sa, const Established& established);
+  [[nodiscard]] bool has_established(const IkeSa& except, const policy::Connection& connection);
   // Whether "unique = keep" forbids one more for these identities.
-  [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id) const;
-  void remember_request(const IkeSa& sa, ByteView init_request);
+  [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id);
   [[nodiscard]] CookieJar& cookies() { return cookies_; }
   [[nodiscard]] SourceLimits& half_open() { return half_open_; }
   void end_half_open(const IkeSa& sa);
@@ -64,7 +65,7 @@ class Shard {
   [[nodiscard]] bool traced(const IkeSa& sa) const;
   [[nodiscard]] bool keys_traced(const IkeSa& sa) const;
   void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads, const Path& path,
-                     bool sent, bool encrypted_only);
+                     bool sent, bool retransmission);
   void trace_retransmission(const IkeSa& sa, const Path& path);
   // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1); false when the limit on such answers swallowed it.
   bool answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header, std::vector<wire::Payload> payloads,
@@ -86,26 +87,27 @@ class Shard {
   Result<> rekey_child_sa(Now now, const std::string& connection, const std::string& child);
   void check_paths(Now now);
   void shut_down(Now now);
-  [[nodiscard]] bool idle() const { return sas_.empty(); }
+  [[nodiscard]] bool idle() const;
   void trace(const std::string& connection, bool messages, bool keys);
   [[nodiscard]] std::vector<ike::Action> drain();
   [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;
-  [[nodiscard]] std::size_t ike_sa_count() const { return sas_.size(); }
+  [[nodiscard]] std::size_t ike_sa_count() const { return sas_.size(); }  // with those that only linger
   [[nodiscard]] std::size_t half_open_count() const { return half_open_.total(); }
 
  private:
   void begin(Now now) { now_ = now; }
   void settle();
+  void remove(IkeSa& sa);
+  void index(IkeSa& sa);
+  [[nodiscard]] std::vector<IkeSa*> same_peers(const IkeSa& newest, const Identity& local, const Identity& remote);
   void receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header);
   void receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader& header);
   Result<> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
                      std::vector<ChildIntent> intents);
-  // Runs `change` on an established IKE SA and whatever it makes due.
-  template <class Change>
-  void change_established(IkeSa& sa, Change&& change);
   void take_over(IkeSa& sa, const policy::ConnectionPtr& connection);
-  [[nodiscard]] IkeSa* find_connection(const std::string& connection, bool established_only);
+  [[nodiscard]] std::vector<IkeSa*> of_connection(const std::string& connection);
   [[nodiscard]] std::vector<IkeSa*> sorted();
+  void close_for_configuration(IkeSa& sa, std::string_view why);
 
   EngineOptions options_;
   Rng& rng_;
@@ -122,6 +124,8 @@ class Shard {
   std::unordered_map<std::uint64_t, IpAddress> half_open_source_;
   std::unordered_map<ike::RequestId, IkeSpi> requests_;
   std::unordered_map<std::uint64_t, IkeSpi> child_owner_;  // by ChildSaId
+  std::unordered_multimap<std::string, std::uint64_t> by_connection_;
+  std::unordered_multimap<std::uint64_t, std::uint64_t> by_identity_;
   std::set<std::uint64_t> touched_;
   ike::TimerWheel timers_;
   CookieJar cookies_;

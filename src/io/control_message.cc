@@ -1,11 +1,11 @@
 #include "io/control_message.h"
 
 // linux/errqueue.h uses timespec without including it.
-#include <ctime>
 #include <linux/errqueue.h>
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "base/check.h"
 #include "io/socket_address.h"
@@ -120,7 +120,8 @@ ReceivedControl read_control(const msghdr& header) {
 SocketError read_error_control(const msghdr& header) {
   SocketError out;
   for_each_control(header, [&out](const cmsghdr& message) {
-    if (is(message, IPPROTO_IP, IP_RECVERR) || is(message, IPPROTO_IPV6, IPV6_RECVERR)) take_error(message, out);
+    if (is(message, IPPROTO_IP, IP_RECVERR) || is(message, IPPROTO_IPV6, IPV6_RECVERR))
+      take_error(message, out);
   });
   return out;
 }

@@ -1,4 +1,5 @@
-// The control messages beside a datagram (cmsg(3)): its addresses, its traffic class, and what the error queue says.
+// The control messages beside a datagram (cmsg(3)): its addresses, its traffic class, and what the error
+// queue says.
 #pragma once
 
 #include <netinet/in.h>
@@ -10,8 +11,8 @@
 
 namespace merlon::io {
 
-// Room for the control messages of one datagram in either direction: packet info, traffic class, or an extended error with
-// the address of its reporter.
+// Room for the control messages of one datagram in either direction: packet info, traffic class, or an
+// extended error with the address of its reporter.
 struct ControlBuffer {
   alignas(cmsghdr) std::uint8_t bytes[192];
 };

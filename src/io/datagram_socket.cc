@@ -1,5 +1,6 @@
 #include "io/datagram_socket.h"
 
+#include <fmt/format.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -22,8 +23,8 @@ int set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno;
 }
 
-// What ICMP messages about earlier datagrams leave behind on a socket. The next call fails with it, whatever its own datagram, so
-// it is no verdict on that one.
+// What ICMP messages about earlier datagrams leave behind on a socket. The next call fails with it, whatever
+// its own datagram, so it is no verdict on that one.
 bool may_be_left_by_icmp(int error_number) {
   switch (error_number) {
     case ECONNREFUSED:
@@ -85,7 +86,7 @@ Result<> set_family_options(int fd, IpFamily family, bool free_bind) {
     if (const int error = set_option(fd, option.level, option.name, option.value))
       return fail_errno(error, fmt::format("set {} on a socket", option.what));
   constexpr int kIpv6FreeBind = 78;  // IPV6_FREEBIND, which glibc's header lacks
-  const int error = !free_bind                   ? 0
+  const int error = !free_bind                  ? 0
                     : family == IpFamily::kIpv4 ? set_option(fd, IPPROTO_IP, IP_FREEBIND, 1)
                                                 : set_option(fd, IPPROTO_IPV6, kIpv6FreeBind, 1);
   if (error != 0) return fail_errno(error, "set IP_FREEBIND on a socket");
@@ -101,7 +102,9 @@ struct Burst {
   std::array<ControlBuffer, kSize> controls;
 };
 
-iovec part_of(ByteView bytes) { return {const_cast<std::uint8_t*>(bytes.data()), bytes.size()}; }
+iovec part_of(ByteView bytes) {
+  return {const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+}
 
 void prepare_send(Burst& burst, std::size_t i, const OutgoingDatagram& datagram) {
   burst.parts[i] = {part_of(datagram.head), part_of(datagram.payload)};
@@ -139,7 +142,8 @@ MutableByteView without_ipv4_header(MutableByteView packet) {
   return packet.subspan(header);
 }
 
-void take_received(const mmsghdr& message, bool strip_ipv4_header, std::uint16_t port, ReceivedDatagram& slot) {
+void take_received(const mmsghdr& message, bool strip_ipv4_header, std::uint16_t port,
+                   ReceivedDatagram& slot) {
   const msghdr& header = message.msg_hdr;
   slot.payload = slot.buffer.first(std::min<std::size_t>(message.msg_len, slot.buffer.size()));
   if (strip_ipv4_header) slot.payload = without_ipv4_header(slot.payload);
@@ -196,14 +200,15 @@ Result<std::size_t> DatagramSocket::receive_burst(std::span<ReceivedDatagram> sl
   }
 }
 
-std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes) {
+std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams,
+                                     std::span<SendOutcome> outcomes) {
   Burst burst;
   for (std::size_t i = 0; i < datagrams.size(); ++i) prepare_send(burst, i, datagrams[i]);
   std::size_t sent = 0;
   bool retried = false;
   for (std::size_t done = 0; done < datagrams.size();) {
-    const int result = sendmmsg(fd_.get(), &burst.messages[done], static_cast<unsigned>(datagrams.size() - done),
-                                MSG_DONTWAIT | MSG_NOSIGNAL);
+    const int result = sendmmsg(fd_.get(), &burst.messages[done],
+                                static_cast<unsigned>(datagrams.size() - done), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (result > 0) {
       std::fill_n(&outcomes[done], result, SendOutcome::kSent);
       done += static_cast<std::size_t>(result);
@@ -226,7 +231,8 @@ std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams
   return sent;
 }
 
-std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes) {
+std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagrams,
+                                       std::span<SendOutcome> outcomes) {
   MERLON_ASSERT(outcomes.size() >= datagrams.size());
   const auto fits = [this](const OutgoingDatagram& datagram) {
     const bool source_fits = datagram.source.is_unspecified() || datagram.source.family() == family_;
@@ -254,7 +260,8 @@ std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagra
       sent += send_run(run, run_outcomes);
     }
     if (run_outcomes.back() == SendOutcome::kWouldBlock) {
-      std::fill(outcomes.begin() + static_cast<std::ptrdiff_t>(end), outcomes.end(), SendOutcome::kWouldBlock);
+      std::fill(outcomes.begin() + static_cast<std::ptrdiff_t>(end), outcomes.end(),
+                SendOutcome::kWouldBlock);
       break;
     }
     begin = end;
@@ -289,15 +296,16 @@ std::optional<SocketError> DatagramSocket::read_error() {
   if (const auto endpoint = endpoint_of(header.msg_name, header.msg_namelen)) error.destination = *endpoint;
   if (raw_) error.destination.port = 0;
   if (error.origin != SocketError::Origin::kLocal)
-    error.quoted.assign(quoted.begin(), quoted.begin() + std::min<std::ptrdiff_t>(length, SocketError::kMaxQuoted));
+    error.quoted.assign(quoted.begin(),
+                        quoted.begin() + std::min<std::ptrdiff_t>(length, SocketError::kMaxQuoted));
   return error;
 }
 
 int DatagramSocket::set_path_mtu_option(PathMtuMode mode) const {
   // The values are the same for both families.
   const int value = mode == PathMtuMode::kProbe ? IP_PMTUDISC_PROBE
-                    : mode == PathMtuMode::kDo ? IP_PMTUDISC_DO
-                                               : IP_PMTUDISC_DONT;
+                    : mode == PathMtuMode::kDo  ? IP_PMTUDISC_DO
+                                                : IP_PMTUDISC_DONT;
   if (family_ == IpFamily::kIpv4) return set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, value);
   if (const int error = set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, value)) return error;
   return set_option(fd_.get(), IPPROTO_IPV6, IPV6_DONTFRAG, mode == PathMtuMode::kDont ? 0 : 1);
@@ -305,7 +313,8 @@ int DatagramSocket::set_path_mtu_option(PathMtuMode mode) const {
 
 Result<> DatagramSocket::set_path_mtu_mode(PathMtuMode mode) {
   const std::lock_guard lock(*may_fragment_mutex_);
-  if (const int error = set_path_mtu_option(mode)) return fail_errno(error, "set a socket's path MTU discovery");
+  if (const int error = set_path_mtu_option(mode))
+    return fail_errno(error, "set a socket's path MTU discovery");
   path_mtu_mode_ = mode;
   return {};
 }

@@ -18,10 +18,10 @@ namespace merlon::io {
 
 // One slot of a receive burst: the caller gives the buffer, the burst sets everything else.
 struct ReceivedDatagram {
-  MutableByteView buffer = {};          // for raw IPv4 sockets: room for the IP header (up to 60 bytes) as well
-  MutableByteView payload = {};         // within buffer: the UDP payload, or the ESP packet from its SPI on
-  Endpoint source = {};                 // raw sockets: port 0
-  Endpoint destination = {};            // the address that was addressed, and our port
+  MutableByteView buffer = {};     // for raw IPv4 sockets: room for the IP header (up to 60 bytes) as well
+  MutableByteView payload = {};    // within buffer: the UDP payload, or the ESP packet from its SPI on
+  Endpoint source = {};            // raw sockets: port 0
+  Endpoint destination = {};       // the address that was addressed, and our port
   unsigned interface_index = 0;    // the interface it arrived on
   std::uint8_t traffic_class = 0;  // DSCP and ECN: the whole TOS or Traffic Class octet
   bool truncated = false;          // did not fit in the buffer: drop it
@@ -30,8 +30,8 @@ struct ReceivedDatagram {
 struct OutgoingDatagram {
   ByteView head = {};  // sent before payload, may be empty: a non-ESP marker (RFC 7296 3.1), for one
   ByteView payload = {};
-  IpAddress source = {};              // unspecified (of either family): the kernel chooses by route
-  Endpoint destination = {};          // raw sockets: the port is ignored
+  IpAddress source = {};         // unspecified (of either family): the kernel chooses by route
+  Endpoint destination = {};     // raw sockets: the port is ignored
   unsigned interface_index = 0;  // 0: by route. Needed for IPv6 link-local destinations
   std::uint8_t traffic_class = 0;
   // False: DF is set (IPv4), nothing is fragmented, and too big is kTooBig. True: DF is clear, and the kernel
@@ -52,7 +52,7 @@ struct SocketError {
   Origin origin = Origin::kLocal;
   Endpoint destination = {};               // where the datagram was going; raw sockets: port 0
   std::optional<IpAddress> reporter = {};  // the router or host that sent the ICMP message
-  int error_number = 0;               // EMSGSIZE, ECONNREFUSED, EHOSTUNREACH, ...
+  int error_number = 0;                    // EMSGSIZE, ECONNREFUSED, EHOSTUNREACH, ...
   std::uint8_t icmp_type = 0;
   std::uint8_t icmp_code = 0;
   std::uint32_t mtu =
@@ -65,10 +65,10 @@ struct SocketError {
 };
 
 struct DatagramSocketOptions {
-  std::uint32_t mark = 0;         // SO_MARK for everything sent; 0: none. Needs CAP_NET_ADMIN
-  std::string device = {};             // SO_BINDTODEVICE; empty: any
-  bool free_bind = false;     // IP_FREEBIND: bind to an address that is not (yet) ours
-  unsigned receive_buffer = 0;    // bytes; 0: the system's default. Beyond rmem_max only with CAP_NET_ADMIN
+  std::uint32_t mark = 0;       // SO_MARK for everything sent; 0: none. Needs CAP_NET_ADMIN
+  std::string device = {};      // SO_BINDTODEVICE; empty: any
+  bool free_bind = false;       // IP_FREEBIND: bind to an address that is not (yet) ours
+  unsigned receive_buffer = 0;  // bytes; 0: the system's default. Beyond rmem_max only with CAP_NET_ADMIN
   unsigned send_buffer = 0;
   PathMtuMode path_mtu_mode = PathMtuMode::kProbe;
 };

@@ -15,7 +15,8 @@ using test::shell;
 
 // Receives one burst into buffers of its own.
 struct Inbox {
-  explicit Inbox(std::size_t slots = 8, std::size_t size = 4096) : buffers(slots, Bytes(size)), datagrams(slots) {
+  explicit Inbox(std::size_t slots = 8, std::size_t size = 4096)
+      : buffers(slots, Bytes(size)), datagrams(slots) {
     for (std::size_t i = 0; i < slots; ++i) datagrams[i].buffer = buffers[i];
   }
   std::size_t receive(DatagramSocket& socket) {
@@ -49,26 +50,31 @@ std::optional<SocketError> error_of(DatagramSocket& socket) {
   return socket.read_error();
 }
 
-// This namespace (a) and another one, joined by a link: 192.0.2.1 and .2 (beside .3 on the far end), 2001:db8::1 and ::2 (::3).
+// This namespace (a) and another one, joined by a link: 192.0.2.1 and .2 (beside .3 on the far end),
+// 2001:db8::1 and ::2 (::3).
 struct Pair {
   Pair() {
     shell("ip link add v0 type veth peer name v1 netns " + far.path());
     shell("ip addr add 192.0.2.1/24 dev v0; ip -6 addr add 2001:db8::1/64 dev v0 nodad; ip link set v0 up");
-    far.sh("ip addr add 192.0.2.2/24 dev v1; ip addr add 192.0.2.3/24 dev v1; ip link set v1 up;"
-           "ip -6 addr add 2001:db8::2/64 dev v1 nodad; ip -6 addr add 2001:db8::3/64 dev v1 nodad");
+    far.sh(
+        "ip addr add 192.0.2.2/24 dev v1; ip addr add 192.0.2.3/24 dev v1; ip link set v1 up;"
+        "ip -6 addr add 2001:db8::2/64 dev v1 nodad; ip -6 addr add 2001:db8::3/64 dev v1 nodad");
   }
   Namespace far;
 };
 
 class DatagramSocketTest : public test::NamespaceTest {};
 
-void expect_answer_from_addressed(std::string_view any, std::string_view near, std::string_view far_second, Pair& pair) {
+void expect_answer_from_addressed(std::string_view any, std::string_view near, std::string_view far_second,
+                                  Pair& pair) {
   UdpSocket client = udp(any, 500);
   std::optional<UdpSocket> server;
   pair.far.run([&] { server.emplace(udp(any, 4500)); });
   // Addressed to the far end's second address, with DSCP 46 and ECT(0).
-  ASSERT_EQ(client.send({.payload = as_bytes("question"), .destination = {ip(far_second), 4500}, .traffic_class = 0xba}),
-            SendOutcome::kSent);
+  ASSERT_EQ(
+      client.send(
+          {.payload = as_bytes("question"), .destination = {ip(far_second), 4500}, .traffic_class = 0xba}),
+      SendOutcome::kSent);
   Inbox inbox;
   ASSERT_EQ(inbox.receive(*server), 1U);
   const ReceivedDatagram& question = inbox.datagrams[0];
@@ -78,12 +84,16 @@ void expect_answer_from_addressed(std::string_view any, std::string_view near, s
   EXPECT_EQ(question.traffic_class, 0xba);
   EXPECT_NE(question.interface_index, 0U);
   EXPECT_FALSE(question.truncated);
-  ASSERT_EQ(server->send({.head = as_bytes("an "), .payload = as_bytes("answer"), .source = question.destination.address,
-                          .destination = question.source, .traffic_class = 3}),
+  ASSERT_EQ(server->send({.head = as_bytes("an "),
+                          .payload = as_bytes("answer"),
+                          .source = question.destination.address,
+                          .destination = question.source,
+                          .traffic_class = 3}),
             SendOutcome::kSent);
   ASSERT_EQ(inbox.receive(client), 1U);
   EXPECT_EQ(as_text(inbox.datagrams[0].payload), "an answer");
-  EXPECT_EQ(inbox.datagrams[0].source, (Endpoint{ip(far_second), 4500})) << "from the address that was addressed";
+  EXPECT_EQ(inbox.datagrams[0].source, (Endpoint{ip(far_second), 4500}))
+      << "from the address that was addressed";
   EXPECT_EQ(inbox.datagrams[0].traffic_class, 3);
 }
 
@@ -98,14 +108,18 @@ TEST_F(DatagramSocketTest, UdpAnswersFromTheAddressThatWasAddressed) {
 TEST_F(DatagramSocketTest, RawEspCarriesPacketsBothWays) {
   in_namespace([] {
     Pair pair;
-    for (const auto& [any, near, far] : {std::tuple{"0.0.0.0", "192.0.2.1", "192.0.2.3"}, std::tuple{"::", "2001:db8::1", "2001:db8::3"}}) {
+    for (const auto& [any, near, far] :
+         {std::tuple{"0.0.0.0", "192.0.2.1", "192.0.2.3"}, std::tuple{"::", "2001:db8::1", "2001:db8::3"}}) {
       RawEspSocket client = esp(any);
       std::optional<RawEspSocket> server;
       pair.far.run([&, name = any] { server.emplace(esp(name)); });
       EXPECT_EQ(client.port(), 0);
-      const Bytes packet = concat(Bytes{0x12, 0x34, 0x56, 0x78, 0, 0, 0, 1}, Bytes(64, 0xab));  // SPI, sequence number
-      ASSERT_EQ(client.send({.payload = packet, .source = ip(near), .destination = {ip(far), 0}, .traffic_class = 0x2e}),
-                SendOutcome::kSent);
+      const Bytes packet =
+          concat(Bytes{0x12, 0x34, 0x56, 0x78, 0, 0, 0, 1}, Bytes(64, 0xab));  // SPI, sequence number
+      ASSERT_EQ(
+          client.send(
+              {.payload = packet, .source = ip(near), .destination = {ip(far), 0}, .traffic_class = 0x2e}),
+          SendOutcome::kSent);
       Inbox inbox;
       ASSERT_EQ(inbox.receive(*server), 1U);
       const ReceivedDatagram& got = inbox.datagrams[0];
@@ -113,7 +127,9 @@ TEST_F(DatagramSocketTest, RawEspCarriesPacketsBothWays) {
       EXPECT_EQ(got.source, (Endpoint{ip(near), 0}));
       EXPECT_EQ(got.destination, (Endpoint{ip(far), 0}));
       EXPECT_EQ(got.traffic_class, 0x2e);
-      ASSERT_EQ(server->send({.payload = packet, .source = got.destination.address, .destination = got.source}), SendOutcome::kSent);
+      ASSERT_EQ(
+          server->send({.payload = packet, .source = got.destination.address, .destination = got.source}),
+          SendOutcome::kSent);
       ASSERT_EQ(inbox.receive(client), 1U);
       EXPECT_EQ(inbox.datagrams[0].source.address, ip(far));
     }
@@ -159,7 +175,9 @@ TEST_F(DatagramSocketTest, CutDatagramsAreTold) {
   in_namespace([] {
     UdpSocket socket = udp("127.0.0.1", 0);
     ASSERT_NE(socket.port(), 0);
-    ASSERT_EQ(socket.send({.payload = as_bytes("0123456789"), .destination = {ip("127.0.0.1"), socket.port()}}), SendOutcome::kSent);
+    ASSERT_EQ(
+        socket.send({.payload = as_bytes("0123456789"), .destination = {ip("127.0.0.1"), socket.port()}}),
+        SendOutcome::kSent);
     Inbox inbox(1, 4);
     ASSERT_EQ(inbox.receive(socket), 1U);
     EXPECT_TRUE(inbox.datagrams[0].truncated);
@@ -170,15 +188,18 @@ TEST_F(DatagramSocketTest, CutDatagramsAreTold) {
 TEST_F(DatagramSocketTest, RefusedPortsComeBackThroughTheErrorQueueAndHurtNobodyElse) {
   in_namespace([] {
     Pair pair;
-    for (const auto& [any, far, other] : {std::tuple{"0.0.0.0", "192.0.2.2", "192.0.2.3"}, std::tuple{"::", "2001:db8::2", "2001:db8::3"}}) {
+    for (const auto& [any, far, other] :
+         {std::tuple{"0.0.0.0", "192.0.2.2", "192.0.2.3"}, std::tuple{"::", "2001:db8::2", "2001:db8::3"}}) {
       UdpSocket client = udp(any, 0);
       EXPECT_FALSE(client.read_error());
-      ASSERT_EQ(client.send({.payload = as_bytes("anybody there?"), .destination = {ip(far), 999}}), SendOutcome::kSent);
+      ASSERT_EQ(client.send({.payload = as_bytes("anybody there?"), .destination = {ip(far), 999}}),
+                SendOutcome::kSent);
       ASSERT_TRUE(test::wait_for(client.fd(), POLLERR));
       // The error that waits on the socket is not this datagram's.
       std::optional<UdpSocket> server;
       pair.far.run([&, name = any] { server.emplace(udp(name, 4500)); });
-      EXPECT_EQ(client.send({.payload = as_bytes("hello"), .destination = {ip(other), 4500}}), SendOutcome::kSent);
+      EXPECT_EQ(client.send({.payload = as_bytes("hello"), .destination = {ip(other), 4500}}),
+                SendOutcome::kSent);
       Inbox inbox;
       EXPECT_EQ(inbox.receive(*server), 1U);
       const auto error = error_of(client);
@@ -203,13 +224,17 @@ struct Path {
   Path() {
     shell("ip link add v0 type veth peer name r0 netns " + router.path());
     router.sh("ip link add r1 type veth peer name e0 netns " + end.path());
-    shell("ip addr add 192.0.2.1/24 dev v0; ip -6 addr add 2001:db8:1::1/64 dev v0 nodad; ip link set v0 up;"
-          "ip route add default via 192.0.2.254; ip link set v0 up");
-    router.sh("ip addr add 192.0.2.254/24 dev r0; ip -6 addr add 2001:db8:1::ff/64 dev r0 nodad; ip link set r0 up;"
-              "ip addr add 198.51.100.254/24 dev r1; ip -6 addr add 2001:db8:2::ff/64 dev r1 nodad;"
-              "ip link set r1 mtu 1280 up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-    end.sh("ip addr add 198.51.100.1/24 dev e0; ip -6 addr add 2001:db8:2::1/64 dev e0 nodad; ip link set e0 mtu 1280 up;"
-           "ip route add default via 198.51.100.254; ip -6 route add default via 2001:db8:2::ff");
+    shell(
+        "ip addr add 192.0.2.1/24 dev v0; ip -6 addr add 2001:db8:1::1/64 dev v0 nodad; ip link set v0 up;"
+        "ip route add default via 192.0.2.254; ip link set v0 up");
+    router.sh(
+        "ip addr add 192.0.2.254/24 dev r0; ip -6 addr add 2001:db8:1::ff/64 dev r0 nodad; ip link set r0 up;"
+        "ip addr add 198.51.100.254/24 dev r1; ip -6 addr add 2001:db8:2::ff/64 dev r1 nodad;"
+        "ip link set r1 mtu 1280 up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    end.sh(
+        "ip addr add 198.51.100.1/24 dev e0; ip -6 addr add 2001:db8:2::1/64 dev e0 nodad; ip link set e0 "
+        "mtu 1280 up;"
+        "ip route add default via 198.51.100.254; ip -6 route add default via 2001:db8:2::ff");
     shell("ip -6 route add default via 2001:db8:1::ff");
   }
   Namespace router;
@@ -218,7 +243,8 @@ struct Path {
 
 void expect_path_mtu_is_learnt(DatagramSocket& client, DatagramSocket& server, const Endpoint& destination) {
   const Bytes large = concat(Bytes{0xaa, 0xbb, 0xcc, 0xdd, 0, 0, 0, 7}, Bytes(1392, 0x55));
-  ASSERT_EQ(client.send({.payload = large, .destination = destination}), SendOutcome::kSent) << "unknown to us so far";
+  ASSERT_EQ(client.send({.payload = large, .destination = destination}), SendOutcome::kSent)
+      << "unknown to us so far";
   const auto error = error_of(client);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->error_number, EMSGSIZE);
@@ -231,7 +257,8 @@ void expect_path_mtu_is_learnt(DatagramSocket& client, DatagramSocket& server, c
   ASSERT_GE(error->quoted.size(), 8U);
   EXPECT_TRUE(equal(ByteView(error->quoted).first(8), ByteView(large).first(8))) << to_hex(error->quoted);
   // Fragmented where it must be: arrives whole.
-  ASSERT_EQ(client.send({.payload = large, .destination = destination, .may_fragment = true}), SendOutcome::kSent);
+  ASSERT_EQ(client.send({.payload = large, .destination = destination, .may_fragment = true}),
+            SendOutcome::kSent);
   Inbox inbox;
   ASSERT_EQ(inbox.receive(server), 1U);
   EXPECT_EQ(to_bytes(inbox.datagrams[0].payload), large);
@@ -239,13 +266,15 @@ void expect_path_mtu_is_learnt(DatagramSocket& client, DatagramSocket& server, c
   EXPECT_EQ(client.send({.payload = large, .destination = destination}), SendOutcome::kSent);
   ASSERT_TRUE(client.set_path_mtu_mode(PathMtuMode::kDo));
   EXPECT_EQ(client.send({.payload = large, .destination = destination}), SendOutcome::kTooBig);
-  ASSERT_EQ(client.send({.payload = large, .destination = destination, .may_fragment = true}), SendOutcome::kSent);
+  ASSERT_EQ(client.send({.payload = large, .destination = destination, .may_fragment = true}),
+            SendOutcome::kSent);
   EXPECT_EQ(inbox.receive(server), 1U);
   // Larger than the own interface.
   ASSERT_TRUE(client.set_path_mtu_mode(PathMtuMode::kProbe));
   const Bytes huge(3000, 1);
   EXPECT_EQ(client.send({.payload = huge, .destination = destination}), SendOutcome::kTooBig);
-  ASSERT_EQ(client.send({.payload = huge, .destination = destination, .may_fragment = true}), SendOutcome::kSent);
+  ASSERT_EQ(client.send({.payload = huge, .destination = destination, .may_fragment = true}),
+            SendOutcome::kSent);
   ASSERT_EQ(inbox.receive(server), 1U);
   EXPECT_EQ(inbox.datagrams[0].payload.size(), huge.size());
 }
@@ -253,7 +282,8 @@ void expect_path_mtu_is_learnt(DatagramSocket& client, DatagramSocket& server, c
 TEST_F(DatagramSocketTest, UdpLearnsThePathMtu) {
   in_namespace([] {
     Path path;
-    for (const auto& [any, far] : {std::tuple{"0.0.0.0", "198.51.100.1"}, std::tuple{"::", "2001:db8:2::1"}}) {
+    for (const auto& [any, far] :
+         {std::tuple{"0.0.0.0", "198.51.100.1"}, std::tuple{"::", "2001:db8:2::1"}}) {
       UdpSocket client = udp(any, 4500);
       std::optional<UdpSocket> server;
       path.end.run([&, name = any] { server.emplace(udp(name, 4500)); });
@@ -265,7 +295,8 @@ TEST_F(DatagramSocketTest, UdpLearnsThePathMtu) {
 TEST_F(DatagramSocketTest, RawEspLearnsThePathMtu) {
   in_namespace([] {
     Path path;
-    for (const auto& [any, far] : {std::tuple{"0.0.0.0", "198.51.100.1"}, std::tuple{"::", "2001:db8:2::1"}}) {
+    for (const auto& [any, far] :
+         {std::tuple{"0.0.0.0", "198.51.100.1"}, std::tuple{"::", "2001:db8:2::1"}}) {
       RawEspSocket client = esp(any);
       std::optional<RawEspSocket> server;
       path.end.run([&, name = any] { server.emplace(esp(name)); });
@@ -277,13 +308,17 @@ TEST_F(DatagramSocketTest, RawEspLearnsThePathMtu) {
 TEST_F(DatagramSocketTest, MarkedPacketsTakeAnotherRoute) {
   in_namespace([] {
     Pair pair;
-    shell("ip rule add priority 100 not fwmark 0x4d table 7777; ip route add blackhole 192.0.2.2/32 table 7777");
+    shell(
+        "ip rule add priority 100 not fwmark 0x4d table 7777; ip route add blackhole 192.0.2.2/32 table "
+        "7777");
     UdpSocket plain = udp("0.0.0.0", 0);
-    EXPECT_NE(plain.send({.payload = as_bytes("x"), .destination = {ip("192.0.2.2"), 4500}}), SendOutcome::kSent);
+    EXPECT_NE(plain.send({.payload = as_bytes("x"), .destination = {ip("192.0.2.2"), 4500}}),
+              SendOutcome::kSent);
     UdpSocketOptions options;
     options.mark = 0x4d;
     UdpSocket marked = udp("0.0.0.0", 0, options);
-    EXPECT_EQ(marked.send({.payload = as_bytes("x"), .destination = {ip("192.0.2.2"), 4500}}), SendOutcome::kSent);
+    EXPECT_EQ(marked.send({.payload = as_bytes("x"), .destination = {ip("192.0.2.2"), 4500}}),
+              SendOutcome::kSent);
   });
 }
 
@@ -294,8 +329,9 @@ TEST_F(DatagramSocketTest, PortsInUseAreRefusedWithASentence) {
     options.local = {ip("0.0.0.0"), 500};
     const auto second = UdpSocket::open(options);
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().message,
-              "cannot bind a UDP socket to 0.0.0.0:500: Address already in use (another program uses it already)");
+    EXPECT_EQ(
+        second.error().message,
+        "cannot bind a UDP socket to 0.0.0.0:500: Address already in use (another program uses it already)");
     const UdpSocket other_family = udp("::", 500);  // V6ONLY
     options.local.port = 501;
     options.device = "no-such0";

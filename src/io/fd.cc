@@ -1,6 +1,7 @@
 #include "io/fd.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>

@@ -1,6 +1,7 @@
 #include "io/kernel_settings.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -31,7 +32,8 @@ std::string device_setting(std::string_view family, std::string_view device, std
 
 Result<int> read_number(const std::string& name) {
   MERLON_TRY(const std::string text, read_sysctl(name));
-  if (text.empty() || text.size() > 9 || !std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }))
+  if (text.empty() || text.size() > 9 ||
+      !std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }))
     return fail(ErrorCode::kMalformed, "the kernel setting {} should be a number, it is '{}'", name, text);
   return std::stoi(text);
 }
@@ -100,7 +102,8 @@ Result<unsigned> link_mtu(std::string_view device) {
   if (device.size() >= sizeof request.ifr_name)
     return fail(ErrorCode::kInvalidArgument, "'{}' is longer than a device name can be", device);
   std::ranges::copy(device, request.ifr_name);
-  if (ioctl(fd.get(), SIOCGIFMTU, &request) != 0) return fail_errno(errno, fmt::format("read the MTU of {}", device));
+  if (ioctl(fd.get(), SIOCGIFMTU, &request) != 0)
+    return fail_errno(errno, fmt::format("read the MTU of {}", device));
   return static_cast<unsigned>(request.ifr_mtu);
 }
 

@@ -1,5 +1,6 @@
 #include "io/netlink.h"
 
+#include <fmt/format.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -44,7 +45,8 @@ int on_error(sockaddr_nl* /*sender*/, nlmsgerr* error, void* argument) {
   auto& conversation = *static_cast<Conversation*>(argument);
   conversation.done = true;
   conversation.error_number = -error->error;
-  // The explanation stands behind the error and the request, of which only the header is returned where it was capped.
+  // The explanation stands behind the error and the request, of which only the header is returned where it
+  // was capped.
   auto* header = reinterpret_cast<nlmsghdr*>(reinterpret_cast<char*>(error) - NLMSG_HDRLEN);
   if ((header->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return NL_STOP;
   const bool capped = (header->nlmsg_flags & NLM_F_CAPPED) != 0;
@@ -54,8 +56,9 @@ int on_error(sockaddr_nl* /*sender*/, nlmsgerr* error, void* argument) {
   if (header->nlmsg_len < NLMSG_LENGTH(static_cast<std::size_t>(skipped))) return NL_STOP;
   if (nlmsg_parse(header, skipped, attributes, NLMSGERR_ATTR_MAX, nullptr) != 0) return NL_STOP;
   if (const nlattr* text = attributes[NLMSGERR_ATTR_MSG])
-    conversation.explanation.assign(static_cast<const char*>(nla_data(text)),
-                                    strnlen(static_cast<const char*>(nla_data(text)), static_cast<std::size_t>(nla_len(text))));
+    conversation.explanation.assign(
+        static_cast<const char*>(nla_data(text)),
+        strnlen(static_cast<const char*>(nla_data(text)), static_cast<std::size_t>(nla_len(text))));
   return NL_STOP;
 }
 
@@ -67,7 +70,8 @@ tl::unexpected<Error> fail_libnl(int status, std::string_view attempt) {
   return fail(ErrorCode::kSystem, "cannot {}: {}", attempt, nl_geterror(status));
 }
 
-// Sends a request and reads until its end. Returns an errno value (0: fine); an Error only when netlink itself fails.
+// Sends a request and reads until its end. Returns an errno value (0: fine); an Error only when netlink
+// itself fails.
 Result<int> converse(nl_sock* socket, const netlink::Message& request, std::string_view attempt,
                      Conversation& conversation) {
   const std::unique_ptr<nl_cb, CallbackDeleter> callbacks(nl_cb_alloc(NL_CB_DEFAULT));
@@ -101,7 +105,8 @@ Result<> command(nl_sock* socket, const netlink::Message& request, std::string_v
 
 // All that `parse` makes of a dump's messages. A dump that a change interrupted is made again.
 template <class T, class MakeRequest, class Parse>
-Result<std::vector<T>> dump(nl_sock* socket, MakeRequest make_request, Parse parse, std::string_view attempt) {
+Result<std::vector<T>> dump(nl_sock* socket, MakeRequest make_request, Parse parse,
+                            std::string_view attempt) {
   constexpr unsigned kMaxAttempts = 10;
   for (unsigned attempts = 1;; ++attempts) {
     std::vector<T> out;
@@ -128,8 +133,8 @@ std::string describe(const Route& route) {
 }
 
 std::string describe(const Rule& rule) {
-  return fmt::format("with priority {} (IPv{}, table {})", rule.priority, rule.family == IpFamily::kIpv4 ? 4 : 6,
-                     rule.table);
+  return fmt::format("with priority {} (IPv{}, table {})", rule.priority,
+                     rule.family == IpFamily::kIpv4 ? 4 : 6, rule.table);
 }
 
 // As the kernel shows it: what a wanted route or rule is compared with.
@@ -165,7 +170,9 @@ bool same(Rule wanted, const Rule& present) {
 
 }  // namespace
 
-void NetlinkSocketDeleter::operator()(nl_sock* socket) const { nl_socket_free(socket); }
+void NetlinkSocketDeleter::operator()(nl_sock* socket) const {
+  nl_socket_free(socket);
+}
 
 Netlink::Netlink(NetlinkSocket socket) : socket_(std::move(socket)) {}
 
@@ -181,7 +188,8 @@ Result<Netlink> Netlink::open() {
 }
 
 Result<std::vector<Link>> Netlink::links() {
-  return dump<Link>(socket_.get(), netlink::link_dump_request, netlink::parse_link, "list the network interfaces");
+  return dump<Link>(socket_.get(), netlink::link_dump_request, netlink::parse_link,
+                    "list the network interfaces");
 }
 
 Result<Link> Netlink::link(std::string_view name) {
@@ -203,7 +211,8 @@ Result<Link> Netlink::link(int index) {
   conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_link(header); };
   const std::string attempt = fmt::format("find network interface {}", index);
   if (index <= 0) return fail(ErrorCode::kNotFound, "cannot {}: numbers begin with 1", attempt);
-  MERLON_TRY(const int error, converse(socket_.get(), netlink::link_request(index, ""), attempt, conversation));
+  MERLON_TRY(const int error,
+             converse(socket_.get(), netlink::link_request(index, ""), attempt, conversation));
   if (error != 0) return fail_request(conversation, attempt);
   if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
   return *found;
@@ -226,9 +235,10 @@ Result<std::vector<LinkAddress>> Netlink::addresses() {
       auto address = netlink::parse_address(header);
       return address && address->address.family() == family ? address : std::nullopt;
     };
-    MERLON_TRY(const auto some, dump<LinkAddress>(
-                                    socket_.get(), [family] { return netlink::dump_request(RTM_GETADDR, family); },
-                                    parse, "list the addresses"));
+    MERLON_TRY(const auto some,
+               dump<LinkAddress>(
+                   socket_.get(), [family] { return netlink::dump_request(RTM_GETADDR, family); }, parse,
+                   "list the addresses"));
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;
@@ -243,15 +253,17 @@ Result<std::vector<LinkAddress>> Netlink::addresses(int link_index) {
 Result<> Netlink::add_address(int link_index, const IpAddress& address, unsigned prefix_length) {
   const LinkAddress wanted{.link_index = link_index, .address = address, .prefix_length = prefix_length};
   return command(socket_.get(), netlink::address_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, wanted),
-                 fmt::format("add the address {}/{} to interface {}", address, prefix_length, link_index), EEXIST);
+                 fmt::format("add the address {}/{} to interface {}", address, prefix_length, link_index),
+                 EEXIST);
 }
 
 Result<> Netlink::remove_address(int link_index, const IpAddress& address, unsigned prefix_length) {
   const LinkAddress unwanted{.link_index = link_index, .address = address, .prefix_length = prefix_length};
-  const std::string attempt = fmt::format("remove the address {}/{} from interface {}", address, prefix_length, link_index);
+  const std::string attempt =
+      fmt::format("remove the address {}/{} from interface {}", address, prefix_length, link_index);
   Conversation conversation;
-  MERLON_TRY(const int error,
-             converse(socket_.get(), netlink::address_request(RTM_DELADDR, 0, unwanted), attempt, conversation));
+  MERLON_TRY(const int error, converse(socket_.get(), netlink::address_request(RTM_DELADDR, 0, unwanted),
+                                       attempt, conversation));
   if (error == EADDRNOTAVAIL) return fail(ErrorCode::kNotFound, "cannot {}: it does not have it", attempt);
   if (error != 0) return fail_request(conversation, attempt);
   return {};
@@ -261,9 +273,10 @@ Result<> Netlink::add_route(const Route& route) {
   const std::string attempt = fmt::format("add the route {}", describe(route));
   Conversation conversation;
   MERLON_TRY(const int error,
-             converse(socket_.get(), netlink::route_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route), attempt,
-                      conversation));
-  if (error == EEXIST) return fail(ErrorCode::kInvalidArgument, "cannot {}: such a route is there already", attempt);
+             converse(socket_.get(), netlink::route_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route),
+                      attempt, conversation));
+  if (error == EEXIST)
+    return fail(ErrorCode::kInvalidArgument, "cannot {}: such a route is there already", attempt);
   if (error != 0) return fail_request(conversation, attempt);
   return {};
 }
@@ -288,9 +301,10 @@ Result<std::vector<Route>> Netlink::routes(std::optional<std::uint8_t> protocol)
         route.reset();
       return route;
     };
-    MERLON_TRY(const auto some, dump<Route>(
-                                    socket_.get(), [family] { return netlink::dump_request(RTM_GETROUTE, family); },
-                                    parse, "list the routes"));
+    MERLON_TRY(const auto some,
+               dump<Route>(
+                   socket_.get(), [family] { return netlink::dump_request(RTM_GETROUTE, family); }, parse,
+                   "list the routes"));
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;
@@ -314,9 +328,10 @@ Result<std::vector<Rule>> Netlink::rules(std::optional<std::uint8_t> protocol) {
       if (!rule || rule->family != family || (protocol && rule->protocol != *protocol)) rule.reset();
       return rule;
     };
-    MERLON_TRY(const auto some, dump<Rule>(
-                                    socket_.get(), [family] { return netlink::dump_request(RTM_GETRULE, family); },
-                                    parse, "list the routing rules"));
+    MERLON_TRY(const auto some,
+               dump<Rule>(
+                   socket_.get(), [family] { return netlink::dump_request(RTM_GETRULE, family); }, parse,
+                   "list the routing rules"));
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;
@@ -326,12 +341,16 @@ namespace {
 
 // Only items of one key can be the same.
 auto key(const Route& route) {
-  return std::pair(IpPrefix{route.destination.address.masked(route.destination.length), route.destination.length},
-                   route.table);
+  return std::pair(
+      IpPrefix{route.destination.address.masked(route.destination.length), route.destination.length},
+      route.table);
 }
-auto key(const Rule& rule) { return std::pair(rule.family, rule.priority); }
+auto key(const Rule& rule) {
+  return std::pair(rule.family, rule.priority);
+}
 
-// The items of a list by key, so that 100,000 routes are compared in time that does not grow with their square.
+// The items of a list by key, so that 100,000 routes are compared in time that does not grow with their
+// square.
 template <class T>
 auto by_key(std::span<const T> items) {
   std::multimap<decltype(key(std::declval<const T&>())), const T*> out;
@@ -339,7 +358,8 @@ auto by_key(std::span<const T> items) {
   return out;
 }
 
-// The shape of both reconciliations. Adding may change what was there (a replaced route), so what is too many is listed anew.
+// The shape of both reconciliations. Adding may change what was there (a replaced route), so what is too many
+// is listed anew.
 template <class T, class List, class Add, class Remove>
 Result<ReconcileReport> reconcile(std::span<const T> wanted, List list, Add add, Remove remove) {
   const auto holds = [](const auto& index, const T& item, auto is_same) {
@@ -360,10 +380,12 @@ Result<ReconcileReport> reconcile(std::span<const T> wanted, List list, Add add,
   MERLON_TRY(const std::vector<T> after, list());
   const auto wanted_by_key = by_key(wanted);
   for (const T& present : after) {
-    if (holds(wanted_by_key, present, [](const T& want, const T& shown) { return same(want, shown); })) continue;
+    if (holds(wanted_by_key, present, [](const T& want, const T& shown) { return same(want, shown); }))
+      continue;
     const Result<> removed = remove(present);
     // A route may have gone by itself meanwhile, with its interface.
-    if (!removed && removed.error().code != ErrorCode::kNotFound) return tl::unexpected<Error>(removed.error());
+    if (!removed && removed.error().code != ErrorCode::kNotFound)
+      return tl::unexpected<Error>(removed.error());
     ++report.removed;
   }
   return report;
@@ -389,12 +411,16 @@ Result<RouteAnswer> Netlink::lookup_route(const RouteQuery& query) {
   conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_answer(header); };
   const std::string attempt = fmt::format("find a route to {}", query.destination);
   MERLON_TRY(const int error, converse(socket_.get(), netlink::lookup_request(query), attempt, conversation));
-  // Each type of route that refuses has its errno: blackhole EINVAL, unreachable EHOSTUNREACH, prohibit EACCES; none: ENETUNREACH.
+  // Each type of route that refuses has its errno: blackhole EINVAL, unreachable EHOSTUNREACH, prohibit
+  // EACCES; none: ENETUNREACH.
   const bool no_route = error == ENETUNREACH || error == EHOSTUNREACH || error == EACCES ||
                         (error == EINVAL && conversation.explanation.empty());
-  if (no_route) return fail(ErrorCode::kNotFound, "cannot {}: {}", attempt, error == EINVAL ? "it leads into a blackhole" : errno_text(error));
+  if (no_route)
+    return fail(ErrorCode::kNotFound, "cannot {}: {}", attempt,
+                error == EINVAL ? "it leads into a blackhole" : errno_text(error));
   if (error != 0) return fail_request(conversation, attempt);
-  if (!found || found->refused) return fail(ErrorCode::kNotFound, "cannot {}: the route there refuses packets", attempt);
+  if (!found || found->refused)
+    return fail(ErrorCode::kNotFound, "cannot {}: the route there refuses packets", attempt);
   if (found->answer.mtu == 0) {
     MERLON_TRY(const Link output, link(found->answer.link_index));
     found->answer.mtu = output.mtu;

@@ -27,7 +27,9 @@ Message compose(int type, int flags, const Header& header) {
 void put(const Message& message, int attribute, const void* data, std::size_t size) {
   MERLON_ASSERT(nla_put(message.get(), attribute, static_cast<int>(size), data) == 0);
 }
-void put_u8(const Message& message, int attribute, std::uint8_t value) { put(message, attribute, &value, sizeof value); }
+void put_u8(const Message& message, int attribute, std::uint8_t value) {
+  put(message, attribute, &value, sizeof value);
+}
 void put_u32(const Message& message, int attribute, std::uint32_t value) {
   put(message, attribute, &value, sizeof value);
 }
@@ -66,7 +68,9 @@ void put_ports(const Message& message, int attribute, const std::optional<RulePo
 
 }  // namespace
 
-void MessageDeleter::operator()(nl_msg* message) const { nlmsg_free(message); }
+void MessageDeleter::operator()(nl_msg* message) const {
+  nlmsg_free(message);
+}
 
 Message dump_request(int type, IpFamily family) {
   rtmsg header{};  // fib_rule_hdr and ifaddrmsg begin with the family as well, and are not larger
@@ -74,7 +78,9 @@ Message dump_request(int type, IpFamily family) {
   return compose(type, NLM_F_DUMP, header);
 }
 
-Message link_dump_request() { return compose(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{}); }
+Message link_dump_request() {
+  return compose(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
+}
 
 Message link_request(int index, std::string_view name) {
   ifinfomsg header{};
@@ -128,7 +134,8 @@ Message route_request(int type, int flags, const Route& route) {
   put_u32(message, RTA_TABLE, route.table);
   if (route.metric != 0) put_u32(message, RTA_PRIORITY, route.metric);
   const bool has_next_hop = route.type == RouteType::kUnicast || route.type == RouteType::kLocal;
-  if (has_next_hop && route.link_index != 0) put_u32(message, RTA_OIF, static_cast<std::uint32_t>(route.link_index));
+  if (has_next_hop && route.link_index != 0)
+    put_u32(message, RTA_OIF, static_cast<std::uint32_t>(route.link_index));
   if (has_next_hop && route.gateway) put_address(message, RTA_GATEWAY, *route.gateway);
   if (type == RTM_DELROUTE) return message;
   if (route.preferred_source) put_address(message, RTA_PREFSRC, *route.preferred_source);

@@ -16,7 +16,8 @@ struct MessageDeleter {
 };
 using Message = std::unique_ptr<nl_msg, MessageDeleter>;
 
-// Composing never fails but for memory or a bug of ours, and asserts then. type: RTM_*; flags: NLM_F_* beside NLM_F_REQUEST.
+// Composing never fails but for memory or a bug of ours, and asserts then. type: RTM_*; flags: NLM_F_* beside
+// NLM_F_REQUEST.
 [[nodiscard]] Message dump_request(int type, IpFamily family);
 [[nodiscard]] Message link_dump_request();
 [[nodiscard]] Message link_request(int index, std::string_view name);  // by name where index is 0
@@ -32,8 +33,8 @@ using Message = std::unique_ptr<nl_msg, MessageDeleter>;
 [[nodiscard]] std::optional<LinkAddress> parse_address(nlmsghdr& header);
 [[nodiscard]] std::optional<Route> parse_route(nlmsghdr& header);
 [[nodiscard]] std::optional<Rule> parse_rule(nlmsghdr& header);
-// An answer to lookup_request; mtu stays 0 where only the link says it. `refused` is set for blackhole, unreachable and prohibit
-// routes.
+// An answer to lookup_request; mtu stays 0 where only the link says it. `refused` is set for blackhole,
+// unreachable and prohibit routes.
 struct ParsedAnswer {
   RouteAnswer answer;
   bool refused = false;

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -17,15 +18,16 @@ namespace {
 std::optional<NetlinkChange> link_change(nlmsghdr& header) {
   const auto link = netlink::parse_link(header);
   if (!link) return std::nullopt;
-  const auto kind = header.nlmsg_type == RTM_NEWLINK ? NetlinkChange::Kind::kLinkChanged : NetlinkChange::Kind::kLinkRemoved;
+  const auto kind = header.nlmsg_type == RTM_NEWLINK ? NetlinkChange::Kind::kLinkChanged
+                                                     : NetlinkChange::Kind::kLinkRemoved;
   return NetlinkChange{kind, link->index, link, std::nullopt, std::nullopt};
 }
 
 std::optional<NetlinkChange> address_change(nlmsghdr& header) {
   const auto address = netlink::parse_address(header);
   if (!address) return std::nullopt;
-  const auto kind =
-      header.nlmsg_type == RTM_NEWADDR ? NetlinkChange::Kind::kAddressAdded : NetlinkChange::Kind::kAddressRemoved;
+  const auto kind = header.nlmsg_type == RTM_NEWADDR ? NetlinkChange::Kind::kAddressAdded
+                                                     : NetlinkChange::Kind::kAddressRemoved;
   return NetlinkChange{kind, address->link_index, std::nullopt, address, std::nullopt};
 }
 
@@ -34,7 +36,8 @@ std::optional<NetlinkChange> route_change(nlmsghdr& header) {
   if (!route || route->protocol == kRouteProtocol || route->table == kLocalTable ||
       route->destination.address.is_multicast())
     return std::nullopt;
-  const auto kind = header.nlmsg_type == RTM_NEWROUTE ? NetlinkChange::Kind::kRouteAdded : NetlinkChange::Kind::kRouteRemoved;
+  const auto kind = header.nlmsg_type == RTM_NEWROUTE ? NetlinkChange::Kind::kRouteAdded
+                                                      : NetlinkChange::Kind::kRouteRemoved;
   return NetlinkChange{kind, route->link_index, std::nullopt, std::nullopt, route};
 }
 
@@ -67,12 +70,16 @@ Result<NetlinkMonitor> NetlinkMonitor::open() {
                                        RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE);
   }
   if (status == 0) status = nl_socket_set_nonblocking(socket.get());
-  if (status < 0) return fail(ErrorCode::kSystem, "cannot watch the network interfaces: {}", nl_geterror(status));
-  nl_socket_set_buffer_size(socket.get(), 1 << 20, 0);  // a burst of route changes; a lesser buffer only resyncs more often
+  if (status < 0)
+    return fail(ErrorCode::kSystem, "cannot watch the network interfaces: {}", nl_geterror(status));
+  nl_socket_set_buffer_size(socket.get(), 1 << 20,
+                            0);  // a burst of route changes; a lesser buffer only resyncs more often
   return NetlinkMonitor(std::move(socket));
 }
 
-int NetlinkMonitor::fd() const { return nl_socket_get_fd(socket_.get()); }
+int NetlinkMonitor::fd() const {
+  return nl_socket_get_fd(socket_.get());
+}
 
 Result<NetlinkMonitor::Changes> NetlinkMonitor::read_changes() {
   Changes out;
@@ -80,8 +87,8 @@ Result<NetlinkMonitor::Changes> NetlinkMonitor::read_changes() {
   for (;;) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
-    const ssize_t received =
-        recvfrom(fd(), buffer.data(), buffer.size(), MSG_TRUNC, reinterpret_cast<sockaddr*>(&sender), &sender_size);
+    const ssize_t received = recvfrom(fd(), buffer.data(), buffer.size(), MSG_TRUNC,
+                                      reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (received < 0 && errno == EINTR) continue;
     if (received < 0 && errno == EAGAIN) return out;
     if (received < 0 && errno == ENOBUFS) {

@@ -34,8 +34,8 @@ class Attributes {
   }
   [[nodiscard]] std::optional<IpAddress> address(std::size_t number) const {
     if (!has(number)) return std::nullopt;
-    const auto parsed = IpAddress::from_bytes(
-        {static_cast<const std::uint8_t*>(nla_data(table_[number])), static_cast<std::size_t>(nla_len(table_[number]))});
+    const auto parsed = IpAddress::from_bytes({static_cast<const std::uint8_t*>(nla_data(table_[number])),
+                                               static_cast<std::size_t>(nla_len(table_[number]))});
     return parsed ? std::optional(*parsed) : std::nullopt;
   }
   [[nodiscard]] std::string text(std::size_t number) const {
@@ -87,7 +87,8 @@ std::optional<Link> parse_link(nlmsghdr& message) {
   link.up = (header->ifi_flags & IFF_UP) != 0;
   link.running = (header->ifi_flags & IFF_RUNNING) != 0;
   link.loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
-  if (attributes.has(IFLA_LINKINFO)) link.kind = Attributes<IFLA_INFO_MAX>(attributes.at(IFLA_LINKINFO)).text(IFLA_INFO_KIND);
+  if (attributes.has(IFLA_LINKINFO))
+    link.kind = Attributes<IFLA_INFO_MAX>(attributes.at(IFLA_LINKINFO)).text(IFLA_INFO_KIND);
   return link;
 }
 
@@ -96,7 +97,8 @@ std::optional<LinkAddress> parse_address(nlmsghdr& message) {
   if (header == nullptr || !family_of(header->ifa_family)) return std::nullopt;
   const Attributes<IFA_MAX> attributes(message, sizeof *header);
   // On point-to-point links IFA_ADDRESS is the far end's.
-  const auto address = attributes.has(IFA_LOCAL) ? attributes.address(IFA_LOCAL) : attributes.address(IFA_ADDRESS);
+  const auto address =
+      attributes.has(IFA_LOCAL) ? attributes.address(IFA_LOCAL) : attributes.address(IFA_ADDRESS);
   if (!attributes.ok() || !address) return std::nullopt;
   const std::uint32_t flags = attributes.value<std::uint32_t>(IFA_FLAGS).value_or(header->ifa_flags);
   LinkAddress out;
@@ -111,7 +113,8 @@ std::optional<LinkAddress> parse_address(nlmsghdr& message) {
 std::optional<Route> parse_route(nlmsghdr& message) {
   const auto* header = header_of<rtmsg>(message);
   const auto family = header == nullptr ? std::nullopt : family_of(header->rtm_family);
-  if (!family || (header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;  // cloned: a cache entry, not a route
+  if (!family || (header->rtm_flags & RTM_F_CLONED) != 0)
+    return std::nullopt;  // cloned: a cache entry, not a route
   const Attributes<RTA_MAX> attributes(message, sizeof *header);
   const auto destination = prefix_of(*family, attributes.address(RTA_DST), header->rtm_dst_len);
   if (!attributes.ok() || !destination) return std::nullopt;
@@ -179,7 +182,8 @@ std::optional<ParsedAnswer> parse_answer(nlmsghdr& message) {
   out.answer.gateway = attributes.address(RTA_GATEWAY);
   out.answer.table = attributes.value<std::uint32_t>(RTA_TABLE).value_or(header->rtm_table);
   if (attributes.has(RTA_METRICS))
-    out.answer.mtu = Attributes<RTAX_MAX>(attributes.at(RTA_METRICS)).value<std::uint32_t>(RTAX_MTU).value_or(0);
+    out.answer.mtu =
+        Attributes<RTAX_MAX>(attributes.at(RTA_METRICS)).value<std::uint32_t>(RTAX_MTU).value_or(0);
   return out;
 }
 

@@ -47,7 +47,8 @@ TEST_F(NetlinkTest, ListsAndSetsLinks) {
     EXPECT_EQ(netlink->link(4711).error().code, ErrorCode::kNotFound);
     const auto refused = netlink->set_link_mtu(v0->index, 10'000'000);
     ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().message.find("mtu greater than device maximum"), std::string::npos) << refused.error().message;
+    EXPECT_NE(refused.error().message.find("mtu greater than device maximum"), std::string::npos)
+        << refused.error().message;
   });
 }
 
@@ -61,7 +62,8 @@ TEST_F(NetlinkTest, AddsAndRemovesAddresses) {
     for (const char* text : {"10.9.0.1", "fd00::1"}) {
       const IpAddress address = ip(text);
       ASSERT_TRUE(netlink->add_address(tun->index(), address, address.bit_width()));
-      EXPECT_TRUE(netlink->add_address(tun->index(), address, address.bit_width())) << "a second time is fine";
+      EXPECT_TRUE(netlink->add_address(tun->index(), address, address.bit_width()))
+          << "a second time is fine";
     }
     const auto present = netlink->addresses(tun->index());
     ASSERT_TRUE(present);
@@ -78,8 +80,13 @@ TEST_F(NetlinkTest, AddsAndRemovesAddresses) {
 
 std::vector<Route> routes_over(int link_index) {
   return {
-      {.destination = net("10.2.0.0/16"), .table = 7777, .metric = 10, .link_index = link_index,
-       .preferred_source = ip("10.1.0.1"), .mtu = 1390, .advertised_mss = 1350},
+      {.destination = net("10.2.0.0/16"),
+       .table = 7777,
+       .metric = 10,
+       .link_index = link_index,
+       .preferred_source = ip("10.1.0.1"),
+       .mtu = 1390,
+       .advertised_mss = 1350},
       {.destination = net("10.2.0.0/16"), .table = 7777, .metric = 1000, .type = RouteType::kBlackhole},
       {.destination = net("fd02::/64"), .table = 7777, .metric = 10, .link_index = link_index, .mtu = 1390},
       {.destination = net("fd02::/64"), .table = 7777, .metric = 1000, .type = RouteType::kBlackhole},
@@ -90,7 +97,9 @@ std::vector<Route> routes_over(int link_index) {
 }
 
 void add_inside_link() {
-  shell("ip link add v0 type veth peer name v1; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up; ip link set v1 up");
+  shell(
+      "ip link add v0 type veth peer name v1; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up; ip link set "
+      "v1 up");
 }
 
 TEST_F(NetlinkTest, RoutesReconcileFromAnythingAndLeaveNothing) {
@@ -101,7 +110,8 @@ TEST_F(NetlinkTest, RoutesReconcileFromAnythingAndLeaveNothing) {
     auto netlink = Netlink::open();
     const auto wanted = routes_over(tun->index());
     // What a killed daemon left, and what is none of our business.
-    ASSERT_TRUE(netlink->add_route({.destination = net("172.16.0.0/12"), .table = 7777, .metric = 1000, .type = RouteType::kBlackhole}));
+    ASSERT_TRUE(netlink->add_route(
+        {.destination = net("172.16.0.0/12"), .table = 7777, .metric = 1000, .type = RouteType::kBlackhole}));
     ASSERT_TRUE(netlink->add_route(wanted[1]));
     shell("ip route add 198.51.100.0/24 dev v0; ip route add blackhole 10.77.0.0/16 table 7777 proto static");
     const auto first = netlink->reconcile_routes(wanted);
@@ -115,7 +125,10 @@ TEST_F(NetlinkTest, RoutesReconcileFromAnythingAndLeaveNothing) {
     EXPECT_EQ(again->kept, wanted.size()) << output_of("ip route show table all; ip -6 route show table all");
     EXPECT_EQ(again->added + again->removed, 0U);
     const std::string shown = output_of("ip route show table 7777");
-    EXPECT_NE(shown.find("10.2.0.0/16 dev t0 proto 77 scope link src 10.1.0.1 metric 10 mtu 1390 advmss 1350"), std::string::npos) << shown;
+    EXPECT_NE(
+        shown.find("10.2.0.0/16 dev t0 proto 77 scope link src 10.1.0.1 metric 10 mtu 1390 advmss 1350"),
+        std::string::npos)
+        << shown;
     EXPECT_NE(shown.find("blackhole 10.2.0.0/16 proto 77 metric 1000"), std::string::npos) << shown;
     // A changed attribute replaces the route in place.
     auto changed = wanted;
@@ -144,7 +157,8 @@ TEST_F(NetlinkTest, AddReplaceAndRemoveRoute) {
     EXPECT_TRUE(netlink->replace_route(route));
     EXPECT_TRUE(netlink->remove_route(route));
     EXPECT_EQ(netlink->remove_route(route).error().code, ErrorCode::kNotFound);
-    const auto unreachable = netlink->add_route({.destination = net("10.3.0.0/16"), .gateway = ip("203.0.113.1")});
+    const auto unreachable =
+        netlink->add_route({.destination = net("10.3.0.0/16"), .gateway = ip("203.0.113.1")});
     ASSERT_FALSE(unreachable);
     EXPECT_NE(unreachable.error().message.find("Nexthop has invalid gateway"), std::string::npos)
         << "the kernel's own explanation is passed on: " << unreachable.error().message;
@@ -156,13 +170,26 @@ TEST_F(NetlinkTest, RulesReconcile) {
     auto netlink = Netlink::open();
     std::vector<Rule> wanted = {
         {.priority = 5000, .table = 7777, .invert = true, .mark = 0x4d00, .mask = 0xff00},
-        {.family = IpFamily::kIpv6, .priority = 5000, .table = 7777, .invert = true, .mark = 0x4d00, .mask = 0xff00},
-        {.priority = 4000, .table = kMainTable, .from = net("10.1.0.0/16"), .to = net("192.0.2.0/24"), .ip_protocol = 6,
+        {.family = IpFamily::kIpv6,
+         .priority = 5000,
+         .table = 7777,
+         .invert = true,
+         .mark = 0x4d00,
+         .mask = 0xff00},
+        {.priority = 4000,
+         .table = kMainTable,
+         .from = net("10.1.0.0/16"),
+         .to = net("192.0.2.0/24"),
+         .ip_protocol = 6,
          .destination_ports = RulePorts{22, 22}},
         {.priority = 4001, .table = kMainTable, .ip_protocol = 17, .source_ports = RulePorts{1000, 2000}},
         {.priority = 4002, .action = RuleAction::kUnreachable, .to = net("203.0.113.0/24")},
         {.priority = 4999, .table = kMainTable, .suppress_prefix_length = 0},
-        {.family = IpFamily::kIpv6, .priority = 4003, .table = kMainTable, .to = net("fe80::/10"), .input_device = "lo"},
+        {.family = IpFamily::kIpv6,
+         .priority = 4003,
+         .table = kMainTable,
+         .to = net("fe80::/10"),
+         .input_device = "lo"},
     };
     ASSERT_TRUE(netlink->add_rule({.priority = 1, .table = 9}));  // left by a killed daemon
     const auto first = netlink->reconcile_rules(wanted);
@@ -174,30 +201,39 @@ TEST_F(NetlinkTest, RulesReconcile) {
     EXPECT_EQ(again->kept, wanted.size()) << output_of("ip rule; ip -6 rule");
     EXPECT_EQ(again->added + again->removed, 0U);
     const std::string shown = output_of("ip rule");
-    EXPECT_NE(shown.find("5000:\tnot from all fwmark 0x4d00/0xff00 lookup 7777 proto 77"), std::string::npos) << shown;
-    EXPECT_NE(shown.find("from 10.1.0.0/16 to 192.0.2.0/24 ipproto tcp dport 22 lookup main"), std::string::npos) << shown;
-    EXPECT_NE(shown.find("4999:\tfrom all lookup main suppress_prefixlength 0 proto 77"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("5000:\tnot from all fwmark 0x4d00/0xff00 lookup 7777 proto 77"), std::string::npos)
+        << shown;
+    EXPECT_NE(shown.find("from 10.1.0.0/16 to 192.0.2.0/24 ipproto tcp dport 22 lookup main"),
+              std::string::npos)
+        << shown;
+    EXPECT_NE(shown.find("4999:\tfrom all lookup main suppress_prefixlength 0 proto 77"), std::string::npos)
+        << shown;
     EXPECT_TRUE(netlink->add_rule(wanted[0])) << "a second time is fine";
     ASSERT_TRUE(netlink->remove_rule(wanted[0]));
     EXPECT_EQ(netlink->remove_rule(wanted[0]).error().code, ErrorCode::kNotFound);
     ASSERT_TRUE(netlink->reconcile_rules({}));
     EXPECT_TRUE(netlink->rules()->empty());
-    EXPECT_EQ(netlink->rules(std::nullopt)->size(), 5U) << "the kernel's own: local, main, default; IPv6 has no default";
+    EXPECT_EQ(netlink->rules(std::nullopt)->size(), 5U)
+        << "the kernel's own: local, main, default; IPv6 has no default";
   });
 }
 
 TEST_F(NetlinkTest, LooksUpRoutesAsTheMarkSays) {
   in_namespace([] {
     add_inside_link();
-    shell("ip route add default via 10.1.0.254; ip -6 addr add 2001:db8::1/64 dev v0 nodad; ip -6 route add default via 2001:db8::ff mtu 1400");
+    shell(
+        "ip route add default via 10.1.0.254; ip -6 addr add 2001:db8::1/64 dev v0 nodad; ip -6 route add "
+        "default via 2001:db8::ff mtu 1400");
     auto tun = Tun::open({.name = "t0"});
     ASSERT_TRUE(tun->set_up(true));
     ASSERT_TRUE(tun->set_mtu(1380));
     auto netlink = Netlink::open();
     const int v0 = netlink->link("v0")->index;
     // 0.0.0.0/0 is protected; marked packets stay out of the table.
-    ASSERT_TRUE(netlink->add_route({.destination = net("0.0.0.0/0"), .table = 7777, .link_index = tun->index()}));
-    ASSERT_TRUE(netlink->add_route({.destination = net("10.66.0.0/16"), .table = 7777, .type = RouteType::kBlackhole}));
+    ASSERT_TRUE(
+        netlink->add_route({.destination = net("0.0.0.0/0"), .table = 7777, .link_index = tun->index()}));
+    ASSERT_TRUE(netlink->add_route(
+        {.destination = net("10.66.0.0/16"), .table = 7777, .type = RouteType::kBlackhole}));
     ASSERT_TRUE(netlink->add_rule({.priority = 5000, .table = 7777, .invert = true, .mark = 0x4d}));
     const auto inner = netlink->lookup_route({.destination = ip("198.51.100.7")});
     ASSERT_TRUE(inner) << inner.error().message;
@@ -222,10 +258,13 @@ TEST_F(NetlinkTest, LooksUpRoutesAsTheMarkSays) {
     EXPECT_EQ(six->source, ip("2001:db8::1"));
     EXPECT_EQ(six->mtu, 1400U);
     ASSERT_TRUE(netlink->add_route({.destination = net("2001:db8:66::/48"), .type = RouteType::kBlackhole}));
-    EXPECT_EQ(netlink->lookup_route({.destination = ip("2001:db8:66::1"), .mark = 0x4d}).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(netlink->lookup_route({.destination = ip("2001:db8:66::1"), .mark = 0x4d}).error().code,
+              ErrorCode::kNotFound);
     shell("ip -6 route del default; ip route del default");
-    EXPECT_EQ(netlink->lookup_route({.destination = ip("2001:db8:1::1"), .mark = 0x4d}).error().code, ErrorCode::kNotFound);
-    EXPECT_EQ(netlink->lookup_route({.destination = ip("198.51.100.7"), .mark = 0x4d}).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(netlink->lookup_route({.destination = ip("2001:db8:1::1"), .mark = 0x4d}).error().code,
+              ErrorCode::kNotFound);
+    EXPECT_EQ(netlink->lookup_route({.destination = ip("198.51.100.7"), .mark = 0x4d}).error().code,
+              ErrorCode::kNotFound);
   });
 }
 
@@ -246,11 +285,24 @@ TEST_F(NetlinkTest, MonitorTellsChangesButNotOurOwnRoutes) {
       return std::count_if(seen->changes.begin(), seen->changes.end(), wanted);
     };
     using Kind = NetlinkChange::Kind;
-    EXPECT_EQ(count([](const NetlinkChange& c) { return c.kind == Kind::kAddressAdded && c.address->address == ip("10.1.0.1"); }), 1);
-    EXPECT_EQ(count([](const NetlinkChange& c) { return c.kind == Kind::kAddressRemoved && c.address->address == ip("10.1.0.1"); }), 1);
-    EXPECT_EQ(count([](const NetlinkChange& c) { return c.kind == Kind::kLinkRemoved && c.link->name == "v0"; }), 1);
-    EXPECT_EQ(count([](const NetlinkChange& c) { return c.kind == Kind::kRouteAdded && c.route->destination == net("10.6.0.0/16"); }), 1);
-    EXPECT_EQ(count([](const NetlinkChange& c) { return c.route && c.route->destination == net("10.5.0.0/16"); }), 0);
+    EXPECT_EQ(count([](const NetlinkChange& c) {
+                return c.kind == Kind::kAddressAdded && c.address->address == ip("10.1.0.1");
+              }),
+              1);
+    EXPECT_EQ(count([](const NetlinkChange& c) {
+                return c.kind == Kind::kAddressRemoved && c.address->address == ip("10.1.0.1");
+              }),
+              1);
+    EXPECT_EQ(
+        count([](const NetlinkChange& c) { return c.kind == Kind::kLinkRemoved && c.link->name == "v0"; }),
+        1);
+    EXPECT_EQ(count([](const NetlinkChange& c) {
+                return c.kind == Kind::kRouteAdded && c.route->destination == net("10.6.0.0/16");
+              }),
+              1);
+    EXPECT_EQ(
+        count([](const NetlinkChange& c) { return c.route && c.route->destination == net("10.5.0.0/16"); }),
+        0);
   });
 }
 
@@ -259,7 +311,9 @@ TEST_F(NetlinkTest, MonitorSaysWhenItLostSome) {
     add_inside_link();
     auto monitor = NetlinkMonitor::open();
     ASSERT_TRUE(monitor);
-    shell("for i in $(seq 0 99); do for j in $(seq 0 99); do echo route add 172.16.$i.$j/32 dev v0; done; done | ip -batch -");
+    shell(
+        "for i in $(seq 0 99); do for j in $(seq 0 99); do echo route add 172.16.$i.$j/32 dev v0; done; done "
+        "| ip -batch -");
     const auto seen = monitor->read_changes();
     ASSERT_TRUE(seen);
     EXPECT_TRUE(seen->resync || seen->changes.size() == 10'000);

@@ -1,5 +1,6 @@
 #include "io/nft_guard.h"
 
+#include <fmt/format.h>
 #include <nftables/libnftables.h>
 
 #include <algorithm>
@@ -46,7 +47,8 @@ std::uint64_t number_after(std::string_view text, std::size_t from, std::string_
   return value;
 }
 
-void take_counter(std::string_view listing, std::string_view name, std::uint64_t& packets, std::uint64_t& bytes) {
+void take_counter(std::string_view listing, std::string_view name, std::uint64_t& packets,
+                  std::uint64_t& bytes) {
   const std::size_t at = listing.find(fmt::format("counter {} ", name));
   if (at == std::string_view::npos) return;
   packets = number_after(listing, at, "packets ");
@@ -73,7 +75,8 @@ Result<> NftGuard::apply(const GuardSpec& spec) {
 
 Result<> NftGuard::remove() {
   // Deleting what is not there is an error to nftables, adding what is there is none.
-  MERLON_TRY_VOID(run(fmt::format("add table {0}\ndelete table {0}\n", table_name()), "remove the nftables guard"));
+  MERLON_TRY_VOID(
+      run(fmt::format("add table {0}\ndelete table {0}\n", table_name()), "remove the nftables guard"));
   return {};
 }
 
@@ -83,8 +86,8 @@ Result<bool> NftGuard::is_present() {
 }
 
 Result<GuardCounters> NftGuard::counters() {
-  MERLON_TRY(const std::string listing,
-             run(fmt::format("list counters table {}\n", table_name()), "read the nftables guard's counters"));
+  MERLON_TRY(const std::string listing, run(fmt::format("list counters table {}\n", table_name()),
+                                            "read the nftables guard's counters"));
   GuardCounters out;
   take_counter(listing, kInboundCounter, out.inbound_packets, out.inbound_bytes);
   take_counter(listing, kOutboundCounter, out.outbound_packets, out.outbound_bytes);

@@ -39,8 +39,8 @@ struct GuardEntry {
   Action action = Action::kProtect;
   AddressRange local = {};
   AddressRange remote = {};
-  std::optional<std::uint8_t>
-      protocol;  // nullopt: any. Ports need TCP, UDP, UDP-Lite, DCCP, SCTP, ICMP or ICMPv6
+  // nullopt: any. Ports need TCP, UDP, UDP-Lite, DCCP, SCTP, ICMP or ICMPv6.
+  std::optional<std::uint8_t> protocol = {};
   PortRange local_ports = {};
   PortRange remote_ports = {};
 };
@@ -52,10 +52,10 @@ struct GuardSpec {
   // devices. Do not list any-to-any selectors of route-based tunnels without inside devices: they would cut
   // the host off.
   std::vector<GuardEntry> entries = {};
-  std::vector<std::string>
-      tun_devices;  // ours: exempt. At least one where entries protect. A name may end in '*'
-  std::vector<std::string> inside_devices = {};  // trusted side: what arrives from there, or leaves to there, is
-                                            // not "outside". May be empty
+  // Ours: exempt. At least one where entries protect. A name may end in '*'.
+  std::vector<std::string> tun_devices = {};
+  std::vector<std::string> inside_devices = {};  // trusted side: what arrives from there, or leaves to there,
+                                                 // is not "outside". May be empty
   // Outgoing packets with (mark & mask) == mark are the outer packets: exempt. mark 0: no such exemption.
   std::uint32_t mark = 0;
   std::uint32_t mask = 0xffffffff;

@@ -1,5 +1,7 @@
 #include "io/nft_guard.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "io/raw_esp_socket.h"
@@ -15,7 +17,9 @@ using test::net;
 using test::shell;
 using Action = GuardEntry::Action;
 
-AddressRange range(std::string_view prefix) { return AddressRange::of(net(prefix)); }
+AddressRange range(std::string_view prefix) {
+  return AddressRange::of(net(prefix));
+}
 
 GuardEntry entry(Action action, std::string_view local, std::string_view remote) {
   return {.action = action, .local = range(local), .remote = range(remote)};
@@ -44,20 +48,24 @@ TEST(GuardRuleset, RefusesWhatCanNotBe) {
   EXPECT_TRUE(NftGuard::ruleset(spec));
 }
 
-// The gateway is the test's own namespace. outside 203.0.113.2 (and 10.2.0.7: a forger) - gateway 203.0.113.1, 10.1.0.1 - inside 10.1.0.5.
+// The gateway is the test's own namespace. outside 203.0.113.2 (and 10.2.0.7: a forger) - gateway
+// 203.0.113.1, 10.1.0.1 - inside 10.1.0.5.
 struct Site {
   Site() {
     shell("ip link add wan type veth peer name out0 netns " + outside.path());
     shell("ip link add lan type veth peer name in0 netns " + inside.path());
-    shell("ip addr add 203.0.113.1/24 dev wan; ip -6 addr add 2001:db8::1/64 dev wan nodad; ip link set wan up;"
-          "ip addr add 10.1.0.1/16 dev lan; ip -6 addr add fd01::1/64 dev lan nodad; ip link set lan up;"
-          "ip route add default via 203.0.113.2; ip -6 route add default via 2001:db8::2;"
-          "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0");
-    outside.sh("ip addr add 203.0.113.2/24 dev out0; ip addr add 10.2.0.7/32 dev out0; ip link set out0 up;"
-               "ip -6 addr add 2001:db8::2/64 dev out0 nodad; ip -6 addr add fd02::7/128 dev out0 nodad;"
-               "ip route add 10.1.0.0/16 via 203.0.113.1; ip -6 route add fd01::/64 via 2001:db8::1");
-    inside.sh("ip addr add 10.1.0.5/16 dev in0; ip -6 addr add fd01::5/64 dev in0 nodad; ip link set in0 up;"
-              "ip route add default via 10.1.0.1; ip -6 route add default via fd01::1");
+    shell(
+        "ip addr add 203.0.113.1/24 dev wan; ip -6 addr add 2001:db8::1/64 dev wan nodad; ip link set wan up;"
+        "ip addr add 10.1.0.1/16 dev lan; ip -6 addr add fd01::1/64 dev lan nodad; ip link set lan up;"
+        "ip route add default via 203.0.113.2; ip -6 route add default via 2001:db8::2;"
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0");
+    outside.sh(
+        "ip addr add 203.0.113.2/24 dev out0; ip addr add 10.2.0.7/32 dev out0; ip link set out0 up;"
+        "ip -6 addr add 2001:db8::2/64 dev out0 nodad; ip -6 addr add fd02::7/128 dev out0 nodad;"
+        "ip route add 10.1.0.0/16 via 203.0.113.1; ip -6 route add fd01::/64 via 2001:db8::1");
+    inside.sh(
+        "ip addr add 10.1.0.5/16 dev in0; ip -6 addr add fd01::5/64 dev in0 nodad; ip link set in0 up;"
+        "ip route add default via 10.1.0.1; ip -6 route add default via fd01::1");
   }
   Namespace outside;
   Namespace inside;
@@ -78,7 +86,8 @@ bool arrives(DatagramSocket& from, std::string_view source, DatagramSocket& to, 
   const Bytes payload(size, 7);
   const SendOutcome outcome =
       from.send({.payload = payload, .source = ip(source), .destination = {ip(destination), to.port()}});
-  if (outcome != SendOutcome::kSent && outcome != SendOutcome::kRefusedByPolicy) ADD_FAILURE() << name(outcome);
+  if (outcome != SendOutcome::kSent && outcome != SendOutcome::kRefusedByPolicy)
+    ADD_FAILURE() << name(outcome);
   pollfd waiting{to.fd(), POLLIN, 0};
   if (poll(&waiting, 1, 150) != 1) return false;
   Bytes buffer(65536);
@@ -110,8 +119,10 @@ TEST_F(NftGuardTest, DropsWhatIsProtectedInBothDirections) {
     struct Family {
       const char *any, *local, *remote, *inside, *gateway, *forger, *outside, *wan;
     };
-    for (const Family& f : {Family{"0.0.0.0", "10.1.0.0/16", "10.2.0.0/16", "10.1.0.5", "10.1.0.1", "10.2.0.7", "203.0.113.2", "203.0.113.1"},
-                            Family{"::", "fd01::/64", "fd02::/64", "fd01::5", "fd01::1", "fd02::7", "2001:db8::2", "2001:db8::1"}}) {
+    for (const Family& f : {Family{"0.0.0.0", "10.1.0.0/16", "10.2.0.0/16", "10.1.0.5", "10.1.0.1",
+                                   "10.2.0.7", "203.0.113.2", "203.0.113.1"},
+                            Family{"::", "fd01::/64", "fd02::/64", "fd01::5", "fd01::1", "fd02::7",
+                                   "2001:db8::2", "2001:db8::1"}}) {
       Sockets sockets(site, f.any);
       ASSERT_TRUE(NftGuard::remove());
       EXPECT_FALSE(*NftGuard::is_present());
@@ -122,9 +133,11 @@ TEST_F(NftGuardTest, DropsWhatIsProtectedInBothDirections) {
       ASSERT_TRUE(applied) << applied.error().message;
       EXPECT_TRUE(*NftGuard::is_present());
       EXPECT_FALSE(arrives(*sockets.outside, f.forger, *sockets.inside, f.inside)) << "forwarded, inbound";
-      EXPECT_FALSE(arrives(*sockets.outside, f.forger, *sockets.gateway, f.gateway)) << "to the gateway itself";
+      EXPECT_FALSE(arrives(*sockets.outside, f.forger, *sockets.gateway, f.gateway))
+          << "to the gateway itself";
       EXPECT_FALSE(arrives(*sockets.inside, f.inside, *sockets.outside, f.forger)) << "forwarded, outbound";
-      EXPECT_FALSE(arrives(*sockets.gateway, f.gateway, *sockets.outside, f.forger)) << "from the gateway itself";
+      EXPECT_FALSE(arrives(*sockets.gateway, f.gateway, *sockets.outside, f.forger))
+          << "from the gateway itself";
       const auto counters = NftGuard::counters();
       ASSERT_TRUE(counters) << counters.error().message;
       EXPECT_EQ(counters->inbound_packets, 2U);
@@ -160,10 +173,12 @@ TEST_F(NftGuardTest, HostToHostSelectorsLetTheOuterPacketsIn) {
     EXPECT_TRUE(arrives(*theirs, "203.0.113.2", *ours, "203.0.113.1"));
     // "Port unreachable" about an outer packet of ours comes in, though 203.0.113.2 is protected.
     auto marked = udp("0.0.0.0", 500, 0x4d);
-    ASSERT_EQ(marked.send({.payload = as_bytes("hello"), .destination = {ip("203.0.113.2"), 500}}), SendOutcome::kSent);
+    ASSERT_EQ(marked.send({.payload = as_bytes("hello"), .destination = {ip("203.0.113.2"), 500}}),
+              SendOutcome::kSent);
     EXPECT_TRUE(test::wait_for(marked.fd(), POLLERR));
     // About anything else it does not.
-    ASSERT_EQ(sockets.marked->send({.payload = as_bytes("hello"), .destination = {ip("203.0.113.2"), 999}}), SendOutcome::kSent);
+    ASSERT_EQ(sockets.marked->send({.payload = as_bytes("hello"), .destination = {ip("203.0.113.2"), 999}}),
+              SendOutcome::kSent);
     pollfd waiting{sockets.marked->fd(), POLLERR, 0};
     EXPECT_EQ(poll(&waiting, 1, 150), 0);
   });
@@ -184,8 +199,10 @@ TEST_F(NftGuardTest, OrderProtocolsPortsAndFragments) {
     ASSERT_TRUE(NftGuard::apply(spec_of({bypass, protect})));
     EXPECT_TRUE(arrives(*sockets.outside, "10.2.0.7", *sockets.inside, "10.1.0.5")) << "bypassed first";
     EXPECT_FALSE(arrives(*sockets.outside, "10.2.0.7", *second, "10.1.0.5")) << "protected";
-    EXPECT_FALSE(arrives(*second, "10.1.0.5", *sockets.outside, "10.2.0.7")) << "protected by its source port";
-    EXPECT_FALSE(arrives(*sockets.outside, "10.2.0.7", *sockets.gateway, "10.1.0.1")) << "the bypass is for one host";
+    EXPECT_FALSE(arrives(*second, "10.1.0.5", *sockets.outside, "10.2.0.7"))
+        << "protected by its source port";
+    EXPECT_FALSE(arrives(*sockets.outside, "10.2.0.7", *sockets.gateway, "10.1.0.1"))
+        << "the bypass is for one host";
     // TCP, and UDP to other ports, is no business of these entries.
     std::optional<UdpSocket> third;
     site.inside.run([&] { third.emplace(udp("0.0.0.0", 7003)); });
@@ -205,8 +222,11 @@ TEST_F(NftGuardTest, IcmpTypesAndInsideDevices) {
     ASSERT_TRUE(NftGuard::apply(spec_of({echo})));
     EXPECT_NE(std::system("true"), 1);
     site.outside.run([] { EXPECT_NE(std::system("ping -q -c1 -W1 -I 10.2.0.7 10.1.0.5 >/dev/null"), 0); });
-    site.inside.run([] { EXPECT_EQ(std::system("ping -q -c1 -W1 10.2.0.7 >/dev/null"), 0) << "requests from here may leave"; });
-    // Everything is protected: the inside network would be cut off from its gateway, were its device not known as inside.
+    site.inside.run([] {
+      EXPECT_EQ(std::system("ping -q -c1 -W1 10.2.0.7 >/dev/null"), 0) << "requests from here may leave";
+    });
+    // Everything is protected: the inside network would be cut off from its gateway, were its device not
+    // known as inside.
     GuardSpec all = spec_of({entry(Action::kProtect, "10.1.0.0/16", "0.0.0.0/0")});
     ASSERT_TRUE(NftGuard::apply(all));
     site.inside.run([] { EXPECT_NE(std::system("ping -q -c1 -W1 10.1.0.1 >/dev/null"), 0); });
@@ -224,12 +244,13 @@ TEST_F(NftGuardTest, ManyEntriesBecomeASet) {
     Sockets six(site, "::");
     GuardSpec spec = spec_of({entry(Action::kBypass, "10.1.0.9/32", "10.2.0.0/24")});
     for (unsigned i = 0; i < 600; ++i) {
-      spec.entries.push_back({.local = range("10.1.0.0/16"),
-                              .remote = {IpAddress::v4(0x0a020000U + i * 64), IpAddress::v4(0x0a020000U + i * 64 + 62)}});
+      spec.entries.push_back(
+          {.local = range("10.1.0.0/16"),
+           .remote = {IpAddress::v4(0x0a020000U + i * 64), IpAddress::v4(0x0a020000U + i * 64 + 62)}});
       spec.entries.push_back(entry(Action::kProtect, "fd01::/64", fmt::format("fd02:0:0:{:x}::/64", i)));
     }
     spec.entries.push_back(entry(Action::kProtect, "10.1.0.0/24", "10.2.0.0/18"));  // overlaps
-    spec.entries.push_back(spec.entries[1]);                                       // twice the same
+    spec.entries.push_back(spec.entries[1]);                                        // twice the same
     spec.entries.push_back(entry(Action::kProtect, "10.1.0.0/16", "0.0.0.0/32"));
     const auto applied = NftGuard::apply(spec);
     ASSERT_TRUE(applied) << applied.error().message;

@@ -4,11 +4,15 @@
 //   forward      TUN, inside devices:                    accept; the rest -> inbound_policy
 //   postrouting  lo, TUN, inside devices, our mark:      accept; the rest -> outbound_policy
 //
-//   inbound_policy, outbound_policy: the entries in order, each direction's packets: bypass accepts, protect and discard drop.
+//   inbound_policy, outbound_policy: the entries in order, each direction's packets: bypass accepts, protect
+//   and discard drop.
 //
-// postrouting and not output, since only there the device is final, for forwarded packets too; before source NAT (100), while the
-// addresses are those of the SPD. Accepting ends this table only: other tables still have their say.
+// postrouting and not output, since only there the device is final, for forwarded packets too; before source
+// NAT (100), while the addresses are those of the SPD. Accepting ends this table only: other tables still
+// have their say.
 #include "io/nft_guard_text.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
@@ -19,19 +23,27 @@ namespace {
 
 constexpr unsigned kTcp = 6, kUdp = 17, kDccp = 33, kIcmp = 1, kIcmpv6 = 58, kSctp = 132, kUdpLite = 136;
 
-bool is_icmp(const GuardEntry& entry) { return entry.protocol == kIcmp || entry.protocol == kIcmpv6; }
+bool is_icmp(const GuardEntry& entry) {
+  return entry.protocol == kIcmp || entry.protocol == kIcmpv6;
+}
 
 bool has_ports(unsigned protocol) {
-  return protocol == kTcp || protocol == kUdp || protocol == kDccp || protocol == kSctp || protocol == kUdpLite;
+  return protocol == kTcp || protocol == kUdp || protocol == kDccp || protocol == kSctp ||
+         protocol == kUdpLite;
 }
 
-bool restricts_ports(const GuardEntry& entry) { return !entry.local_ports.is_any() || !entry.remote_ports.is_any(); }
+bool restricts_ports(const GuardEntry& entry) {
+  return !entry.local_ports.is_any() || !entry.remote_ports.is_any();
+}
 
 bool is_everything(const AddressRange& range) {
-  return range.first == IpAddress::any(range.first.family()) && range.last == IpAddress::last(range.last.family());
+  return range.first == IpAddress::any(range.first.family()) &&
+         range.last == IpAddress::last(range.last.family());
 }
 
-bool overlap(const AddressRange& a, const AddressRange& b) { return a.first <= b.last && b.first <= a.last; }
+bool overlap(const AddressRange& a, const AddressRange& b) {
+  return a.first <= b.last && b.first <= a.last;
+}
 
 Result<> check_range(const AddressRange& range) {
   if (range.first.family() == range.last.family() && range.first <= range.last) return {};
@@ -47,14 +59,17 @@ Result<> check_entry(const GuardEntry& entry) {
   if (entry.local_ports.first > entry.local_ports.last || entry.remote_ports.first > entry.remote_ports.last)
     return fail(ErrorCode::kInvalidArgument, "a range of ports in the guard begins behind its end");
   if (restricts_ports(entry) && !is_icmp(entry) && !(entry.protocol && has_ports(*entry.protocol)))
-    return fail(ErrorCode::kInvalidArgument, "the guard can match ports only for TCP, UDP, UDP-Lite, DCCP, SCTP and ICMP");
+    return fail(ErrorCode::kInvalidArgument,
+                "the guard can match ports only for TCP, UDP, UDP-Lite, DCCP, SCTP and ICMP");
   return {};
 }
 
 // Device names go into quotes; the kernel allows nearly any byte in them.
 Result<> check_device(std::string_view device) {
   const std::string_view stem = device.ends_with('*') ? device.substr(0, device.size() - 1) : device;
-  const auto allowed = [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '/' && c != '*'; };
+  const auto allowed = [](char c) {
+    return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '/' && c != '*';
+  };
   if (!stem.empty() && device.size() <= 15 && std::ranges::all_of(stem, allowed)) return {};
   return fail(ErrorCode::kInvalidArgument, "'{}' can not be a device name", device);
 }
@@ -66,7 +81,8 @@ Result<> check(const GuardSpec& spec) {
   const bool protects = std::ranges::any_of(
       spec.entries, [](const GuardEntry& entry) { return entry.action == GuardEntry::Action::kProtect; });
   if (protects && spec.tun_devices.empty())
-    return fail(ErrorCode::kInvalidArgument, "the guard needs the TUN device that protected packets may take");
+    return fail(ErrorCode::kInvalidArgument,
+                "the guard needs the TUN device that protected packets may take");
   return {};
 }
 
@@ -79,17 +95,21 @@ std::string range_text(const AddressRange& range) {
 }
 
 std::string range_text(const PortRange& ports) {
-  return ports.first == ports.last ? fmt::format("{}", ports.first) : fmt::format("{}-{}", ports.first, ports.last);
+  return ports.first == ports.last ? fmt::format("{}", ports.first)
+                                   : fmt::format("{}-{}", ports.first, ports.last);
 }
 
 enum class Direction { kInbound, kOutbound };
 
 std::string verdict(GuardEntry::Action action, Direction direction) {
   if (action == GuardEntry::Action::kBypass) return "accept";
-  return fmt::format("counter name {} drop", direction == Direction::kInbound ? kInboundCounter : kOutboundCounter);
+  return fmt::format("counter name {} drop",
+                     direction == Direction::kInbound ? kInboundCounter : kOutboundCounter);
 }
 
-std::string_view family_word(const GuardEntry& entry) { return entry.local.first.is_v4() ? "ip" : "ip6"; }
+std::string_view family_word(const GuardEntry& entry) {
+  return entry.local.first.is_v4() ? "ip" : "ip6";
+}
 
 std::string match_addresses(const GuardEntry& entry, Direction direction) {
   const bool inbound = direction == Direction::kInbound;
@@ -97,7 +117,8 @@ std::string match_addresses(const GuardEntry& entry, Direction direction) {
   const AddressRange& destination = inbound ? entry.local : entry.remote;
   std::string text;
   if (!is_everything(source)) text += fmt::format("{} saddr {} ", family_word(entry), range_text(source));
-  if (!is_everything(destination)) text += fmt::format("{} daddr {} ", family_word(entry), range_text(destination));
+  if (!is_everything(destination))
+    text += fmt::format("{} daddr {} ", family_word(entry), range_text(destination));
   if (text.empty()) text = entry.local.first.is_v4() ? "meta nfproto ipv4 " : "meta nfproto ipv6 ";
   if (entry.protocol) text += fmt::format("meta l4proto {} ", *entry.protocol);
   return text;
@@ -120,7 +141,8 @@ void append_entry(std::string& out, const GuardEntry& entry, Direction direction
   const std::string ports = match_ports(entry, direction);
   out += fmt::format("    {}{}{}\n", addresses, ports, verdict(entry.action, direction));
   if (ports.empty() || entry.action == GuardEntry::Action::kBypass) return;
-  // RFC 4301 7: fragments behind the first do not show their ports. What may belong to protected traffic does not pass.
+  // RFC 4301 7: fragments behind the first do not show their ports. What may belong to protected traffic does
+  // not pass.
   out += fmt::format("    {}{} {}\n", addresses,
                      entry.local.first.is_v4() ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0",
                      verdict(entry.action, direction));
@@ -135,7 +157,8 @@ struct Group {  // entries that follow each other with one action, so their orde
   std::vector<const GuardEntry*> single;
 };
 
-// nftables refuses overlapping elements, so those that overlap one before them stay single. Sweeps over the remote ranges.
+// nftables refuses overlapping elements, so those that overlap one before them stay single. Sweeps over the
+// remote ranges.
 void choose_for_set(std::vector<const GuardEntry*> candidates, std::vector<const GuardEntry*>& chosen,
                     std::vector<const GuardEntry*>& single) {
   constexpr std::size_t kWorthASet = 8;
@@ -146,7 +169,8 @@ void choose_for_set(std::vector<const GuardEntry*> candidates, std::vector<const
   std::ranges::stable_sort(candidates, {}, [](const GuardEntry* entry) { return entry->remote.first; });
   std::vector<const GuardEntry*> active;
   for (const GuardEntry* entry : candidates) {
-    std::erase_if(active, [entry](const GuardEntry* before) { return before->remote.last < entry->remote.first; });
+    std::erase_if(active,
+                  [entry](const GuardEntry* before) { return before->remote.last < entry->remote.first; });
     const bool clashes = std::ranges::any_of(active, [entry](const GuardEntry* before) {
       return overlap(before->local, entry->local) && overlap(before->remote, entry->remote);
     });
@@ -158,7 +182,8 @@ void choose_for_set(std::vector<const GuardEntry*> candidates, std::vector<const
 std::vector<Group> groups_of(const std::vector<GuardEntry>& entries) {
   std::vector<Group> out;
   for (auto begin = entries.begin(); begin != entries.end();) {
-    const auto end = std::find_if(begin, entries.end(), [begin](const GuardEntry& e) { return e.action != begin->action; });
+    const auto end = std::find_if(begin, entries.end(),
+                                  [begin](const GuardEntry& e) { return e.action != begin->action; });
     Group& group = out.emplace_back();
     group.action = begin->action;
     std::vector<const GuardEntry*> v4;
@@ -176,17 +201,20 @@ std::vector<Group> groups_of(const std::vector<GuardEntry>& entries) {
   return out;
 }
 
-void append_set(std::string& out, std::size_t number, IpFamily family, const std::vector<const GuardEntry*>& entries) {
+void append_set(std::string& out, std::size_t number, IpFamily family,
+                const std::vector<const GuardEntry*>& entries) {
   if (entries.empty()) return;
   const char* version = family == IpFamily::kIpv4 ? "v4" : "v6";
   const char* type = family == IpFamily::kIpv4 ? "ipv4_addr . ipv4_addr" : "ipv6_addr . ipv6_addr";
-  out += fmt::format("  set group_{}_{} {{\n    type {}; flags interval\n    elements = {{\n", number, version, type);
+  out += fmt::format("  set group_{}_{} {{\n    type {}; flags interval\n    elements = {{\n", number,
+                     version, type);
   for (const GuardEntry* entry : entries)
     out += fmt::format("      {} . {},\n", range_text(entry->local), range_text(entry->remote));
   out += "    }\n  }\n";
 }
 
-void append_set_rule(std::string& out, std::size_t number, const Group& group, IpFamily family, Direction direction) {
+void append_set_rule(std::string& out, std::size_t number, const Group& group, IpFamily family,
+                     Direction direction) {
   const bool v4 = family == IpFamily::kIpv4;
   if ((v4 ? group.in_set_v4 : group.in_set_v6).empty()) return;
   const char* word = v4 ? "ip" : "ip6";
@@ -213,20 +241,23 @@ void append_devices(std::string& out, std::string_view key, const GuardSpec& spe
     for (const std::string& device : *devices) out += fmt::format("    {} \"{}\" accept\n", key, device);
 }
 
-// Neighbour discovery never crosses a router (RFC 4861 6.1, 7.1: hop limit 255), and without it there is no link at all.
+// Neighbour discovery never crosses a router (RFC 4861 6.1, 7.1: hop limit 255), and without it there is no
+// link at all.
 constexpr std::string_view kNeighbourDiscovery = "    ip6 hoplimit 255 icmpv6 type 133-137 accept\n";
 
-// The outer packets to this host: ESP, AH, IKE and ESP in UDP, and ICMP errors (RFC 4301 6.1) that quote one of these. The quoted
-// IP header begins at the ICMP header's octet 8.
+// The outer packets to this host: ESP, AH, IKE and ESP in UDP, and ICMP errors (RFC 4301 6.1) that quote one
+// of these. The quoted IP header begins at the ICMP header's octet 8.
 void append_outer_exemptions(std::string& out, const GuardSpec& spec) {
   out += "    meta l4proto { 50, 51 } accept\n";
-  constexpr std::string_view kErrors4 = "icmp type { destination-unreachable, time-exceeded, parameter-problem }";
+  constexpr std::string_view kErrors4 =
+      "icmp type { destination-unreachable, time-exceeded, parameter-problem }";
   constexpr std::string_view kErrors6 =
       "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
   out += fmt::format("    {} @th,136,8 {{ 50, 51 }} accept\n", kErrors4);
   out += fmt::format("    {} @th,112,8 {{ 50, 51 }} accept\n", kErrors6);
   std::string ports;
-  for (const std::uint16_t port : spec.ike_ports) ports += fmt::format("{}{}", ports.empty() ? "" : ", ", port);
+  for (const std::uint16_t port : spec.ike_ports)
+    ports += fmt::format("{}{}", ports.empty() ? "" : ", ", port);
   if (ports.empty()) return;
   out += fmt::format("    udp dport {{ {} }} accept\n", ports);
   out += fmt::format("    {} @th,136,8 17 @th,224,16 {{ {} }} accept\n", kErrors4, ports);
@@ -245,7 +276,8 @@ void append_hooks(std::string& out, const GuardSpec& spec) {
   out += "    jump inbound_policy\n  }\n";
   out += "  chain postrouting {\n    type filter hook postrouting priority 90; policy accept;\n";
   append_devices(out, "oifname", spec);
-  if (spec.mark != 0) out += fmt::format("    meta mark & 0x{:x} == 0x{:x} accept\n", spec.mask, spec.mark & spec.mask);
+  if (spec.mark != 0)
+    out += fmt::format("    meta mark & 0x{:x} == 0x{:x} accept\n", spec.mask, spec.mark & spec.mask);
   out += kNeighbourDiscovery;
   out += "    jump outbound_policy\n  }\n";
 }
@@ -255,8 +287,10 @@ void append_hooks(std::string& out, const GuardSpec& spec) {
 Result<std::string> guard_ruleset(const GuardSpec& spec, const GuardCounters& start) {
   MERLON_TRY_VOID(check(spec));
   const std::vector<Group> groups = groups_of(spec.entries);
-  std::string out = fmt::format("add table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n", NftGuard::kTable);
-  out += fmt::format("  counter {} {{ packets {} bytes {} }}\n", kInboundCounter, start.inbound_packets, start.inbound_bytes);
+  std::string out =
+      fmt::format("add table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n", NftGuard::kTable);
+  out += fmt::format("  counter {} {{ packets {} bytes {} }}\n", kInboundCounter, start.inbound_packets,
+                     start.inbound_bytes);
   out += fmt::format("  counter {} {{ packets {} bytes {} }}\n", kOutboundCounter, start.outbound_packets,
                      start.outbound_bytes);
   for (std::size_t i = 0; i < groups.size(); ++i) {

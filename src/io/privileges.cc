@@ -1,5 +1,6 @@
 #include "io/privileges.h"
 
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -12,17 +13,21 @@
 namespace merlon::io {
 namespace {
 
-// Two words of 32 capabilities each (_LINUX_CAPABILITY_VERSION_3); glibc has no wrappers for the system calls.
+// Two words of 32 capabilities each (_LINUX_CAPABILITY_VERSION_3); glibc has no wrappers for the system
+// calls.
 struct CapabilitySets {
   __user_cap_data_struct words[2] = {};
 
-  [[nodiscard]] bool effective(unsigned number) const { return (words[number / 32].effective >> (number % 32) & 1U) != 0; }
+  [[nodiscard]] bool effective(unsigned number) const {
+    return (words[number / 32].effective >> (number % 32) & 1U) != 0;
+  }
 };
 
 Result<CapabilitySets> read_capabilities() {
   CapabilitySets sets;
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  if (syscall(SYS_capget, &header, sets.words) != 0) return fail_errno(errno, "read the process's capabilities");
+  if (syscall(SYS_capget, &header, sets.words) != 0)
+    return fail_errno(errno, "read the process's capabilities");
   return sets;
 }
 
@@ -78,13 +83,15 @@ Result<> require_capabilities(std::span<const Capability> needed) {
   std::string missing;
   for (const Capability capability : needed) {
     if (sets.effective(static_cast<unsigned>(capability))) continue;
-    missing += fmt::format("{}{} (for {})", missing.empty() ? "" : ", ", name(capability), purpose(capability));
+    missing +=
+        fmt::format("{}{} (for {})", missing.empty() ? "" : ", ", name(capability), purpose(capability));
   }
   if (missing.empty()) return {};
-  return fail(ErrorCode::kPolicy,
-              "the process lacks {}: start it as root, through its systemd unit, or in a container with these "
-              "capabilities added",
-              missing);
+  return fail(
+      ErrorCode::kPolicy,
+      "the process lacks {}: start it as root, through its systemd unit, or in a container with these "
+      "capabilities added",
+      missing);
 }
 
 Result<> set_no_new_privileges() {
@@ -101,7 +108,8 @@ Result<> keep_only(std::span<const Capability> needed) {
     kept.words[number / 32].effective |= 1U << (number % 32);
     kept.words[number / 32].permitted |= 1U << (number % 32);
   }
-  // The bounding set needs CAP_SETPCAP to shrink; a process without it could not gain anything through it either, given no_new_privs.
+  // The bounding set needs CAP_SETPCAP to shrink; a process without it could not gain anything through it
+  // either, given no_new_privs.
   constexpr unsigned kSetPcap = CAP_SETPCAP;
   if (before.effective(kSetPcap)) MERLON_TRY_VOID(drop_bounding_set(kept));
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)

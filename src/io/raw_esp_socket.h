@@ -9,7 +9,7 @@
 namespace merlon::io {
 
 struct RawEspSocketOptions : DatagramSocketOptions {
-  IpAddress local = {};                         // unspecified: all addresses of its family
+  IpAddress local = {};                    // unspecified: all addresses of its family
   IpProtocol protocol = IpProtocol::kEsp;  // or kAh
 };
 

@@ -1,5 +1,6 @@
 #include "io/resolver.h"
 
+#include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -35,7 +36,8 @@ tl::unexpected<Error> resolver_error(std::string_view name, int status, int erro
 Result<std::vector<IpAddress>> resolve_blocking(std::string_view name, std::optional<IpFamily> family) {
   if (const auto literal = IpAddress::parse(name)) {
     if (!family || *family == literal->family()) return std::vector{*literal};
-    return fail(ErrorCode::kNotFound, "'{}' is not an {} address", name, family == IpFamily::kIpv4 ? "IPv4" : "IPv6");
+    return fail(ErrorCode::kNotFound, "'{}' is not an {} address", name,
+                family == IpFamily::kIpv4 ? "IPv4" : "IPv6");
   }
   addrinfo hints{};
   hints.ai_family = !family ? AF_UNSPEC : family == IpFamily::kIpv4 ? AF_INET : AF_INET6;

@@ -1,5 +1,6 @@
 #include "io/sd_notify.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,7 +38,8 @@ Result<> sd_notify(std::string_view assignments) {
   address.sun_family = AF_UNIX;
   const std::size_t length = std::strlen(path);
   if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path)
-    return fail(ErrorCode::kInvalidArgument, "NOTIFY_SOCKET is '{}', which is no usable socket address", path);
+    return fail(ErrorCode::kInvalidArgument, "NOTIFY_SOCKET is '{}', which is no usable socket address",
+                path);
   std::memcpy(address.sun_path, path, length);
   if (path[0] == '@') address.sun_path[0] = '\0';  // the abstract namespace
   const Fd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -50,7 +52,8 @@ Result<> sd_notify(std::string_view assignments) {
 }
 
 Result<> sd_notify_reloading() {
-  const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(monotonic_now().time_since_epoch());
+  const auto since_boot =
+      std::chrono::duration_cast<std::chrono::microseconds>(monotonic_now().time_since_epoch());
   return sd_notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", since_boot.count()));
 }
 

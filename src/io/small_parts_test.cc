@@ -1,5 +1,6 @@
 // The parts of the room that need neither root nor a namespace.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,7 +29,9 @@
 namespace merlon::io {
 namespace {
 
-bool is_open(int fd) { return fcntl(fd, F_GETFD) != -1; }
+bool is_open(int fd) {
+  return fcntl(fd, F_GETFD) != -1;
+}
 
 std::string scratch_path(std::string_view name) {
   return fmt::format("{}/merlon-io-test-{}-{}", testing::TempDir(), getpid(), name);
@@ -61,7 +64,8 @@ TEST(SystemClock, GoesOn) {
 
 TEST(SystemRng, FillsEveryLength) {
   SystemRng rng;
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{255}, std::size_t{257}, std::size_t{100'000}})
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{255}, std::size_t{257}, std::size_t{100'000}})
     EXPECT_EQ(rng.bytes(size).size(), size);
   std::set<Bytes> drawn;
   for (int i = 0; i < 100; ++i) drawn.insert(rng.bytes(16));
@@ -98,8 +102,9 @@ TEST(SendOutcome, ClassifiesErrno) {
 
 TEST(SystemError, SaysWhatWasAttempted) {
   const Result<> result = fail_errno(EADDRINUSE, "bind a UDP socket to 0.0.0.0:500");
-  EXPECT_EQ(result.error().message,
-            "cannot bind a UDP socket to 0.0.0.0:500: Address already in use (another program uses it already)");
+  EXPECT_EQ(
+      result.error().message,
+      "cannot bind a UDP socket to 0.0.0.0:500: Address already in use (another program uses it already)");
   EXPECT_EQ(code_of_errno(ENODEV), ErrorCode::kNotFound);
 }
 
@@ -140,7 +145,8 @@ TEST(SdNotify, SendsWhereSystemdListens) {
   EXPECT_EQ(std::string(buffer, static_cast<std::size_t>(length)), "READY=1\nSTATUS=1 tunnel up");
   ASSERT_TRUE(sd_notify_reloading());
   const ssize_t reloading = recv(listener.get(), buffer, sizeof buffer, 0);
-  EXPECT_TRUE(std::string(buffer, static_cast<std::size_t>(reloading)).starts_with("RELOADING=1\nMONOTONIC_USEC="));
+  EXPECT_TRUE(
+      std::string(buffer, static_cast<std::size_t>(reloading)).starts_with("RELOADING=1\nMONOTONIC_USEC="));
   setenv("NOTIFY_SOCKET", "relative/path", 1);
   EXPECT_EQ(sd_notify("READY=1").error().code, ErrorCode::kInvalidArgument);
   unsetenv("NOTIFY_SOCKET");
@@ -202,7 +208,8 @@ TEST(UnixSocket, TakesOverWhatAKilledProcessLeft) {
 
 TEST(UnixSocket, RefusesWhatCanNotBe) {
   EXPECT_EQ(UnixListener::open({.path = std::string(200, 'x')}).error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(UnixListener::open({.path = scratch_path("x"), .group = "no-such-group"}).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(UnixListener::open({.path = scratch_path("x"), .group = "no-such-group"}).error().code,
+            ErrorCode::kNotFound);
   const std::string file = scratch_path("plain-file");
   close(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   EXPECT_FALSE(UnixListener::open({.path = file}));

@@ -1,5 +1,7 @@
 #include "io/system_error.h"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <cstring>
 

@@ -21,7 +21,9 @@ inline void shell(const std::string& command) {
   ASSERT_EQ(std::system(command.c_str()), 0) << command;  // NOLINT(concurrency-mt-unsafe,cert-env33-c)
 }
 
-inline Fd own_namespace() { return Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
+inline Fd own_namespace() {
+  return Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+}
 
 // A namespace beside the one the test runs in; alive while this object is.
 class Namespace {
@@ -34,7 +36,9 @@ class Namespace {
     EXPECT_EQ(setns(home.get(), CLONE_NEWNET), 0);
   }
   // For `ip ... netns PATH`.
-  [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd_.get()); }
+  [[nodiscard]] std::string path() const {
+    return "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd_.get());
+  }
 
   // Runs something inside; sockets opened there stay there.
   template <class Body>
@@ -80,7 +84,11 @@ inline bool wait_for(int fd, short events = POLLIN) {
   return poll(&entry, 1, 2000) == 1 && (entry.revents & events) != 0;
 }
 
-inline IpAddress ip(std::string_view text) { return *IpAddress::parse(text); }
-inline IpPrefix net(std::string_view text) { return *IpPrefix::parse(text); }
+inline IpAddress ip(std::string_view text) {
+  return *IpAddress::parse(text);
+}
+inline IpPrefix net(std::string_view text) {
+  return *IpPrefix::parse(text);
+}
 
 }  // namespace merlon::io::test

@@ -1,6 +1,7 @@
 #include "io/tun.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -49,7 +50,8 @@ Result<Tun> Tun::open(const TunOptions& options) {
     return fail_errno(errno, fmt::format("create the TUN device '{}'", options.name));
   if (options.vnet_header) {
     int size = kVnetHeaderSize;
-    if (ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0) return fail_errno(errno, "set the size of TUN's vnet header");
+    if (ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0)
+      return fail_errno(errno, "set the size of TUN's vnet header");
   }
   std::string name(request.ifr_name, strnlen(request.ifr_name, sizeof request.ifr_name));
   MERLON_TRY(const Fd control, ioctl_socket());
@@ -59,7 +61,9 @@ Result<Tun> Tun::open(const TunOptions& options) {
   return Tun(std::move(fd), std::move(name), query.ifr_ifindex);
 }
 
-Result<unsigned> Tun::mtu() const { return link_mtu(name_); }
+Result<unsigned> Tun::mtu() const {
+  return link_mtu(name_);
+}
 
 Result<> Tun::set_mtu(unsigned mtu) {
   MERLON_TRY(const Fd control, ioctl_socket());

@@ -27,7 +27,8 @@ void set_checksum(Bytes& packet) {
 
 // UDP from 10.2.0.7:4000 to 10.9.0.1:5000 without a UDP checksum.
 Bytes udp_packet(std::string_view text) {
-  Bytes packet = {0x45, 0, 0, 0, 0, 1, 0, 0, 64, 17, 0, 0, 10, 2, 0, 7, 10, 9, 0, 1, 0x0f, 0xa0, 0x13, 0x88, 0, 0, 0, 0};
+  Bytes packet = {0x45, 0, 0,  0, 0, 1, 0,    0,    64,   17,   0, 0, 10, 2,
+                  0,    7, 10, 9, 0, 1, 0x0f, 0xa0, 0x13, 0x88, 0, 0, 0,  0};
   append(packet, as_bytes(text));
   packet[3] = static_cast<std::uint8_t>(packet.size());
   packet[25] = static_cast<std::uint8_t>(packet.size() - 20);
@@ -120,7 +121,9 @@ TEST_F(TunTest, VnetHeaderAndSeveralQueues) {
     ASSERT_TRUE(second) << second.error().message;
     EXPECT_EQ(first->index(), second->index());
     ASSERT_TRUE(first->set_up(true));
-    shell("ip addr add 10.9.0.1/32 dev t0; ip route add 10.2.0.0/16 dev t0; sysctl -qw net.ipv4.conf.all.rp_filter=0");
+    shell(
+        "ip addr add 10.9.0.1/32 dev t0; ip route add 10.2.0.0/16 dev t0; sysctl -qw "
+        "net.ipv4.conf.all.rp_filter=0");
     const Fd udp = udp_socket_on(5000);
     const Bytes packet = concat(Bytes(Tun::kVnetHeaderSize), udp_packet("framed"));
     ASSERT_EQ(first->write(packet), SendOutcome::kSent);

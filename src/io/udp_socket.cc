@@ -1,5 +1,6 @@
 #include "io/udp_socket.h"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 

@@ -1,5 +1,6 @@
 #include "io/unix_socket.h"
 
+#include <fmt/format.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -95,7 +96,9 @@ UnixListener& UnixListener::operator=(UnixListener&& from) noexcept {
   return *this;
 }
 
-UnixListener::~UnixListener() { remove_file(); }
+UnixListener::~UnixListener() {
+  remove_file();
+}
 
 void UnixListener::remove_file() {
   struct stat status {};
@@ -108,7 +111,8 @@ Result<Fd> UnixListener::accept() {
     Fd client(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client) return client;
     if (errno == EAGAIN) return Fd();
-    if (errno != EINTR && errno != ECONNABORTED) return fail_errno(errno, fmt::format("accept a client on {}", path_));
+    if (errno != EINTR && errno != ECONNABORTED)
+      return fail_errno(errno, fmt::format("accept a client on {}", path_));
   }
 }
 

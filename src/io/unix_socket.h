@@ -22,7 +22,8 @@ class UnixListener {
   struct Options {
     std::string path = {};  // at most 107 bytes; its folder must exist
     mode_t mode = 0660;
-    std::string group = {};  // the file's group; empty: the process's own. kNotFound if there is no such group
+    std::string group =
+        {};  // the file's group; empty: the process's own. kNotFound if there is no such group
     int backlog = 64;
   };
   // Takes over a path that a killed process left (nobody listens there); an error if somebody does.

@@ -17,6 +17,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PREFIX = "mrl"
+KEPT = pathlib.Path("/run/merlon-quickstart.json")  # what `./quickstart --keep` left standing on purpose
 PATIENCE_S = 60  # tests wait for conditions; this only bounds a hang
 
 
@@ -44,10 +45,11 @@ def wait_until(condition, what, timeout=PATIENCE_S, interval=0.1):
 
 
 def remove_leftovers():
+    kept = json.loads(KEPT.read_text())["namespaces"] if KEPT.exists() else []
     for line in run("ip", "netns", "list", check=False).stdout.splitlines():
         name = line.split()[0]
         match = re.fullmatch(rf"{PREFIX}(\d+)-.*", name)
-        if match and not os.path.exists(f"/proc/{match.group(1)}"):
+        if match and name not in kept and not os.path.exists(f"/proc/{match.group(1)}"):
             for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
                 os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", name, check=False)

@@ -12,9 +12,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lab"))
-from lab import Lab, Merlon, Offices, run, wait_until  # noqa: E402
+from lab import KEPT, Lab, Merlon, Offices, run, wait_until  # noqa: E402
 
-KEPT = pathlib.Path("/run/merlon-quickstart.json")
 COLOUR = sys.stdout.isatty()
 
 PICTURE = r"""

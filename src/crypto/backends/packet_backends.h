@@ -39,7 +39,7 @@ inline void write_u32(std::uint8_t* out, std::uint32_t value) {
 // The additional data of an AEAD: SPI | sequence number, with ESN 64 bits of it (RFC 4106 5, RFC 4309 5, RFC
 // 7634 2.1).
 struct AdditionalData {
-  std::array<std::uint8_t, kEspHeaderSize + kEsnSize> bytes;
+  std::array<std::uint8_t, kEspHeaderSize + kEsnSize> bytes{};
 
   AdditionalData() = default;
   AdditionalData(const PacketJob& job, bool esn) { set(job, esn); }

@@ -1,5 +1,6 @@
 #include "ikev2/exchanges/common.h"
 
+#include "ikev2/established.h"
 #include "pki/identity_text.h"
 
 namespace merlon::ikev2 {
@@ -18,6 +19,10 @@ Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat
   path.local.port = 0;  // Shard::transmit puts our own port for NAT traversal here
   if (path.remote.port == 500) path.remote.port = 4500;
   return path;
+}
+
+void close_if_redundant(Shard& shard, IkeSa& sa, Established& established) {
+  if (sa.redundant) queue_delete_ike(shard, established, ike::diagnosis::deleted_by_us(subject_of(sa), "the peer made one at the same time"));
 }
 
 void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys) {
@@ -71,6 +76,11 @@ void release_in_flight(Shard& shard, Established& established) {
   established.answering = std::monostate{};
 }
 
+Lingering linger(Shard& shard, IkeSa& sa, Established&& established, ike::Failure failure) {
+  (void)give_up(shard, sa, established, std::move(failure));
+  return Lingering{std::move(established.channel), shard.time() + kLingering};
+}
+
 void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure) {
   shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), sa.connection->children[child_index].name, sa.path.remote,
                                                std::move(failure)}));
@@ -96,7 +106,8 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
                           .predecessor = {},
                           .replaced_until = kNever,
                           .temporary_failures_since = {},
-                          .soft_expired = false};
+                          .soft_expired = false,
+                          .broken = false};
   sa.established_once = true;
   shard.count(made.rekeyed ? Counter::kIkeSasRekeyed : Counter::kIkeSasEstablished);
   ike::IkeSaEstablished event;
@@ -113,6 +124,7 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
   event.local_auth = established.local_auth;
   event.remote_auth = established.peer.text();
   shard.emit(ike::Event(std::move(event)));
+  shard.know_identity(sa, established);
   return established;
 }
 

@@ -24,6 +24,8 @@ Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure f
 // SPIs that were set aside for exchanges that will not come to an end.
 void release_in_flight(Shard& shard, Established& established);
 void release_in_flight_own(Shard& shard, Established& established);
+// The same after our last response, which is repeated for a while.
+Lingering linger(Shard& shard, IkeSa& sa, Established&& established, ike::Failure failure);
 void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure);
 
 // The IKE SA is proved on both sides. Makes the phase, tells the world.
@@ -37,6 +39,10 @@ struct NewlyEstablished {
   bool rekeyed = false;
 };
 [[nodiscard]] Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made);
+// After Shard::resolve_uniqueness.
+void close_if_redundant(Shard& shard, IkeSa& sa, Established& established);
 void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys);
+
+inline constexpr Duration kLingering = std::chrono::seconds(15);
 
 }  // namespace merlon::ikev2

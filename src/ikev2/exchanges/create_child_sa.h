@@ -15,8 +15,8 @@ Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& pha
 Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
 
 // ---- the peer's ----------------------------------------------------------------------------------------------------
-Next<Established, Closing> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
-Next<Established> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done);
+Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
+Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done);
 
 // ---- shared by the files of this exchange --------------------------------------------------------------------------
 inline constexpr unsigned kMaxAttempts = 3;  // INVALID_KE_PAYLOAD, SINGLE_PAIR_REQUIRED

@@ -180,8 +180,6 @@ void answer_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established,
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
-  // RFC 7296 1.3.2: KE is not optional here.
-  if (!ke) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
   auto selection = policy::select_ike(sa.connection->ike_proposals, offered->proposals, {ke->method});
   if (!selection) {
     respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoProposalChosen));

@@ -10,8 +10,8 @@
 
 namespace merlon::ikev2 {
 
-static_assert(leads_to<&on_create_child_request, Established, Next<Established, Closing>>);
-static_assert(leads_to<&on_peer_key_exchange, Established, Next<Established>>);
+static_assert(leads_to<&on_create_child_request, Established, Next<Established, Lingering>>);
+static_assert(leads_to<&on_peer_key_exchange, Established, Next<Established, Lingering>>);
 
 using ike::Counter;
 using ike::diagnosis::Exchange;
@@ -19,25 +19,36 @@ using wire::NotifyType;
 
 void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::NotifyPayload notify) {
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
+  // RFC 7296 2.21.3: the peer takes the IKE SA for closed, and so do we.
+  if (notify.type == NotifyType::kInvalidSyntax) established.broken = true;
   const std::vector<wire::Payload> payloads{std::move(notify)};
   (void)established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads);
 }
 
-Next<Established, Closing> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+namespace {
+Next<Established, Lingering> unless_broken(Shard& shard, IkeSa& sa, Established&& phase) {
+  if (!phase.broken) return std::move(phase);
+  return linger(shard, sa, std::move(phase),
+                ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, "its CREATE_CHILD_SA request is malformed", NotifyType::kInvalidSyntax));
+}
+}  // namespace
+
+Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
-  const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
-  if (!offered || !nonce) return close_for_syntax(shard, sa, std::move(phase), "CREATE_CHILD_SA without SA or nonce", wire::ExchangeType::kCreateChildSa);
-  const bool for_ike = offered->proposals.front().protocol == SecurityProtocol::kIke;
-  if (for_ike)
+  const bool for_ike = offered && offered->proposals.front().protocol == SecurityProtocol::kIke;
+  const bool complete = offered && wire::find<wire::NoncePayload>(incoming.payloads) &&
+                        (for_ike ? wire::find<wire::KePayload>(incoming.payloads) != nullptr
+                                 : wire::find<wire::TsiPayload>(incoming.payloads) && wire::find<wire::TsrPayload>(incoming.payloads));
+  if (!complete)
+    respond_error(shard, sa, phase, wire::make_notify(NotifyType::kInvalidSyntax));
+  else if (for_ike)
     answer_rekey_ike_request(shard, sa, phase, incoming);
-  else if (!wire::find<wire::TsiPayload>(incoming.payloads) || !wire::find<wire::TsrPayload>(incoming.payloads))
-    return close_for_syntax(shard, sa, std::move(phase), "CREATE_CHILD_SA without TSi or TSr", wire::ExchangeType::kCreateChildSa);
   else
     answer_child_request(shard, sa, phase, incoming);
-  return std::move(phase);
+  return unless_broken(shard, sa, std::move(phase));
 }
 
-Next<Established> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
+Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
   const auto advance = [&](auto& answering, auto finish) {
     answering.pending = 0;
     if (!answering.exchange && done.exchange) {
@@ -46,17 +57,14 @@ Next<Established> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& ph
     } else if (answering.exchange && done.shared_secret) {
       finish(*done.shared_secret);
     } else {
-      // RFC 6989: a public value that must not be used.
-      respond_error(shard, sa, phase, wire::make_notify(NotifyType::kInvalidSyntax));
-      if (auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&phase.answering)) shard.spis().release((*child)->inbound_spi);
-      phase.answering = std::monostate{};
+      respond_error(shard, sa, phase, wire::make_notify(NotifyType::kInvalidSyntax));  // RFC 6989
     }
   };
   if (auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&phase.answering))
     advance(**child, [&](const Secret& secret) { finish_peer_child(shard, sa, phase, &secret); });
   else if (auto* rekey = std::get_if<std::unique_ptr<AnsweringRekeyIke>>(&phase.answering))
     advance(**rekey, [&](const Secret& secret) { finish_peer_rekey_ike(shard, sa, phase, secret); });
-  return std::move(phase);
+  return unless_broken(shard, sa, std::move(phase));
 }
 
 namespace {

@@ -16,15 +16,14 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
 Next<InitSent, AuthSent, Closed> on_auth_timer(Shard& shard, IkeSa& sa, AuthSent&& phase);
 
 // ---- responder -----------------------------------------------------------------------------------------------------
-Next<HalfOpen, Proving, Established, Refused, Closed> on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase,
+Next<HalfOpen, Proving, Established, Lingering, Closed> on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase,
                                                                           const Arrival& arrival);
-Next<HalfOpen, Proving, Established, Refused, Closed> on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase,
+Next<HalfOpen, Proving, Established, Lingering, Closed> on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase,
                                                                           ike::KeyExchangeDone&& done);
-Next<Proving, Established, Refused, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase,
+Next<Proving, Established, Lingering, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase,
                                                                    ike::SignDone&& done);
 
-// What a peer may send before the keys are there, and how long a refusal is repeated.
+// What a peer may send before the keys are there.
 inline constexpr std::size_t kMaxWaitingDatagrams = 64, kMaxWaitingBytes = 64U * 1024;
-inline constexpr Duration kRefusalRepeats = std::chrono::seconds(15);
 
 }  // namespace merlon::ikev2

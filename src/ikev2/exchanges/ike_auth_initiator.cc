@@ -294,6 +294,7 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
   make_first_child(shard, sa, phase, candidate, established, payloads);
   queue_other_children(phase.intents, established);
   shard.resolve_uniqueness(sa, established, false);
+  close_if_redundant(shard, sa, established);
   return established;
 }
 

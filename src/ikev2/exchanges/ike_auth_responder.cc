@@ -2,7 +2,7 @@
 //
 //   HalfOpen --IKE_AUTH request, AUTH verified--> Proving --our signature--> Established
 //        \                                          (a PSK needs no waiting)
-//         \--anything wrong--> Refused: N(AUTHENTICATION_FAILED) in an encrypted response, repeated when asked again
+//         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED) in an encrypted response, repeated when asked again
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "pki/identity_text.h"
@@ -10,10 +10,10 @@
 
 namespace merlon::ikev2 {
 
-using AuthNext = Next<HalfOpen, Proving, Established, Refused, Closed>;
+using AuthNext = Next<HalfOpen, Proving, Established, Lingering, Closed>;
 static_assert(leads_to<&on_ike_auth_request, HalfOpen, AuthNext>);
 static_assert(leads_to<&on_responder_secret, HalfOpen, AuthNext>);
-static_assert(leads_to<&on_responder_signature, Proving, Next<Proving, Established, Refused, Closed>>);
+static_assert(leads_to<&on_responder_signature, Proving, Next<Proving, Established, Lingering, Closed>>);
 
 using ike::Counter;
 using ike::diagnosis::Exchange;
@@ -30,7 +30,7 @@ policy::PadHelpers pad_helpers() {
 }
 
 // Says no in a protected response. RFC 7296 2.21.2: the IKE SA is not made.
-Next<Refused, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why) {
+Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why) {
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder, ike::ExchangeResult::kRefusedByUs);
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   if (type == NotifyType::kAuthenticationFailed) shard.count(Counter::kAuthenticationFailures);
@@ -39,7 +39,7 @@ Next<Refused, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyT
   const bool answered = channel.respond(shard, sa, wire::ExchangeType::kIkeAuth, payloads).has_value();
   (void)give_up(shard, sa, std::move(why));
   if (!answered) return Closed{};
-  return Refused{std::move(channel), shard.time() + kRefusalRepeats};
+  return Lingering{std::move(channel), shard.time() + kLingering};
 }
 
 struct AuthRequest {
@@ -162,7 +162,7 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
 }
 
 // Both are proved: answers, and the IKE SA stands.
-Next<Established, Refused, Closed> accept(Shard& shard, IkeSa& sa, Proving&& phase, wire::AuthPayload auth) {
+Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& phase, wire::AuthPayload auth) {
   const auto& credentials = shard.credentials(sa.connection->name);
   std::vector<wire::Payload> payloads;
   payloads.emplace_back(wire::IdrPayload{phase.local_id, false});
@@ -182,6 +182,7 @@ Next<Established, Refused, Closed> accept(Shard& shard, IkeSa& sa, Proving&& pha
   auto established = establish(shard, sa, {std::move(*init.channel), init.algorithms, std::move(init.keys), std::move(phase.peer),
                                            phase.local_id, phase.plan.text, false});
   shard.resolve_uniqueness(sa, established, initial_contact);
+  close_if_redundant(shard, sa, established);
   if (child.failure) {
     if (child.failed_child.empty()) child.failed_child = sa.connection->children.front().name;
     shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), child.failed_child, sa.path.remote, *child.failure}));
@@ -308,7 +309,7 @@ AuthNext on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase, ike::Key
   return next;
 }
 
-Next<Proving, Established, Refused, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase, ike::SignDone&& done) {
+Next<Proving, Established, Lingering, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase, ike::SignDone&& done) {
   if (done.request != phase.pending) return std::move(phase);
   auto auth = done.signature ? signature_auth_payload(phase.plan, *done.signature) : Result<wire::AuthPayload>(tl::unexpected(done.signature.error()));
   if (!auth)

@@ -47,7 +47,7 @@ void IkeHeader::encode(ByteWriter& out) const {
   out.u64(initiator_spi.value);
   out.u64(responder_spi.value);
   out.u8(static_cast<std::uint8_t>(next_payload));
-  out.u8(static_cast<std::uint8_t>(major << 4U | (minor & 0x0fU)));
+  out.u8(static_cast<std::uint8_t>(static_cast<unsigned>(major) << 4U | (minor & 0x0fU)));
   out.u8(static_cast<std::uint8_t>(exchange_type));
   out.u8(static_cast<std::uint8_t>((flags.initiator ? kInitiatorFlag : 0U) |
                                    (flags.version ? kVersionFlag : 0U) |

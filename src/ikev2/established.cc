@@ -1,0 +1,229 @@
+#include "ikev2/established.h"
+
+#include "ikev2/exchanges/common.h"
+#include "ikev2/exchanges/create_child_sa.h"
+#include "ikev2/exchanges/informational.h"
+
+namespace merlon::ikev2 {
+
+static_assert(leads_to<&on_established_timer, Established, Next<Established, Closing, Closed>>);
+
+using ike::Counter;
+
+namespace {
+
+template <class T>
+bool queued(const Established& established) {
+  return std::any_of(established.tasks.begin(), established.tasks.end(), [](const Task& task) { return std::holds_alternative<T>(task.what); });
+}
+
+const DeleteIkeTask* delete_ike_task(const Established& established) {
+  for (const auto& task : established.tasks)
+    if (const auto* found = std::get_if<DeleteIkeTask>(&task.what)) return found;
+  return nullptr;
+}
+
+bool idle(const Established& established) {
+  return !established.channel.requesting() && std::holds_alternative<std::monostate>(established.own);
+}
+
+// Whether this task may begin now, nothing of ours being in flight.
+bool may_begin(const Established& established, const Task& task) {
+  if (std::holds_alternative<DeleteIkeTask>(task.what)) return true;
+  // Undecided which of two new IKE SAs stays, or the peer is replacing this one: children wait for the heir.
+  if (established.predecessor || std::holds_alternative<std::unique_ptr<AnsweringRekeyIke>>(established.answering)) return false;
+  if (std::holds_alternative<RekeyIkeTask>(task.what)) return std::holds_alternative<std::monostate>(established.answering);
+  return true;
+}
+
+std::optional<Task> next_task(Established& established, Instant now) {
+  // A Delete of the IKE SA goes before all else.
+  auto found = std::find_if(established.tasks.begin(), established.tasks.end(),
+                            [](const Task& task) { return std::holds_alternative<DeleteIkeTask>(task.what); });
+  if (found == established.tasks.end())
+    found = std::find_if(established.tasks.begin(), established.tasks.end(),
+                         [&](const Task& task) { return task.not_before <= now && may_begin(established, task); });
+  if (found == established.tasks.end()) return std::nullopt;
+  // Deletes of Child SAs go together in one message: they are taken from the list there.
+  if (std::holds_alternative<DeleteChildTask>(found->what)) return Task{*std::get_if<DeleteChildTask>(&found->what), {}};
+  auto task = std::move(*found);
+  established.tasks.erase(found);
+  return task;
+}
+
+Next<Established, Closing, Closed> begin_tasks(Shard& shard, IkeSa& sa, Established&& phase) {
+  while (idle(phase)) {
+    auto task = next_task(phase, shard.time());
+    if (!task) break;
+    if (auto* remove = std::get_if<DeleteIkeTask>(&task->what)) return begin_delete_ike(shard, sa, std::move(phase), std::move(remove->reason));
+    if (auto* create = std::get_if<NewChildTask>(&task->what)) {
+      begin_new_child(shard, sa, phase, std::move(*create));
+    } else if (const auto* rekey = std::get_if<RekeyChildTask>(&task->what)) {
+      begin_rekey_child(shard, sa, phase, *rekey);
+    } else if (const auto* rekey_ike = std::get_if<RekeyIkeTask>(&task->what)) {
+      begin_rekey_ike(shard, sa, phase, *rekey_ike);
+    } else if (std::holds_alternative<DeleteChildTask>(task->what)) {
+      begin_delete_children(shard, sa, phase);
+    } else {
+      begin_probe(shard, sa, phase);
+    }
+  }
+  return std::move(phase);
+}
+
+void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
+  const auto now = shard.time();
+  const bool exhausted = established.channel.nearly_exhausted();
+  if ((now >= established.soft || exhausted) && !established.soft_expired && !established.successor) {
+    established.soft_expired = true;
+    queue_rekey_ike(established);
+  }
+  if (now >= established.hard) {
+    established.hard = kNever;
+    queue_delete_ike(shard, established, ike::diagnosis::deleted_by_us(subject_of(sa), "its hard lifetime is over"));
+  }
+  for (auto& record : established.children) {
+    if (now >= record.soft) {
+      record.soft = kNever;
+      queue_rekey_child(established, record);
+    }
+    if (now >= record.hard && record.remove_at == kNever) {
+      record.hard = kNever;
+      queue_delete_child(shard, established, record, "its hard lifetime is over");
+      record.replaced = false;  // not a packet more
+      close_child(shard, sa, record, "its hard lifetime is over");
+    }
+  }
+}
+
+Instant liveness_deadline(const IkeSa& sa, const Established& established) {
+  const auto interval = sa.connection->liveness_interval;
+  if (interval.count() <= 0 || !idle(established) || established.successor || queued<ProbeTask>(established)) return kNever;
+  return established.last_inbound + interval;
+}
+
+void send_keepalive(Shard& shard, IkeSa& sa, const Established& established) {
+  const auto interval = sa.connection->keepalive_interval;
+  const auto& path = established.channel.path();
+  // RFC 3948 4: only the side behind the NAT.
+  if (!sa.nat.local_behind_nat || !path.natt || interval.count() <= 0) {
+    sa.next_keepalive = kNever;
+    return;
+  }
+  if (sa.next_keepalive != kNever && shard.time() < sa.next_keepalive) return;
+  if (sa.next_keepalive != kNever) {
+    shard.count(Counter::kKeepalivesSent);
+    shard.emit(ike::TransmitKeepalive{path.local, path.remote});
+  }
+  sa.next_keepalive = shard.time() + interval;
+}
+
+// Our last request was never answered: the peer is gone.
+Closed lost(Shard& shard, IkeSa& sa, Established&& phase, unsigned sends, Duration elapsed) {
+  if (phase.successor) {
+    (void)give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
+    return {};
+  }
+  // A rekey of ours that went nowhere, beside one of the peer's that stands (RFC 7296 2.8.2).
+  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own)) {
+    const auto crossed = std::move((*own)->crossed);
+    settle_for_peers_rekey(shard, sa, phase, crossed);
+  }
+  shard.count(Counter::kLivenessFailures);
+  (void)give_up(shard, sa, phase, ike::diagnosis::liveness(subject_of(sa), sends, elapsed));
+  return {};
+}
+
+}  // namespace
+
+Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa, Established&& phase) {
+  const auto sends = phase.channel.sends();
+  const auto elapsed = shard.time() - phase.channel.first_sent();
+  if (phase.channel.advance(shard, sa) == Channel::Due::kGivenUp) return lost(shard, sa, std::move(phase), sends, elapsed);
+  check_lifetimes(shard, sa, phase);
+  if (shard.time() >= phase.replaced_until)
+    return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
+  for (const auto& task : phase.tasks)
+    if (const auto* remove = std::get_if<DeleteIkeTask>(&task.what); remove && !idle(phase) && shard.time() >= task.not_before + kDeletePatience) {
+      auto reason = remove->reason;
+      return give_up(shard, sa, phase, std::move(reason));
+    }
+  if (shard.time() >= liveness_deadline(sa, phase)) queue_probe(phase);
+  send_keepalive(shard, sa, phase);
+  sweep_children(shard, phase);
+  return begin_tasks(shard, sa, std::move(phase));
+}
+
+Instant established_deadline(const IkeSa& sa, const Established& established) {
+  auto deadline = std::min({established.channel.deadline(), established.hard, established.replaced_until, sa.next_keepalive});
+  if (!established.soft_expired) deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
+  for (const auto& record : established.children) deadline = std::min({deadline, record.soft, record.hard, record.remove_at});
+  deadline = std::min(deadline, liveness_deadline(sa, established));
+  for (const auto& task : established.tasks) {
+    if (idle(established) && may_begin(established, task))
+      deadline = std::min(deadline, task.not_before);
+    else if (std::holds_alternative<DeleteIkeTask>(task.what))
+      deadline = std::min(deadline, task.not_before + kDeletePatience);
+  }
+  // The first keepalive sets its own timer.
+  if (sa.nat.local_behind_nat && established.channel.path().natt && sa.connection->keepalive_interval.count() > 0 && sa.next_keepalive == kNever)
+    deadline = std::min(deadline, established.established);
+  return deadline;
+}
+
+void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from) {
+  const auto& path = established.channel.path();
+  if (from == path) return;
+  // RFC 7296 2.23: the side that is not behind the NAT follows; without a NAT addresses do not move (MOBIKE would).
+  if (!from.natt || !path.natt || sa.nat.local_behind_nat || from.remote == path.remote) return;
+  shard.count(Counter::kPeersMoved);
+  shard.emit(ike::Event(ike::PeerMoved{sa.connection_name(), sa.id, path.remote, from.remote}));
+  established.channel.set_path(from);
+  sa.path = from;
+  update_child_paths(shard, sa, established);
+}
+
+// ---- intentions ----------------------------------------------------------------------------------------------------
+
+void queue_rekey_child(Established& established, ChildSaRecord& record) {
+  if (!record.live() || record.replaced) return;
+  const auto id = record.sa->id;
+  for (const auto& task : established.tasks)
+    if (const auto* rekey = std::get_if<RekeyChildTask>(&task.what); rekey && rekey->id == id) return;
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == id) return;
+  established.tasks.push_back({RekeyChildTask{id, 0, KeMethod::kNone}, {}});
+}
+
+void queue_rekey_ike(Established& established) {
+  if (established.successor || queued<RekeyIkeTask>(established) || std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own)) return;
+  established.tasks.push_back({RekeyIkeTask{}, {}});
+}
+
+void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& record, std::string reason) {
+  if (!record.live()) return;
+  record.deleting = true;
+  established.tasks.push_back({DeleteChildTask{record.sa->inbound_spi, std::move(reason)}, shard.time()});
+}
+
+void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason) {
+  if (!delete_ike_task(established)) established.tasks.push_back({DeleteIkeTask{std::move(reason)}, shard.time()});
+}
+
+void queue_probe(Established& established) {
+  if (!queued<ProbeTask>(established) && idle(established)) established.tasks.push_back({ProbeTask{}, {}});
+}
+
+bool has_child(const Established& established, std::size_t child_index) {
+  return std::any_of(established.children.begin(), established.children.end(),
+                     [&](const ChildSaRecord& record) { return record.child_index == child_index && record.live(); });
+}
+
+void queue_new_child(Established& established, ChildIntent intent) {
+  if (has_child(established, intent.child_index)) return;
+  for (const auto& task : established.tasks)
+    if (const auto* create = std::get_if<NewChildTask>(&task.what); create && create->intent.child_index == intent.child_index) return;
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->intent.child_index == intent.child_index) return;
+  established.tasks.push_back({NewChildTask{std::move(intent), 0, KeMethod::kNone, false}, {}});
+}
+
+}  // namespace merlon::ikev2

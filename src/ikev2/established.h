@@ -1,0 +1,26 @@
+// What an established IKE SA does by itself: begins what it intends, keeps its timers, follows a peer that moves.
+#pragma once
+
+#include "ikev2/ike_sa.h"
+#include "ikev2/next.h"
+
+namespace merlon::ikev2 {
+
+Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa, Established&& phase);
+[[nodiscard]] Instant established_deadline(const IkeSa& sa, const Established& established);
+// RFC 7296 2.23: an authentic, newest message came from elsewhere.
+void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from);
+
+void queue_rekey_child(Established& established, ChildSaRecord& record);
+void queue_rekey_ike(Established& established);
+void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& record, std::string reason);
+void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason);
+void queue_probe(Established& established);
+// Unless it is there, in flight, or queued already.
+void queue_new_child(Established& established, ChildIntent intent);
+[[nodiscard]] bool has_child(const Established& established, std::size_t child_index);
+
+// A Delete that cannot go out, since another request is still unanswered, is given up after this long.
+inline constexpr Duration kDeletePatience = std::chrono::seconds(5);
+
+}  // namespace merlon::ikev2

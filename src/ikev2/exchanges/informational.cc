@@ -1,0 +1,191 @@
+// INFORMATIONAL (RFC 7296 1.4).
+//
+//   one side                              the other
+//     HDR, SK {D(ESP, SPIs)}          -->                        Child SAs: the sender's inbound SPIs (1.4.1)
+//                                     <--  HDR, SK {D(ESP, SPIs)}   their other halves; none where both deletes crossed
+//     HDR, SK {D(IKE)}                -->                        this IKE SA with all its children
+//                                     <--  HDR, SK {}
+//     HDR, SK {}                      -->                        are you there? (2.4)
+//                                     <--  HDR, SK {}
+//     HDR, SK {N(AUTHENTICATION_FAILED)} -->                     you did not prove yourself (2.21.2)
+//                                     <--  HDR, SK {}
+#include "ikev2/exchanges/informational.h"
+
+#include "ikev2/exchanges/common.h"
+#include "ikev2/exchanges/create_child_sa.h"
+
+namespace merlon::ikev2 {
+
+static_assert(leads_to<&on_informational_request, Established, Next<Established, Lingering>>);
+static_assert(leads_to<&on_informational_response, Established, Next<Established>>);
+static_assert(leads_to<&on_improper_request, Established, Next<Established, Lingering>>);
+static_assert(leads_to<&begin_delete_ike, Established, Next<Closing, Closed>>);
+static_assert(leads_to<&on_message_while_closing, Closing, Next<Closing, Lingering, Closed>>);
+
+using ike::Counter;
+using ike::diagnosis::Exchange;
+using wire::ExchangeType;
+using wire::NotifyType;
+
+// ---- ours ----------------------------------------------------------------------------------------------------------
+
+void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
+  DeletingChild own;
+  std::erase_if(established.tasks, [&](const Task& task) {
+    const auto* one = std::get_if<DeleteChildTask>(&task.what);
+    if (!one || task.not_before > shard.time()) return false;
+    own.inbound_spis.push_back(one->inbound_spi);
+    return true;
+  });
+  if (own.inbound_spis.empty()) return;
+  const std::vector<wire::Payload> payloads{wire::DeletePayload{SecurityProtocol::kEsp, own.inbound_spis, false}};
+  shard.count(Counter::kChildDeletesSent, own.inbound_spis.size());
+  if (established.channel.request(shard, sa, ExchangeType::kInformational, payloads, RetransmissionSchedule::of(*sa.connection)))
+    established.own = std::move(own);
+}
+
+void begin_probe(Shard& shard, IkeSa& sa, Established& established) {
+  shard.count(Counter::kLivenessChecks);
+  if (established.channel.request(shard, sa, ExchangeType::kInformational, {}, RetransmissionSchedule::of(*sa.connection)))
+    established.own = Probing{};
+}
+
+Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& phase, ike::Failure reason) {
+  const std::vector<wire::Payload> payloads{wire::DeletePayload{}};
+  auto schedule = RetransmissionSchedule::of(*sa.connection);
+  schedule.tries = std::min(schedule.tries, kMaxDeleteSends);
+  const bool sent = phase.channel.request(shard, sa, ExchangeType::kInformational, payloads, schedule).has_value();
+  if (sent) shard.count(Counter::kIkeDeletesSent);
+  (void)give_up(shard, sa, phase, std::move(reason));
+  if (!sent) return Closed{};
+  return Closing{std::move(phase.channel)};
+}
+
+Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+  const auto kind = std::holds_alternative<DeletingChild>(phase.own) ? ike::ExchangeKind::kDelete : ike::ExchangeKind::kLiveness;
+  shard.counters().add(kind, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kOk);
+  if (const auto* error = wire::find_error_notify(incoming.payloads))
+    shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
+  if (const auto* own = std::get_if<DeletingChild>(&phase.own)) {
+    // RFC 7296 1.4.1: whatever the answer says, our halves go now.
+    for (auto& record : phase.children)
+      if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record.sa->inbound_spi) != own->inbound_spis.end())
+        close_child(shard, sa, record, record.replaced ? "replaced by a rekey" : "deleted by us");
+  }
+  phase.own = std::monostate{};
+  return std::move(phase);
+}
+
+// ---- the peer's ----------------------------------------------------------------------------------------------------
+namespace {
+
+// The outbound half moves to what is newest when the old one goes (RFC 7296 2.8).
+void move_outbound(Shard& shard, Established& established, std::size_t child_index) {
+  for (auto record = established.children.rbegin(); record != established.children.rend(); ++record)
+    if (record->child_index == child_index && record->live() && !record->replaced) return use_outbound(shard, *record);
+}
+
+void mark_target_gone(Established& established, const ChildSaRecord& record) {
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == record.sa->id)
+    (*own)->target_gone = true;
+}
+
+// Deletes what one SPI names; the SPI of its other half belongs into the answer.
+std::optional<Spi> delete_child(Shard& shard, const IkeSa& sa, Established& established, Spi outbound_spi) {
+  auto* record = find_child_by_outbound(established, outbound_spi);
+  const auto decision = on_peer_request(own_exchange(established), PeerRequest::kDeleteChild, named_child(established, record));
+  shard.counters().add_collision(decision.row);
+  if (!record) return std::nullopt;
+  if (decision.followup == Followup::kOwnTargetGone) mark_target_gone(established, *record);
+  if (decision.reply != Reply::kAccept) return std::nullopt;
+  const auto inbound_spi = record->sa->inbound_spi;
+  const auto child_index = record->child_index;
+  // A delete of ours that waits in the list is done with this.
+  std::erase_if(established.tasks, [&](const Task& task) {
+    const auto* queued = std::get_if<DeleteChildTask>(&task.what);
+    return queued && queued->inbound_spi == inbound_spi;
+  });
+  close_child(shard, sa, *record, record->replaced ? "replaced by a rekey" : "deleted by the peer");
+  move_outbound(shard, established, child_index);
+  return inbound_spi;
+}
+
+Next<Established, Lingering> deleted_by_peer(Shard& shard, IkeSa& sa, Established&& phase) {
+  shard.count(Counter::kIkeDeletesReceived);
+  const auto decision = on_peer_request(own_exchange(phase), PeerRequest::kDeleteIkeSa, NamedChild::kNone);
+  shard.counters().add_collision(decision.row);
+  (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
+  phase.channel.forget_request();
+  // RFC 7296 2.8.2: the peer never saw our crossing rekey, and took its own for done.
+  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own)) {
+    const auto crossed = std::move((*own)->crossed);
+    settle_for_peers_rekey(shard, sa, phase, crossed);
+  }
+  auto reason = phase.successor ? ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey") : ike::diagnosis::deleted_by_peer(subject_of(sa));
+  return linger(shard, sa, std::move(phase), std::move(reason));
+}
+
+}  // namespace
+
+Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+  const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
+  for (const auto* one : deletes)
+    if (one->protocol == SecurityProtocol::kIke) return deleted_by_peer(shard, sa, std::move(phase));
+  for (const auto* notify : wire::find_all<wire::NotifyPayload>(incoming.payloads))
+    shard.counters().add_notify_received(static_cast<std::uint16_t>(notify->type));
+  if (wire::find_notify(incoming.payloads, NotifyType::kAuthenticationFailed)) {
+    // RFC 7296 2.21.2: we did not convince the peer.
+    (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
+    auto why = ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true);
+    return linger(shard, sa, std::move(phase), std::move(why));
+  }
+  std::vector<Spi> deleted;
+  for (const auto* one : deletes) {
+    if (one->protocol != SecurityProtocol::kEsp) continue;
+    shard.count(Counter::kChildDeletesReceived, one->spis.size());
+    for (const auto spi : one->spis)
+      if (const auto inbound_spi = delete_child(shard, sa, phase, spi)) deleted.push_back(*inbound_spi);
+  }
+  std::vector<wire::Payload> payloads;
+  if (!deleted.empty()) payloads.emplace_back(wire::DeletePayload{SecurityProtocol::kEsp, std::move(deleted), false});
+  (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, payloads);
+  const auto kind = !deletes.empty() ? ike::ExchangeKind::kDelete
+                    : incoming.payloads.empty() ? ike::ExchangeKind::kLiveness
+                                                : ike::ExchangeKind::kOtherInformational;
+  shard.counters().add(kind, ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
+  return std::move(phase);
+}
+
+Next<Established, Lingering> on_improper_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+  const bool critical = incoming.malformed && incoming.malformed->notify == NotifyType::kUnsupportedCriticalPayload;
+  auto notify = critical ? wire::make_unsupported_critical_payload(incoming.malformed->payload_type) : wire::make_notify(NotifyType::kInvalidSyntax);
+  shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
+  if (critical) shard.count(Counter::kDropUnsupportedCritical);
+  if (!incoming.malformed) shard.count(Counter::kDropWrongPhase);
+  const std::vector<wire::Payload> payloads{std::move(notify)};
+  (void)phase.channel.respond(shard, sa, incoming.exchange, payloads);
+  // RFC 7296 2.5: an unsupported critical payload only refuses its message; 2.21.3: bad syntax ends the IKE SA.
+  if (critical) return std::move(phase);
+  auto why = ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational,
+                                      incoming.malformed ? incoming.malformed->error.message : "a request that has no place in an established IKE SA",
+                                      NotifyType::kInvalidSyntax);
+  return linger(shard, sa, std::move(phase), std::move(why));
+}
+
+Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& sa, Closing&& phase, Incoming&& incoming) {
+  if (incoming.response) return Closed{};
+  const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
+  const bool of_ike = std::any_of(deletes.begin(), deletes.end(), [](const auto* one) { return one->protocol == SecurityProtocol::kIke; });
+  if (of_ike) {
+    // RFC 7296 2.25.2: both closed it.
+    (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
+    phase.channel.forget_request();
+    return Lingering{std::move(phase.channel), shard.time() + kLingering};
+  }
+  std::vector<wire::Payload> payloads;
+  if (incoming.exchange == ExchangeType::kCreateChildSa) payloads.emplace_back(wire::make_notify(NotifyType::kTemporaryFailure));
+  (void)phase.channel.respond(shard, sa, incoming.exchange, payloads);
+  return std::move(phase);
+}
+
+}  // namespace merlon::ikev2
