@@ -30,7 +30,6 @@ struct ConnectionDraft {
   policy::LocalAuth local_auth;
   policy::RemoteAuth remote_auth;
   policy::ChildConfig child_defaults;  // keys of a child may stand in the connection, for all its children
-  bool has_selectors = false;          // local_ts or remote_ts stand in the connection itself
 };
 
 [[nodiscard]] std::span<const Key<DaemonConfig>> daemon_keys();
@@ -38,6 +37,7 @@ struct ConnectionDraft {
 [[nodiscard]] std::span<const Key<policy::ChildConfig>> child_keys();
 [[nodiscard]] std::span<const Key<policy::ChildConfig>> policy_keys();  // of a [[policy]] entry
 
+// A relative file name as seen from `directory`.
 [[nodiscard]] std::string in_directory(const std::string& file, const std::string& directory);
 
 }  // namespace merlon::control

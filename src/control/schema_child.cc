@@ -36,8 +36,7 @@ Result<> set_proposals(ChildConfig& child, const toml::node& node, const SchemaC
 
 template <auto Member>
 Result<> set_time(ChildConfig& child, const toml::node& node, const SchemaContext&) {
-  MERLON_TRY(const auto value, duration_value(node));
-  child.lifetime.*Member = std::chrono::duration_cast<std::chrono::seconds>(value);
+  MERLON_TRY(child.lifetime.*Member, seconds_value(node));
   return {};
 }
 
@@ -133,8 +132,8 @@ constexpr Key<ChildConfig> kKeys[] = {
     {"start", "\"always\" | \"on-traffic\" | \"wait\"", "the connection's",
      "Negotiate at start and after every failure; with the first packet; or only when the peer asks.", set_start},
     {"lifetime_soft", "duration", "\"1h\"", "Age at which the Child SA is rekeyed; 0 = never.", set_time<&SaLifetime::soft>},
-    {"lifetime_hard", "duration", "\"70m\"", "Age at which it is removed, rekeyed or not; 0 = never.", set_time<&SaLifetime::hard>},
-    {"lifetime_jitter", "duration", "\"6m\"", "The soft limit is drawn from [lifetime_soft - jitter, lifetime_soft].",
+    {"lifetime_hard", "duration", "lifetime_soft and a sixth (70m)", "Age at which it is removed, rekeyed or not; 0 = never.", set_time<&SaLifetime::hard>},
+    {"lifetime_jitter", "duration", "a tenth of lifetime_soft (6m)", "The soft limit is drawn from [lifetime_soft - jitter, lifetime_soft].",
      set_time<&SaLifetime::jitter>},
     {"lifetime_soft_bytes", "size", "0 (no limit)", "Bytes in one direction after which it is rekeyed.", set_bytes<&SaLifetime::soft_bytes>},
     {"lifetime_hard_bytes", "size", "0 (no limit)", "Bytes after which it carries nothing more.", set_bytes<&SaLifetime::hard_bytes>},

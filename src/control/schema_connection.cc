@@ -1,4 +1,6 @@
 // The keys of [connection.NAME]. The keys of a child may stand here too, for all children of the connection.
+#include <algorithm>
+
 #include "control/schema.h"
 #include "control/value.h"
 
@@ -21,12 +23,6 @@ Result<> set_bool(Draft& draft, const toml::node& node, const SchemaContext&) {
   return {};
 }
 
-template <auto Member>
-Result<> set_texts(Draft& draft, const toml::node& node, const SchemaContext&) {
-  MERLON_TRY(draft.connection.*Member, text_list(node));
-  return {};
-}
-
 template <auto Member, std::uint64_t Least, std::uint64_t Most>
 Result<> set_number(Draft& draft, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const std::uint64_t value, number_value(node, Least, Most));
@@ -36,16 +32,17 @@ Result<> set_number(Draft& draft, const toml::node& node, const SchemaContext&) 
 
 template <auto Member>
 Result<> set_duration(Draft& draft, const toml::node& node, const SchemaContext&) {
-  MERLON_TRY(const auto value, duration_value(node));
-  using Field = std::remove_reference_t<decltype(draft.connection.*Member)>;
-  draft.connection.*Member = std::chrono::duration_cast<Field>(value);
+  if constexpr (std::is_same_v<decltype(draft.connection.*Member), std::chrono::seconds&>) {
+    MERLON_TRY(draft.connection.*Member, seconds_value(node));
+  } else {
+    MERLON_TRY(draft.connection.*Member, duration_value(node));
+  }
   return {};
 }
 
 template <auto Member>
 Result<> set_ike_lifetime(Draft& draft, const toml::node& node, const SchemaContext&) {
-  MERLON_TRY(const auto value, duration_value(node));
-  draft.connection.ike_lifetime.*Member = std::chrono::duration_cast<std::chrono::seconds>(value);
+  MERLON_TRY(draft.connection.ike_lifetime.*Member, seconds_value(node));
   return {};
 }
 
@@ -63,6 +60,24 @@ Result<> set_local(Draft& draft, const toml::node& node, const SchemaContext&) {
   return {};
 }
 
+bool is_host_name(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  };
+  // Digits and dots alone are an address with a slip in it, never a name (RFC 1123 2.1).
+  return !text.empty() && text.size() <= 253 && text.front() != '.' && text.front() != '-' &&
+         std::ranges::all_of(text, allowed) && text.find_first_not_of("0123456789.") != std::string_view::npos;
+}
+
+Result<> set_remote(Draft& draft, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(draft.connection.remote_addresses, text_list(node));
+  for (const std::string& text : draft.connection.remote_addresses)
+    if (text != "any" && text != "%any" && !IpAddress::parse(text) && !IpPrefix::parse(text) && !is_host_name(text))
+      return fail(ErrorCode::kInvalidArgument, "expected an address, a prefix, a host name or \"%any\", got \"{}\"", text);
+  return {};
+}
+
 Result<> set_ike_proposals(Draft& draft, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const auto texts, text_list(node));
   draft.connection.ike_proposals.clear();
@@ -77,8 +92,9 @@ Result<> set_ike_proposals(Draft& draft, const toml::node& node, const SchemaCon
 template <bool Local, bool Remote>
 Result<> set_auth(Draft& draft, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const AuthKind kind, choice_value(node, kAuthKinds));
-  if (Local) draft.local_auth.kind = kind;
-  if (Remote) draft.remote_auth.kind = kind;
+  // local_auth and remote_auth say more than auth, wherever in the table they stand.
+  if (Local && (!Remote || draft.local_auth.kind == AuthKind::kNull)) draft.local_auth.kind = kind;
+  if (Remote && (!Local || draft.remote_auth.kind == AuthKind::kNull)) draft.remote_auth.kind = kind;
   return {};
 }
 
@@ -100,11 +116,13 @@ Result<> set_local_file(Draft& draft, const toml::node& node, const SchemaContex
 }
 
 Result<> set_psk(Draft& draft, const toml::node& node, const SchemaContext& context) {
-  MERLON_TRY(const std::string psk, text_value(node));
+  // No copy but the one that wipes itself; the parser wipes the table.
+  const auto* psk = node.as_string();
+  if (psk == nullptr) return fail(ErrorCode::kInvalidArgument, "expected a string");
   if (context.readable_by_others)
     return fail(ErrorCode::kPolicy, "this file holds a pre-shared key but others can read it: chmod 600 it, or use psk_file");
-  if (psk.empty()) return fail(ErrorCode::kInvalidArgument, "a pre-shared key must not be empty");
-  draft.local_auth.psk = draft.remote_auth.psk = SharedSecret(Secret::copy_of(as_bytes(psk)));
+  if ((*psk)->empty()) return fail(ErrorCode::kInvalidArgument, "a pre-shared key must not be empty");
+  draft.local_auth.psk = draft.remote_auth.psk = SharedSecret(Secret::copy_of(as_bytes(**psk)));
   return {};
 }
 
@@ -171,16 +189,16 @@ using K = Connection;
 constexpr Key<ConnectionDraft> kKeys[] = {
     {"version", "2", "2", "IKE version.", set_version},
     {"local", "address or list", "any", "Our addresses for this connection.", set_local},
-    {"remote", "address, host name, prefix, or list", "any (answer only)", "Where the peer is.", set_texts<&K::remote_addresses>},
+    {"remote", "address, host name, prefix, or list", "any (answer only)", "Where the peer is.", set_remote},
     {"local_port", "port", "500", "Our IKE port for this connection.", set_number<&K::local_port, 1, 65535>},
     {"remote_port", "port", "500", "The peer's IKE port.", set_number<&K::remote_port, 1, 65535>},
     {"ike_proposals", "list", "sound defaults", "IKE algorithms, strongest first, such as [\"aes256gcm16-prfsha384-x25519\"].", set_ike_proposals},
     {"auth", "\"psk\" | \"certificate\" | \"public-key\"", "told by the other keys", "How both sides prove who they are.", set_auth<true, true>},
     {"local_auth", "as auth", "auth", "How this side proves who it is.", set_auth<true, false>},
     {"remote_auth", "as auth", "auth", "How the peer must prove who it is.", set_auth<false, true>},
-    {"local_id", "identity", "the certificate's subject, or our address",
+    {"local_id", "identity", "the certificate's subject, or the address in local",
      "Our identity: host name, mailbox, address, \"CN=..., O=...\", \"keyid:...\".", set_local_id},
-    {"remote_id", "identity", "required", "The peer's identity; \"%any\" takes every identity that the credentials prove.", set_remote_id},
+    {"remote_id", "identity", "required with certificates, else any", "The peer's identity; \"%any\" takes every identity that the credentials prove.", set_remote_id},
     {"certificate", "path", "-", "Our certificate (PEM), its intermediates behind it.", set_local_file<&LocalAuth::certificate_file>},
     {"private_key", "path", "-", "Our private key (PEM); a file that others can read is refused.",
      set_local_file<&LocalAuth::private_key_file>},
@@ -192,8 +210,8 @@ constexpr Key<ConnectionDraft> kKeys[] = {
     {"remote_public_key", "base64 or list", "-", "The peer's raw public keys (RFC 7670), as `merlon keygen` and `merlon pair` print them.",
      set_remote_public_key},
     {"ike_lifetime_soft", "duration", "\"8h\"", "Age at which the IKE SA is rekeyed; 0 = never.", set_ike_lifetime<&SaLifetime::soft>},
-    {"ike_lifetime_hard", "duration", "\"9h\"", "Age at which it is removed; 0 = never.", set_ike_lifetime<&SaLifetime::hard>},
-    {"ike_lifetime_jitter", "duration", "\"48m\"", "The soft limit is drawn from [soft - jitter, soft].", set_ike_lifetime<&SaLifetime::jitter>},
+    {"ike_lifetime_hard", "duration", "ike_lifetime_soft and an eighth (9h)", "Age at which it is removed; 0 = never.", set_ike_lifetime<&SaLifetime::hard>},
+    {"ike_lifetime_jitter", "duration", "a tenth of ike_lifetime_soft (48m)", "The soft limit is drawn from [soft - jitter, soft].", set_ike_lifetime<&SaLifetime::jitter>},
     {"retransmit_initial", "duration", "\"1s\"", "Time to the first retransmission of a request.", set_duration<&K::retransmit_initial>},
     {"retransmit_factor", "number", "1.8", "Growth of the time between retransmissions.", set_factor},
     {"retransmit_max", "duration", "\"30s\"", "Longest time between retransmissions.", set_duration<&K::retransmit_max>},

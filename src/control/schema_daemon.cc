@@ -1,4 +1,7 @@
 // The keys of [daemon].
+#include <algorithm>
+#include <charconv>
+
 #include "control/schema.h"
 #include "control/value.h"
 
@@ -9,12 +12,6 @@ template <auto Member, std::uint64_t Least, std::uint64_t Most>
 Result<> set_number(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const std::uint64_t value, number_value(node, Least, Most));
   daemon.*Member = static_cast<std::remove_reference_t<decltype(daemon.*Member)>>(value);
-  return {};
-}
-
-template <auto Member>
-Result<> set_text(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
-  MERLON_TRY(daemon.*Member, text_value(node));
   return {};
 }
 
@@ -33,9 +30,45 @@ Result<> set_files(DaemonConfig& daemon, const toml::node& node, const SchemaCon
 
 Result<> set_interface(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(daemon.interface, text_value(node));
-  // IFNAMSIZ leaves 15 characters; the kernel refuses '/' and blanks.
-  if (daemon.interface.empty() || daemon.interface.size() > 15 || daemon.interface.find_first_of("/ \t:") != std::string::npos)
-    return fail(ErrorCode::kInvalidArgument, "expected an interface name of 1 to 15 characters, got \"{}\"", daemon.interface);
+  // IFNAMSIZ leaves 15 characters. The kernel refuses '/' and blanks, and takes '%' for a pattern to fill in.
+  const std::string& name = daemon.interface;
+  const bool good = !name.empty() && name.size() <= 15 && name != "." && name != ".." && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+  if (!good) return fail(ErrorCode::kInvalidArgument, "expected an interface name of 1 to 15 letters, digits, '-', '_' and '.', got \"{}\"", name);
+  return {};
+}
+
+Result<> set_routing_table(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(const std::uint64_t value, number_value(node, 1, 0xffffffff));
+  // A route to a protected network there would hold for the whole host, outer packets included.
+  if (value >= 253 && value <= 255)
+    return fail(ErrorCode::kPolicy, "tables 253 to 255 are the system's own (default, main, local): expected another");
+  daemon.routing_table = static_cast<std::uint32_t>(value);
+  return {};
+}
+
+Result<> set_control_socket(DaemonConfig& daemon, const toml::node& node, const SchemaContext& context) {
+  MERLON_TRY(const std::string file, text_value(node));
+  daemon.control_socket = in_directory(file, context.directory);
+  // unix(7): sun_path holds 108 bytes, the last of them zero.
+  if (file.empty() || daemon.control_socket.size() > 107)
+    return fail(ErrorCode::kInvalidArgument, "expected the path of a socket, at most 107 bytes long, got \"{}\"", daemon.control_socket);
+  return {};
+}
+
+Result<> set_metrics_listen(DaemonConfig& daemon, const toml::node& node, const SchemaContext&) {
+  MERLON_TRY(daemon.metrics_listen, text_value(node));
+  const std::string_view text = daemon.metrics_listen;
+  if (text.empty()) return {};
+  const auto colon = text.rfind(':');
+  std::string_view host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  unsigned port = 0;
+  const auto [end, failed] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+  if (!address || failed != std::errc() || end != text.data() + text.size() || port < 1 || port > 65535)
+    return fail(ErrorCode::kInvalidArgument, "expected an address and a port such as \"127.0.0.1:9101\" or \"[::1]:9101\", got \"{}\"", text);
   return {};
 }
 
@@ -55,11 +88,11 @@ constexpr Key<DaemonConfig> kKeys[] = {
     {"fwmark", "number", "19781", "Mark on outer packets that keeps them out of Merlon's routing table.",
      set_number<&D::fwmark, 1, 0xffffffff>},
     {"routing_table", "number", "4500", "Routing table that holds the routes to protected networks.",
-     set_number<&D::routing_table, 1, 0xffffffff>},
-    {"rule_priority", "number", "4500", "Priority of the `ip rule` that asks that table.", set_number<&D::rule_priority, 1, 32765>},
-    {"control_socket", "path", "\"/run/merlon/merlond.sock\"", "Where `merlon` talks to the daemon.", set_text<&D::control_socket>},
+     set_routing_table},
+    {"rule_priority", "number", "4500", "Priority of the `ip rule` that asks that table; some below it are used, too.", set_number<&D::rule_priority, 100, 32765>},
+    {"control_socket", "path", "\"/run/merlon/merlond.sock\"", "Where `merlon` talks to the daemon.", set_control_socket},
     {"metrics_listen", "address:port", "\"\" (off)", "Local HTTP address for Prometheus, such as \"127.0.0.1:9101\".",
-     set_text<&D::metrics_listen>},
+     set_metrics_listen},
     {"log_level", "\"error\" | \"warning\" | \"info\" | \"debug\"", "\"info\"", "How much the daemon tells its log.", set_log_level},
     {"ca", "path or list of paths", "[]", "Certificates (PEM) of the authorities that every connection may trust.", set_files<&D::ca_files>},
     {"crl", "path or list of paths", "[]", "Certificate revocation lists (PEM or DER).", set_files<&D::crl_files>},

@@ -74,7 +74,7 @@ Result<std::uint64_t> number_value(const toml::node& node, std::uint64_t least, 
 
 Result<double> real_value(const toml::node& node, double least, double most) {
   const auto value = node.value<double>();
-  if (!value || !node.is_number()) return fail(ErrorCode::kInvalidArgument, "expected a number, got {}", kind_of(node));
+  if (!node.is_number() || !value) return fail(ErrorCode::kInvalidArgument, "expected a number, got {}", kind_of(node));
   if (!(*value >= least && *value <= most))
     return fail(ErrorCode::kInvalidArgument, "expected a number from {} to {}, got {}", least, most, *value);
   return *value;
@@ -106,6 +106,13 @@ Result<std::chrono::milliseconds> duration_value(const toml::node& node) {
   if (!value || *value > 3650ULL * 86'400'000)
     return fail(ErrorCode::kInvalidArgument, "expected a duration such as \"250ms\", \"90s\", \"10m\", \"8h\" or \"2d\", got \"{}\"", **text);
   return std::chrono::milliseconds(static_cast<std::int64_t>(*value));
+}
+
+Result<std::chrono::seconds> seconds_value(const toml::node& node) {
+  MERLON_TRY(const auto value, duration_value(node));
+  if (value % std::chrono::seconds(1) != std::chrono::milliseconds(0))
+    return fail(ErrorCode::kInvalidArgument, "expected whole seconds, got {} ms", value.count());
+  return std::chrono::duration_cast<std::chrono::seconds>(value);
 }
 
 Result<std::uint64_t> size_value(const toml::node& node) {

@@ -19,6 +19,8 @@ namespace merlon::control {
 [[nodiscard]] Result<std::vector<std::string>> text_list(const toml::node& node);
 // "90s", "10m", "8h", "2d", "250ms"; a bare number means seconds.
 [[nodiscard]] Result<std::chrono::milliseconds> duration_value(const toml::node& node);
+// The same where only whole seconds count: "250ms" must not become 0, which often means "never".
+[[nodiscard]] Result<std::chrono::seconds> seconds_value(const toml::node& node);
 // "64kB", "10MB", "2GB", "1TB" (powers of ten), "KiB" to "TiB" (powers of two); a bare number means bytes.
 [[nodiscard]] Result<std::uint64_t> size_value(const toml::node& node);
 

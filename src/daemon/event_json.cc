@@ -1,5 +1,7 @@
 #include "daemon/event_json.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 namespace merlon::daemon {

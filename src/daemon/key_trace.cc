@@ -1,5 +1,7 @@
 #include "daemon/key_trace.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 
 namespace merlon::daemon {

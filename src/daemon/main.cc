@@ -1,4 +1,5 @@
 // merlond: IKE and ESP in user space.
+#include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 

@@ -3,7 +3,8 @@
 // - Routes to protected networks lead to the TUN device, in a table of our own; a blackhole of worse metric stands behind
 //   each and stays when the device is gone.
 // - Rules lead to that table what comes from a protected local network, except outer packets, which carry a mark.
-//   Bypass policies are rules before these.
+//   A bypass that a later protect would swallow is a rule before these, and a protect that such a bypass would swallow
+//   is one before that: whatever the order in the SPD, the packet meets the entry that decides first.
 // - The guard drops in the kernel what a policy protects and arrives or would leave in clear.
 #pragma once
 

@@ -14,8 +14,12 @@ TEST(RunActions, TwoKeyExchangesAgree) {
   ASSERT_NE(initiator.exchange, nullptr);
   ASSERT_NE(responder.exchange, nullptr);
   EXPECT_EQ(initiator.request, 1U);
-  const auto a = run(RunKeyExchange{3, KeMethod::kCurve25519, initiator.exchange, to_bytes(responder.exchange->public_value())}, rng);
-  const auto b = run(RunKeyExchange{4, KeMethod::kCurve25519, responder.exchange, to_bytes(initiator.exchange->public_value())}, rng);
+  const auto a = run(RunKeyExchange{3, KeMethod::kCurve25519, initiator.exchange,
+                                    to_bytes(responder.exchange->public_value())},
+                     rng);
+  const auto b = run(RunKeyExchange{4, KeMethod::kCurve25519, responder.exchange,
+                                    to_bytes(initiator.exchange->public_value())},
+                     rng);
   ASSERT_TRUE(a.shared_secret);
   ASSERT_TRUE(b.shared_secret);
   EXPECT_EQ(a.request, 3U);

@@ -1,5 +1,5 @@
-// What an IKE engine counts: for the metrics, and so that a test can see that a rare path ran. A fixed array; adding is
-// one increment. Not thread-safe: each engine has its own, and merge() adds them up.
+// What an IKE engine counts: for the metrics, and so that a test can see that a rare path ran. A fixed array;
+// adding is one increment. Not thread-safe: each engine has its own, and merge() adds them up.
 #pragma once
 
 #include <array>
@@ -32,19 +32,19 @@ enum class Counter : std::uint8_t {
   kDropIkeSaLimit,
   kDropHalfOpenTotal,
   kDropHalfOpenPerSource,
-  kDropNoConnection,         // nothing configured answers this address
-  kCookiesSent,              // RFC 7296 2.6, by us as a responder
+  kDropNoConnection,  // nothing configured answers this address
+  kCookiesSent,       // RFC 7296 2.6, by us as a responder
   kCookiesVerified,
   kCookiesRejected,
-  kCookiesReturned,          // ours, as an initiator
-  kInvalidKeSent,            // RFC 7296 1.3, as a responder
-  kInvalidKeRetries,         // as an initiator
-  kCandidatesKept,           // RFC 7296 2.4: answers to IKE_SA_INIT kept
+  kCookiesReturned,   // ours, as an initiator
+  kInvalidKeSent,     // RFC 7296 1.3, as a responder
+  kInvalidKeRetries,  // as an initiator
+  kCandidatesKept,    // RFC 7296 2.4: answers to IKE_SA_INIT kept
   kCandidatesDiscarded,
-  kUnprotectedErrorsDelayed, // RFC 7296 2.21.1: an error in clear that only made us wait or try otherwise
-  kFragmentsSent,            // RFC 7383
+  kUnprotectedErrorsDelayed,  // RFC 7296 2.21.1: an error in clear that only made us wait or try otherwise
+  kFragmentsSent,             // RFC 7383
   kFragmentsReceived,
-  kFragmentsReassembled,     // whole messages
+  kFragmentsReassembled,  // whole messages
   kFragmentsDropped,
   kIkeSasEstablished,
   kIkeSasRekeyed,
@@ -59,9 +59,9 @@ enum class Counter : std::uint8_t {
   kLivenessChecks,
   kLivenessFailures,
   kKeepalivesSent,
-  kAuthenticationFailures,   // of peers
+  kAuthenticationFailures,  // of peers
   kInitialContactsReceived,
-  kPeersMoved,               // RFC 7296 2.23
+  kPeersMoved,  // RFC 7296 2.23
   kCount,
 };
 inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kCount);
@@ -70,10 +70,25 @@ inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::k
 [[nodiscard]] std::string_view name(Counter counter);
 
 enum class ExchangeKind : std::uint8_t {
-  kIkeSaInit, kIkeAuth, kCreateChild, kRekeyChild, kRekeyIkeSa, kDelete, kLiveness, kOtherInformational, kCount,
+  kIkeSaInit,
+  kIkeAuth,
+  kCreateChild,
+  kRekeyChild,
+  kRekeyIkeSa,
+  kDelete,
+  kLiveness,
+  kOtherInformational,
+  kCount,
 };
 enum class ExchangeRole : std::uint8_t { kInitiator, kResponder, kCount };
-enum class ExchangeResult : std::uint8_t { kOk, kRefusedByPeer, kRefusedByUs, kTimeout, kProtocolError, kCount };
+enum class ExchangeResult : std::uint8_t {
+  kOk,
+  kRefusedByPeer,
+  kRefusedByUs,
+  kTimeout,
+  kProtocolError,
+  kCount
+};
 [[nodiscard]] std::string_view name(ExchangeKind kind);
 [[nodiscard]] std::string_view name(ExchangeRole role);
 [[nodiscard]] std::string_view name(ExchangeResult result);
@@ -90,9 +105,11 @@ class Counters {
   static constexpr std::size_t kMaxCollisionRows = 96;
 
   void add(Counter counter, std::uint64_t count = 1) { values_[static_cast<std::size_t>(counter)] += count; }
-  void add(ExchangeKind kind, ExchangeRole role, ExchangeResult result) { ++exchanges_[index(kind, role, result)]; }
-  // RFC 7296 3.10.1, by type. At most 512 types are told apart, so that a peer cannot grow this without end; what is
-  // beyond counts as type 0.
+  void add(ExchangeKind kind, ExchangeRole role, ExchangeResult result) {
+    ++exchanges_[index(kind, role, result)];
+  }
+  // RFC 7296 3.10.1, by type. At most 512 types are told apart, so that a peer cannot grow this without end;
+  // what is beyond counts as type 0.
   void add_notify_sent(std::uint16_t type) { add_notify(notifies_sent_, type); }
   void add_notify_received(std::uint16_t type) { add_notify(notifies_received_, type); }
   // A row of ikev2/collision.h's table ran. Rows beyond the array are not counted.
@@ -100,18 +117,25 @@ class Counters {
     if (row < kMaxCollisionRows) ++collisions_[row];
   }
 
-  [[nodiscard]] std::uint64_t value(Counter counter) const { return values_[static_cast<std::size_t>(counter)]; }
+  [[nodiscard]] std::uint64_t value(Counter counter) const {
+    return values_[static_cast<std::size_t>(counter)];
+  }
   [[nodiscard]] std::uint64_t value(ExchangeKind kind, ExchangeRole role, ExchangeResult result) const {
     return exchanges_[index(kind, role, result)];
   }
   [[nodiscard]] std::uint64_t notifies_sent(std::uint16_t type) const { return find(notifies_sent_, type); }
-  [[nodiscard]] std::uint64_t notifies_received(std::uint16_t type) const { return find(notifies_received_, type); }
-  [[nodiscard]] std::uint64_t collisions(std::size_t row) const { return row < kMaxCollisionRows ? collisions_[row] : 0; }
+  [[nodiscard]] std::uint64_t notifies_received(std::uint16_t type) const {
+    return find(notifies_received_, type);
+  }
+  [[nodiscard]] std::uint64_t collisions(std::size_t row) const {
+    return row < kMaxCollisionRows ? collisions_[row] : 0;
+  }
 
   void merge(const Counters& from);
 
-  // Every plain counter; exchanges, notifications and collisions only where they are not zero. Metrics: "ike_<name of
-  // Counter>", "ike_exchanges" {kind, role, result}, "ike_notifies" {direction, type}, "ike_collisions" {row}.
+  // Every plain counter; exchanges, notifications and collisions only where they are not zero. Metrics:
+  // "ike_<name of Counter>", "ike_exchanges" {kind, role, result}, "ike_notifies" {direction, type},
+  // "ike_collisions" {row}.
   void for_each(const std::function<void(const CounterSample&)>& visit) const;
 
  private:
@@ -119,7 +143,8 @@ class Counters {
   static constexpr std::size_t kMaxNotifyTypes = 512;
   static constexpr std::size_t kRoles = static_cast<std::size_t>(ExchangeRole::kCount);
   static constexpr std::size_t kResults = static_cast<std::size_t>(ExchangeResult::kCount);
-  static constexpr std::size_t kExchanges = static_cast<std::size_t>(ExchangeKind::kCount) * kRoles * kResults;
+  static constexpr std::size_t kExchanges =
+      static_cast<std::size_t>(ExchangeKind::kCount) * kRoles * kResults;
 
   static constexpr std::size_t index(ExchangeKind kind, ExchangeRole role, ExchangeResult result) {
     return (static_cast<std::size_t>(kind) * kRoles + static_cast<std::size_t>(role)) * kResults +

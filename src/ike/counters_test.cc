@@ -28,8 +28,10 @@ TEST(Counters, AddsAndShowsWhatItCounts) {
   counters.add_notify_received(16388);
   counters.add_collision(3);
   EXPECT_EQ(counters.value(Counter::kCookiesSent), 5U);
-  EXPECT_EQ(counters.value(ExchangeKind::kIkeAuth, ExchangeRole::kResponder, ExchangeResult::kRefusedByUs), 1U);
-  EXPECT_EQ(counters.value(ExchangeKind::kIkeAuth, ExchangeRole::kInitiator, ExchangeResult::kRefusedByUs), 0U);
+  EXPECT_EQ(counters.value(ExchangeKind::kIkeAuth, ExchangeRole::kResponder, ExchangeResult::kRefusedByUs),
+            1U);
+  EXPECT_EQ(counters.value(ExchangeKind::kIkeAuth, ExchangeRole::kInitiator, ExchangeResult::kRefusedByUs),
+            0U);
 
   Counters sum;
   sum.merge(counters);
@@ -54,7 +56,8 @@ TEST(Counters, AddsAndShowsWhatItCounts) {
 
 TEST(Counters, APeerCannotGrowThemWithoutEnd) {
   Counters counters;
-  for (unsigned type = 1; type < 65536; ++type) counters.add_notify_received(static_cast<std::uint16_t>(type));
+  for (unsigned type = 1; type < 65536; ++type)
+    counters.add_notify_received(static_cast<std::uint16_t>(type));
   std::size_t types = 0;
   std::uint64_t total = 0;
   counters.for_each([&](const CounterSample& sample) {

@@ -14,7 +14,8 @@ using wire::NotifyType;
 
 constexpr auto kAuthFailed = static_cast<std::uint16_t>(NotifyType::kAuthenticationFailed);
 
-Failure make(FailureKind kind, FailureSide side, std::string sentence, bool permanent, std::uint16_t notify = 0) {
+Failure make(FailureKind kind, FailureSide side, std::string sentence, bool permanent,
+             std::uint16_t notify = 0) {
   Failure failure;
   failure.kind = kind;
   failure.side = side;
@@ -30,7 +31,9 @@ std::string peer(const Subject& subject) {
   return subject.remote.to_string();
 }
 
-std::string quoted(const Identity& identity) { return fmt::format("'{}'", pki::identity_to_text(identity)); }
+std::string quoted(const Identity& identity) {
+  return fmt::format("'{}'", pki::identity_to_text(identity));
+}
 
 const policy::RemoteAuth* remote_auth(const Subject& subject) {
   if (subject.connection == nullptr || subject.connection->remote_auth.empty()) return nullptr;
@@ -116,11 +119,12 @@ std::string describe(const Subject& subject) {
   return text;
 }
 
-// ---- authentication ------------------------------------------------------------------------------------------------
+// ---- authentication
 
 Failure wrong_psk(const Subject& subject, const Identity& remote_id) {
   return make(FailureKind::kAuthentication, FailureSide::kBoth,
-              fmt::format("{} says that it is {}, but its AUTH does not fit the pre-shared key that we hold for it: the pre-shared "
+              fmt::format("{} says that it is {}, but its AUTH does not fit the pre-shared key that we hold "
+                          "for it: the pre-shared "
                           "keys differ; compare {} here with the peer's key for us",
                           peer(subject), quoted(remote_id), psk_place(remote_auth(subject), subject)),
               true, kAuthFailed);
@@ -128,17 +132,22 @@ Failure wrong_psk(const Subject& subject, const Identity& remote_id) {
 
 Failure wrong_signature(const Subject& subject, const Identity& remote_id, std::string_view key_owner,
                         std::string_view detail) {
-  return make(FailureKind::kAuthentication, FailureSide::kPeer,
-              fmt::format("{} says that it is {}, but its signature in AUTH does not verify with the key of {} ({}): the peer signs "
-                          "with another private key, or somebody between us changed the messages; check that the certificate "
-                          "and the private key of the peer belong together ({})",
-                          peer(subject), quoted(remote_id), key_owner, detail, describe(subject)),
-              true, kAuthFailed);
+  return make(
+      FailureKind::kAuthentication, FailureSide::kPeer,
+      fmt::format(
+          "{} says that it is {}, but its signature in AUTH does not verify with the key of {} ({}): the "
+          "peer signs "
+          "with another private key, or somebody between us changed the messages; check that the certificate "
+          "and the private key of the peer belong together ({})",
+          peer(subject), quoted(remote_id), key_owner, detail, describe(subject)),
+      true, kAuthFailed);
 }
 
-Failure wrong_method(const Subject& subject, const Identity& remote_id, policy::AuthKind expected, std::string_view used) {
+Failure wrong_method(const Subject& subject, const Identity& remote_id, policy::AuthKind expected,
+                     std::string_view used) {
   return make(FailureKind::kAuthentication, FailureSide::kBoth,
-              fmt::format("{} ({}) authenticates with {}, but {} demands {}: change the remote authentication here, or the local one "
+              fmt::format("{} ({}) authenticates with {}, but {} demands {}: change the remote "
+                          "authentication here, or the local one "
                           "of the peer",
                           peer(subject), quoted(remote_id), used, describe(subject), words(expected)),
               true, kAuthFailed);
@@ -147,25 +156,30 @@ Failure wrong_method(const Subject& subject, const Identity& remote_id, policy::
 Failure wrong_identity(const Subject& subject, const Identity& presented) {
   const auto* auth = remote_auth(subject);
   return make(FailureKind::kIdentity, FailureSide::kBoth,
-              fmt::format("{} says that it is {} ({}), but {} expects {}: change the remote id here, or the local id of the peer",
+              fmt::format("{} says that it is {} ({}), but {} expects {}: change the remote id here, or the "
+                          "local id of the peer",
                           peer(subject), quoted(presented), merlon::name(presented.type), describe(subject),
                           auth == nullptr ? "another identity" : expected_identity(*auth)),
               true, kAuthFailed);
 }
 
 Failure no_connection_for_identity(const Subject& subject, const Identity& presented,
-                                   const std::optional<Identity>& asked_of_us, std::span<const std::string> expected) {
-  std::string sentence = fmt::format("{} says that it is {} ({})", peer(subject), quoted(presented), merlon::name(presented.type));
+                                   const std::optional<Identity>& asked_of_us,
+                                   std::span<const std::string> expected) {
+  std::string sentence = fmt::format("{} says that it is {} ({})", peer(subject), quoted(presented),
+                                     merlon::name(presented.type));
   if (asked_of_us) sentence += fmt::format(" and wants to talk to {}", quoted(*asked_of_us));
   sentence += ", but no connection for its address accepts that";
   if (!expected.empty()) sentence += fmt::format("; what is accepted: {}", fmt::join(expected, ", "));
-  sentence += ": set the remote id (and the local id) of the connection that is meant, or the peer's local id";
+  sentence +=
+      ": set the remote id (and the local id) of the connection that is meant, or the peer's local id";
   return make(FailureKind::kIdentity, FailureSide::kBoth, std::move(sentence), true, kAuthFailed);
 }
 
 Failure identity_not_in_certificate(const Subject& subject, const Identity& presented, const Error& why) {
   return make(FailureKind::kIdentity, FailureSide::kPeer,
-              fmt::format("{} says that it is {}, but its certificate does not speak for that identity: {}; issue the peer a certificate "
+              fmt::format("{} says that it is {}, but its certificate does not speak for that identity: {}; "
+                          "issue the peer a certificate "
                           "with that name, or set its local id (and the remote id of {}) to a name in it",
                           peer(subject), quoted(presented), why.message, describe(subject)),
               true, kAuthFailed);
@@ -173,35 +187,42 @@ Failure identity_not_in_certificate(const Subject& subject, const Identity& pres
 
 Failure bad_certificate(const Subject& subject, const Identity& remote_id, const Error& why) {
   return make(FailureKind::kCertificate, FailureSide::kPeer,
-              fmt::format("the certificate of {} ({}) is not accepted by {}: {}", peer(subject), quoted(remote_id), describe(subject),
-                          why.message),
+              fmt::format("the certificate of {} ({}) is not accepted by {}: {}", peer(subject),
+                          quoted(remote_id), describe(subject), why.message),
               true, kAuthFailed);
 }
 
 Failure no_certificate(const Subject& subject, const Identity& remote_id, policy::AuthKind expected) {
-  return make(FailureKind::kCertificate, FailureSide::kPeer,
-              fmt::format("{} ({}) sent no {} and {} demands one: have the peer send it (strongSwan: send_cert = always)", peer(subject),
-                          quoted(remote_id), expected == policy::AuthKind::kCertificate ? "certificate" : "public key that we could use",
-                          describe(subject)),
-              true, kAuthFailed);
+  return make(
+      FailureKind::kCertificate, FailureSide::kPeer,
+      fmt::format(
+          "{} ({}) sent no {} and {} demands one: have the peer send it (strongSwan: send_cert = always)",
+          peer(subject), quoted(remote_id),
+          expected == policy::AuthKind::kCertificate ? "certificate" : "public key that we could use",
+          describe(subject)),
+      true, kAuthFailed);
 }
 
 Failure unknown_public_key(const Subject& subject, const Identity& remote_id, std::string_view fingerprint) {
   return make(FailureKind::kAuthentication, FailureSide::kBoth,
-              fmt::format("{} ({}) proves itself with the public key {}, which is not among the keys that {} lists: if the key is the "
+              fmt::format("{} ({}) proves itself with the public key {}, which is not among the keys that {} "
+                          "lists: if the key is the "
                           "peer's, add it to the remote public keys there",
                           peer(subject), quoted(remote_id), fingerprint, describe(subject)),
               true, kAuthFailed);
 }
 
 Failure cannot_sign(const Subject& subject, const Error& why) {
-  return make(FailureKind::kAuthentication, FailureSide::kLocal,
-              fmt::format("we cannot prove ourselves to {} in {}: {}", peer(subject), describe(subject), why.message), true);
+  return make(
+      FailureKind::kAuthentication, FailureSide::kLocal,
+      fmt::format("we cannot prove ourselves to {} in {}: {}", peer(subject), describe(subject), why.message),
+      true);
 }
 
-// ---- negotiation ---------------------------------------------------------------------------------------------------
+// ---- negotiation
 
-Failure no_proposal(const Subject& subject, std::span<const policy::Proposal> ours, std::span<const policy::Proposal> theirs) {
+Failure no_proposal(const Subject& subject, std::span<const policy::Proposal> ours,
+                    std::span<const policy::Proposal> theirs) {
   return make(FailureKind::kNoProposalChosen, FailureSide::kBoth,
               fmt::format("no algorithms in common with {} for {}: {}", peer(subject), describe(subject),
                           policy::explain_no_proposal(ours, theirs)),
@@ -210,7 +231,9 @@ Failure no_proposal(const Subject& subject, std::span<const policy::Proposal> ou
 
 Failure proposal_not_ours(const Subject& subject, const Error& why) {
   return make(FailureKind::kProtocol, FailureSide::kPeer,
-              fmt::format("{} chose algorithms for {} that we did not propose: {}", peer(subject), describe(subject), why.message), true);
+              fmt::format("{} chose algorithms for {} that we did not propose: {}", peer(subject),
+                          describe(subject), why.message),
+              true);
 }
 
 Failure no_selectors(const Subject& subject, const policy::TrafficSelectors& our_local,
@@ -218,17 +241,19 @@ Failure no_selectors(const Subject& subject, const policy::TrafficSelectors& our
                      const policy::TrafficSelectors& their_remote) {
   const std::string source = subject.connection == nullptr ? std::string{} : subject.connection->source;
   // What the peer calls local is remote to us.
-  return make(FailureKind::kTrafficSelectors, FailureSide::kBoth,
-              fmt::format("{}, {}: {}", describe(subject), peer(subject),
-                          policy::explain_ts_mismatch(our_local, our_remote, source, their_remote, their_local)),
-              true, static_cast<std::uint16_t>(NotifyType::kTsUnacceptable));
+  return make(
+      FailureKind::kTrafficSelectors, FailureSide::kBoth,
+      fmt::format("{}, {}: {}", describe(subject), peer(subject),
+                  policy::explain_ts_mismatch(our_local, our_remote, source, their_remote, their_local)),
+      true, static_cast<std::uint16_t>(NotifyType::kTsUnacceptable));
 }
 
-// ---- the peer said no ----------------------------------------------------------------------------------------------
+// ---- the peer said no
 
 namespace {
 
-// What a person does about AUTHENTICATION_FAILED: the peer refused OUR proof, so the cause is what it knows of us.
+// What a person does about AUTHENTICATION_FAILED: the peer refused OUR proof, so the cause is what it knows
+// of us.
 std::string what_the_peer_checks_of_us(const Subject& subject) {
   const auto* auth = local_auth(subject);
   std::string advice = fmt::format("check on the peer that its remote id for us is {}", our_name(subject));
@@ -237,7 +262,8 @@ std::string what_the_peer_checks_of_us(const Subject& subject) {
       return advice + ", and that both sides hold the same pre-shared key";
     case policy::AuthKind::kCertificate:
       return advice + fmt::format(
-                          ", that it trusts the CA of our certificate{}, and that the certificate is neither expired nor revoked",
+                          ", that it trusts the CA of our certificate{}, and that the certificate is neither "
+                          "expired nor revoked",
                           auth->certificate_file.empty() ? "" : fmt::format(" ({})", auth->certificate_file));
     case policy::AuthKind::kRawPublicKey:
       return advice + ", and that it lists our public key (`merlon pair` prints it)";
@@ -257,9 +283,11 @@ struct Refusal {
 
 Refusal authentication_refused(const Subject& subject, Exchange exchange) {
   if (exchange != Exchange::kIkeAuth)
-    return {FailureKind::kAuthentication, FailureSide::kBoth, true, "the peer does not accept us: " + what_the_peer_checks_of_us(subject)};
-  std::string words = "the peer refused OUR proof of who we are, or knows no connection for the two identities: " +
-                      what_the_peer_checks_of_us(subject);
+    return {FailureKind::kAuthentication, FailureSide::kBoth, true,
+            "the peer does not accept us: " + what_the_peer_checks_of_us(subject)};
+  std::string words =
+      "the peer refused OUR proof of who we are, or knows no connection for the two identities: " +
+      what_the_peer_checks_of_us(subject);
   if (const auto* remote = remote_auth(subject); remote != nullptr && remote->id)
     words += fmt::format("; we asked for {}", quoted(*remote->id));
   return {FailureKind::kAuthentication, FailureSide::kBoth, true, std::move(words)};
@@ -269,7 +297,8 @@ Refusal proposals_refused(const Subject& subject, Exchange exchange) {
   Refusal refusal{FailureKind::kNoProposalChosen, FailureSide::kBoth, true, {}};
   if (const auto* child = child_of(subject); child != nullptr) {
     refusal.words = policy::explain_proposals_refused(child->proposals);
-  } else if (subject.connection != nullptr && (exchange == Exchange::kIkeSaInit || exchange == Exchange::kRekeyIkeSa)) {
+  } else if (subject.connection != nullptr &&
+             (exchange == Exchange::kIkeSaInit || exchange == Exchange::kRekeyIkeSa)) {
     refusal.words = policy::explain_proposals_refused(subject.connection->ike_proposals);
   } else {
     refusal.words = "the peer accepts none of our proposals";
@@ -278,7 +307,8 @@ Refusal proposals_refused(const Subject& subject, Exchange exchange) {
 }
 
 Refusal selectors_refused(const Subject& subject) {
-  Refusal refusal{FailureKind::kTrafficSelectors, FailureSide::kBoth, true, "the peer accepts none of our traffic selectors"};
+  Refusal refusal{FailureKind::kTrafficSelectors, FailureSide::kBoth, true,
+                  "the peer accepts none of our traffic selectors"};
   if (const auto* child = child_of(subject); child != nullptr)
     refusal.words = policy::explain_ts_refused(*subject.connection, *child);
   return refusal;
@@ -296,32 +326,42 @@ Refusal refusal_of(const Subject& subject, Exchange exchange, NotifyType type) {
       return selectors_refused(subject);
     case NotifyType::kInvalidSyntax:
       return {FailureKind::kProtocol, FailureSide::kBoth, false,
-              "the peer cannot read our message or does not accept a length, type or value in it; its log says which"};
+              "the peer cannot read our message or does not accept a length, type or value in it; its log "
+              "says which"};
     case NotifyType::kUnsupportedCriticalPayload:
-      return {FailureKind::kProtocol, kPeer, true, "the peer does not know a payload that we marked as critical"};
+      return {FailureKind::kProtocol, kPeer, true,
+              "the peer does not know a payload that we marked as critical"};
     case NotifyType::kInvalidMajorVersion:
-      return {FailureKind::kProtocol, kPeer, true, "the peer does not speak IKEv2: enable IKEv2 there, or set ike_version here"};
+      return {FailureKind::kProtocol, kPeer, true,
+              "the peer does not speak IKEv2: enable IKEv2 there, or set ike_version here"};
     case NotifyType::kInvalidKePayload:
       return {FailureKind::kNoProposalChosen, FailureSide::kBoth, true,
-              "the peer wants a key exchange method that is not in our proposals, or asked for another one over and over: have "
+              "the peer wants a key exchange method that is not in our proposals, or asked for another one "
+              "over and over: have "
               "both sides list one in common"};
     case NotifyType::kInvalidIkeSpi:
-      return {kRefused, kPeer, false, "the peer does not know this IKE SA (any more): it was restarted, or closed it"};
+      return {kRefused, kPeer, false,
+              "the peer does not know this IKE SA (any more): it was restarted, or closed it"};
     case NotifyType::kInvalidMessageId:
       return {FailureKind::kProtocol, FailureSide::kBoth, false, "the peer counts our messages differently"};
     case NotifyType::kSinglePairRequired:
       return {FailureKind::kTrafficSelectors, kPeer, false,
-              "the peer wants a Child SA for each single pair of addresses: use start = \"on-traffic\" for this child"};
+              "the peer wants a Child SA for each single pair of addresses: use start = \"on-traffic\" for "
+              "this child"};
     case NotifyType::kNoAdditionalSas:
-      return {kRefused, kPeer, false, "the peer allows no further Child SA on this IKE SA: put all networks into one child"};
+      return {kRefused, kPeer, false,
+              "the peer allows no further Child SA on this IKE SA: put all networks into one child"};
     case NotifyType::kInternalAddressFailure:
       return {kRefused, kPeer, true, "the peer has no inner address for us: check its address pool"};
     case NotifyType::kFailedCpRequired:
-      return {kRefused, FailureSide::kLocal, true, "the peer wants us to ask it for an inner address: it is set up for remote access clients"};
+      return {kRefused, FailureSide::kLocal, true,
+              "the peer wants us to ask it for an inner address: it is set up for remote access clients"};
     case NotifyType::kTemporaryFailure:
-      return {kRefused, kPeer, false, "the peer is busy with another exchange about the same SA; it is tried again"};
+      return {kRefused, kPeer, false,
+              "the peer is busy with another exchange about the same SA; it is tried again"};
     case NotifyType::kChildSaNotFound:
-      return {kRefused, FailureSide::kBoth, false, "the peer has no such Child SA (any more); it is made anew"};
+      return {kRefused, FailureSide::kBoth, false,
+              "the peer has no such Child SA (any more); it is made anew"};
     case NotifyType::kUnacceptableAddresses:
       return {kRefused, FailureSide::kBoth, true, "the peer does not accept our addresses"};
     case NotifyType::kAuthorizationFailed:
@@ -336,22 +376,28 @@ Refusal refusal_of(const Subject& subject, Exchange exchange, NotifyType type) {
 Failure peer_refused(const Subject& subject, Exchange exchange, NotifyType type, bool authenticated) {
   const Refusal refusal = refusal_of(subject, exchange, type);
   return make(refusal.kind, refusal.side,
-              fmt::format("{} refused {} for {} with {}{}: {}", peer(subject), words(exchange), describe(subject), wire::name(type),
-                          authenticated ? "" : " (not authenticated: anybody on the path can send that)", refusal.words),
+              fmt::format("{} refused {} for {} with {}{}: {}", peer(subject), words(exchange),
+                          describe(subject), wire::name(type),
+                          authenticated ? "" : " (not authenticated: anybody on the path can send that)",
+                          refusal.words),
               refusal.permanent, static_cast<std::uint16_t>(type));
 }
 
-// ---- the path ------------------------------------------------------------------------------------------------------
+// ---- the path
 
-Failure timeout(const Subject& subject, Exchange exchange, unsigned tries, Duration elapsed, bool nothing_ever) {
-  std::string sentence = fmt::format("no answer to {} from {} after {} {} in {} ({}): ", words(exchange), peer(subject), tries,
-                                     tries == 1 ? "try" : "tries", seconds(elapsed), describe(subject));
+Failure timeout(const Subject& subject, Exchange exchange, unsigned tries, Duration elapsed,
+                bool nothing_ever) {
+  std::string sentence =
+      fmt::format("no answer to {} from {} after {} {} in {} ({}): ", words(exchange), peer(subject), tries,
+                  tries == 1 ? "try" : "tries", seconds(elapsed), describe(subject));
   if (nothing_ever) {
     sentence +=
-        "is the address right, is the peer running, and are UDP 500 and 4500 open on the way, in both directions?";
+        "is the address right, is the peer running, and are UDP 500 and 4500 open on the way, in both "
+        "directions?";
   } else if (exchange == Exchange::kIkeAuth) {
     sentence +=
-        "it did answer before: often large messages are lost on the way (is fragmentation on, on both sides?), UDP 4500 is closed, or "
+        "it did answer before: often large messages are lost on the way (is fragmentation on, on both "
+        "sides?), UDP 4500 is closed, or "
         "the peer drops what it does not accept; its log says more";
   } else {
     sentence += "it did answer before: the path, or the peer, went away";
@@ -361,45 +407,53 @@ Failure timeout(const Subject& subject, Exchange exchange, unsigned tries, Durat
 
 Failure liveness(const Subject& subject, unsigned tries, Duration elapsed) {
   return make(FailureKind::kLiveness, FailureSide::kPath,
-              fmt::format("{} stopped answering: {} {} in {} without a reply ({}); the path is down, or the peer lost its state",
-                          peer(subject), tries, tries == 1 ? "liveness check" : "liveness checks", seconds(elapsed), describe(subject)),
+              fmt::format("{} stopped answering: {} {} in {} without a reply ({}); the path is down, or the "
+                          "peer lost its state",
+                          peer(subject), tries, tries == 1 ? "liveness check" : "liveness checks",
+                          seconds(elapsed), describe(subject)),
               false);
 }
 
 Failure unreachable(const Subject& subject, const Error& why) {
   return make(FailureKind::kUnreachable, FailureSide::kLocal,
-              fmt::format("{} cannot be called for {}: {}", peer(subject), describe(subject), why.message), false);
+              fmt::format("{} cannot be called for {}: {}", peer(subject), describe(subject), why.message),
+              false);
 }
 
 Failure name_not_resolved(const Subject& subject, std::string_view host, const Error& why) {
   return make(FailureKind::kUnreachable, FailureSide::kLocal,
-              fmt::format("the name '{}' of {} does not resolve to an address that can be called: {}; check the name and the DNS of this host",
+              fmt::format("the name '{}' of {} does not resolve to an address that can be called: {}; check "
+                          "the name and the DNS of this host",
                           host, describe(subject), why.message),
               false);
 }
 
-// ---- the rest ------------------------------------------------------------------------------------------------------
+// ---- the rest
 
-Failure protocol(const Subject& subject, Exchange exchange, std::string_view detail, std::optional<NotifyType> sent) {
-  std::string sentence =
-      fmt::format("{} broke the protocol in {} for {}: {}", peer(subject), words(exchange), describe(subject), detail);
+Failure protocol(const Subject& subject, Exchange exchange, std::string_view detail,
+                 std::optional<NotifyType> sent) {
+  std::string sentence = fmt::format("{} broke the protocol in {} for {}: {}", peer(subject), words(exchange),
+                                     describe(subject), detail);
   if (sent) sentence += fmt::format(" (we answered with {})", wire::name(*sent));
   return make(FailureKind::kProtocol, FailureSide::kPeer, std::move(sentence), false,
               sent ? static_cast<std::uint16_t>(*sent) : std::uint16_t{0});
 }
 
 Failure internal(const Subject& subject, const Error& why) {
-  return make(FailureKind::kInternal, FailureSide::kLocal, fmt::format("{}: {}", describe(subject), why.message), false);
+  return make(FailureKind::kInternal, FailureSide::kLocal,
+              fmt::format("{}: {}", describe(subject), why.message), false);
 }
 
 Failure deleted_by_peer(const Subject& subject) {
   return make(FailureKind::kDeletedByPeer, FailureSide::kPeer,
-              fmt::format("{} closed {}: it was stopped, reconfigured, or reached a lifetime there", peer(subject), describe(subject)),
+              fmt::format("{} closed {}: it was stopped, reconfigured, or reached a lifetime there",
+                          peer(subject), describe(subject)),
               false);
 }
 
 Failure deleted_by_us(const Subject& subject, std::string_view why) {
-  return make(FailureKind::kDeletedByUs, FailureSide::kLocal, fmt::format("we closed {}: {}", describe(subject), why), false);
+  return make(FailureKind::kDeletedByUs, FailureSide::kLocal,
+              fmt::format("we closed {}: {}", describe(subject), why), false);
 }
 
 }  // namespace merlon::ike::diagnosis

@@ -17,12 +17,12 @@ policy::Connection office() {
   connection.ike_proposals = policy::default_ike_proposals();
   policy::LocalAuth local;
   local.kind = policy::AuthKind::kPsk;
-  local.psk = "top secret words";
+  local.psk = SharedSecret(Secret::copy_of(as_bytes("top secret words")));
   local.id = *Identity::parse("gw-a.example.com");
   connection.local_auth.push_back(local);
   policy::RemoteAuth remote;
   remote.kind = policy::AuthKind::kPsk;
-  remote.psk = "top secret words";
+  remote.psk = SharedSecret(Secret::copy_of(as_bytes("top secret words")));
   remote.id = *Identity::parse("gw-b.example.com");
   connection.remote_auth.push_back(remote);
   policy::ChildConfig child;
@@ -91,7 +91,8 @@ TEST_F(Diagnosis, AuthenticationFailedMeansThatThePeerRefusedOurProof) {
 
   connection_.local_auth[0].kind = policy::AuthKind::kCertificate;
   connection_.local_auth[0].certificate_file = "/etc/merlon/gw-a.pem";
-  const auto certificate = peer_refused(subject_, Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true);
+  const auto certificate =
+      peer_refused(subject_, Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true);
   EXPECT_THAT(certificate.sentence, HasSubstr("/etc/merlon/gw-a.pem"));
   EXPECT_THAT(certificate.sentence, HasSubstr("trusts the CA"));
 }
@@ -132,19 +133,23 @@ TEST_F(Diagnosis, TimeoutsSayHowOftenHowLongAndWhatToLookAt) {
   EXPECT_EQ(failure.kind, FailureKind::kTimeout);
   EXPECT_EQ(failure.side, FailureSide::kPath);
   EXPECT_FALSE(failure.permanent);
-  EXPECT_THAT(failure.sentence, HasSubstr("no answer to IKE_SA_INIT from 192.0.2.1:500 after 7 tries in 76 s"));
+  EXPECT_THAT(failure.sentence,
+              HasSubstr("no answer to IKE_SA_INIT from 192.0.2.1:500 after 7 tries in 76 s"));
   EXPECT_THAT(failure.sentence, HasSubstr("UDP 500 and 4500"));
-  EXPECT_THAT(timeout(subject_, Exchange::kIkeAuth, 1, std::chrono::seconds(1), false).sentence, HasSubstr("fragmentation"));
+  EXPECT_THAT(timeout(subject_, Exchange::kIkeAuth, 1, std::chrono::seconds(1), false).sentence,
+              HasSubstr("fragmentation"));
 }
 
 TEST_F(Diagnosis, EveryErrorNotificationHasWords) {
   for (const auto type :
-       {NotifyType::kUnsupportedCriticalPayload, NotifyType::kInvalidIkeSpi, NotifyType::kInvalidMajorVersion, NotifyType::kInvalidSyntax,
-        NotifyType::kInvalidMessageId, NotifyType::kNoProposalChosen, NotifyType::kInvalidKePayload, NotifyType::kAuthenticationFailed,
-        NotifyType::kSinglePairRequired, NotifyType::kNoAdditionalSas, NotifyType::kInternalAddressFailure, NotifyType::kFailedCpRequired,
-        NotifyType::kTsUnacceptable, NotifyType::kTemporaryFailure, NotifyType::kChildSaNotFound, static_cast<NotifyType>(9999)}) {
-    for (const auto exchange : {Exchange::kIkeSaInit, Exchange::kIkeAuth, Exchange::kCreateChild, Exchange::kRekeyChild,
-                                Exchange::kRekeyIkeSa, Exchange::kInformational}) {
+       {NotifyType::kUnsupportedCriticalPayload, NotifyType::kInvalidIkeSpi, NotifyType::kInvalidMajorVersion,
+        NotifyType::kInvalidSyntax, NotifyType::kInvalidMessageId, NotifyType::kNoProposalChosen,
+        NotifyType::kInvalidKePayload, NotifyType::kAuthenticationFailed, NotifyType::kSinglePairRequired,
+        NotifyType::kNoAdditionalSas, NotifyType::kInternalAddressFailure, NotifyType::kFailedCpRequired,
+        NotifyType::kTsUnacceptable, NotifyType::kTemporaryFailure, NotifyType::kChildSaNotFound,
+        static_cast<NotifyType>(9999)}) {
+    for (const auto exchange : {Exchange::kIkeSaInit, Exchange::kIkeAuth, Exchange::kCreateChild,
+                                Exchange::kRekeyChild, Exchange::kRekeyIkeSa, Exchange::kInformational}) {
       const auto failure = peer_refused(subject_, exchange, type, true);
       is_about_us(failure);
       EXPECT_EQ(failure.notify_type, static_cast<std::uint16_t>(type));
@@ -160,11 +165,14 @@ TEST_F(Diagnosis, NothingKnownIsNoReasonToCrash) {
   const Identity anybody;
   for (const auto& failure :
        {wrong_psk(nobody, anybody), wrong_identity(nobody, anybody), bad_certificate(nobody, anybody, why),
-        no_certificate(nobody, anybody, policy::AuthKind::kRawPublicKey), cannot_sign(nobody, why), no_proposal(nobody, {}, {}),
-        proposal_not_ours(nobody, why), no_selectors(nobody, {}, {}, {}, {}), liveness(nobody, 1, std::chrono::seconds(3)),
-        unreachable(nobody, why), name_not_resolved(nobody, "host", why), protocol(nobody, Exchange::kIkeAuth, "odd"), internal(nobody, why),
-        deleted_by_peer(nobody), deleted_by_us(nobody, "on command"), wrong_signature(nobody, anybody, "key", "detail"),
-        wrong_method(nobody, anybody, policy::AuthKind::kEap, "x"), identity_not_in_certificate(nobody, anybody, why),
+        no_certificate(nobody, anybody, policy::AuthKind::kRawPublicKey), cannot_sign(nobody, why),
+        no_proposal(nobody, {}, {}), proposal_not_ours(nobody, why), no_selectors(nobody, {}, {}, {}, {}),
+        liveness(nobody, 1, std::chrono::seconds(3)), unreachable(nobody, why),
+        name_not_resolved(nobody, "host", why), protocol(nobody, Exchange::kIkeAuth, "odd"),
+        internal(nobody, why), deleted_by_peer(nobody), deleted_by_us(nobody, "on command"),
+        wrong_signature(nobody, anybody, "key", "detail"),
+        wrong_method(nobody, anybody, policy::AuthKind::kEap, "x"),
+        identity_not_in_certificate(nobody, anybody, why),
         peer_refused(nobody, Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true)})
     EXPECT_FALSE(failure.sentence.empty());
 }

@@ -34,8 +34,9 @@ RemoteTargets::RemoteTargets(const policy::Connection& connection)
 std::optional<RemoteTargets::Path> RemoteTargets::path_to(const IpAddress& remote) const {
   const Endpoint to{remote, remote_port_};
   if (locals_.empty()) return Path{{IpAddress::any(remote.family()), local_port_}, to};
-  const auto same_family = std::find_if(locals_.begin(), locals_.end(),
-                                        [&](const IpAddress& local) { return local.family() == remote.family(); });
+  const auto same_family = std::find_if(locals_.begin(), locals_.end(), [&](const IpAddress& local) {
+    return local.family() == remote.family();
+  });
   if (same_family == locals_.end()) return std::nullopt;
   return Path{{*same_family, local_port_}, to};
 }
@@ -43,7 +44,8 @@ std::optional<RemoteTargets::Path> RemoteTargets::path_to(const IpAddress& remot
 Result<std::variant<RemoteTargets::Path, RemoteTargets::NeedsName>> RemoteTargets::current() {
   if (entries_.empty())
     return fail(ErrorCode::kPolicy,
-                "connection '{}' ({}) has no remote address or host name to call: add one to remote_addresses, or set start to "
+                "connection '{}' ({}) has no remote address or host name to call: add one to "
+                "remote_addresses, or set start to "
                 "\"wait\"",
                 connection_, source_);
   for (std::size_t tried = 0; tried < entries_.size(); ++tried) {
@@ -53,8 +55,8 @@ Result<std::variant<RemoteTargets::Path, RemoteTargets::NeedsName>> RemoteTarget
     next_entry();
   }
   return fail(ErrorCode::kPolicy,
-              "connection '{}' ({}): no remote address is of the same family (IPv4 or IPv6) as a local one", connection_,
-              source_);
+              "connection '{}' ({}): no remote address is of the same family (IPv4 or IPv6) as a local one",
+              connection_, source_);
 }
 
 Result<RemoteTargets::Path> RemoteTargets::pick(const std::vector<IpAddress>& resolved) {
@@ -64,8 +66,9 @@ Result<RemoteTargets::Path> RemoteTargets::pick(const std::vector<IpAddress>& re
   address_count_ = usable.size();
   if (usable.empty())
     return fail(ErrorCode::kNotFound, "{}",
-                resolved.empty() ? "the name has no address"
-                                 : "the name has no address of the same family (IPv4 or IPv6) as a local one");
+                resolved.empty()
+                    ? "the name has no address"
+                    : "the name has no address of the same family (IPv4 or IPv6) as a local one");
   return usable[address_ % usable.size()];
 }
 

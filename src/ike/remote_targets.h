@@ -1,5 +1,5 @@
-// Which remote address of a connection the next attempt goes to: the configured ones in their order, each address of a host
-// name in turn, and then from the beginning.
+// Which remote address of a connection the next attempt goes to: the configured ones in their order, each
+// address of a host name in turn, and then from the beginning.
 #pragma once
 
 #include <optional>
@@ -23,8 +23,8 @@ class RemoteTargets {
   struct NeedsName {
     std::string host;
   };
-  // What to do for the next attempt: call a path, or look a name up first. kPolicy when no configured remote address can be
-  // called (only prefixes, or none), or none has the family of a local address.
+  // What to do for the next attempt: call a path, or look a name up first. kPolicy when no configured remote
+  // address can be called (only prefixes, or none), or none has the family of a local address.
   [[nodiscard]] Result<std::variant<Path, NeedsName>> current();
   // After NeedsName: the path among what the name stands for now. kNotFound when none is of use.
   [[nodiscard]] Result<Path> pick(const std::vector<IpAddress>& resolved);
@@ -40,7 +40,7 @@ class RemoteTargets {
   std::vector<IpAddress> locals_;  // empty: the route decides
   std::uint16_t local_port_ = 500, remote_port_ = 500;
   std::size_t entry_ = 0;
-  std::size_t address_ = 0;         // among those of a host name
+  std::size_t address_ = 0;        // among those of a host name
   std::size_t address_count_ = 0;  // at the last look-up
 };
 

@@ -1,17 +1,22 @@
-// Keeps connections up: which of them should be there, when to try again, at which address. A pure state machine: events
-// in, commands out, no I/O, no clock; it knows neither engine nor resolver, so the daemon and the simulator use the same.
+// Keeps connections up: which of them should be there, when to try again, at which address. A pure state
+// machine: events in, commands out, no I/O, no clock; it knows neither engine nor resolver, so the daemon and
+// the simulator use the same.
 //
-// - A child starts by itself when both its own `start` and its connection's are kAlways; kOnTraffic (the weaker of both)
+// - A child starts by itself when both its own `start` and its connection's are kAlways; kOnTraffic (the
+// weaker of both)
 //   waits for a packet, kWait for the peer.
-// - Always: tried again after ANY failure, for ever, with a backoff that doubles from Connection::backoff_initial to
-//   backoff_max and is drawn from its upper half; also when only one child vanished. The backoff starts anew once the
-//   connection has been up for backoff_max (or 10 s if that is longer), so a peer that accepts and closes at once
-//   does not make us spin.
-// - On traffic: one attempt for a packet; a failure is not retried before the next packet, and packets during the backoff do
+// - Always: tried again after ANY failure, for ever, with a backoff that doubles from
+// Connection::backoff_initial to
+//   backoff_max and is drawn from its upper half; also when only one child vanished. The backoff starts anew
+//   once the connection has been up for backoff_max (or 10 s if that is longer), so a peer that accepts and
+//   closes at once does not make us spin.
+// - On traffic: one attempt for a packet; a failure is not retried before the next packet, and packets during
+// the backoff do
 //   not start one.
 // - Never two attempts of one connection at a time.
 // - down() by a person holds until up(), over reloads too, and closes what the peer builds meanwhile.
-// - Each attempt takes the next remote address: the configured ones in their order, host names resolved anew each time
+// - Each attempt takes the next remote address: the configured ones in their order, host names resolved anew
+// each time
 //   and each of their addresses in turn. Prefixes are not addresses to call.
 #pragma once
 
@@ -38,11 +43,12 @@ struct TriggeringPacket {
   policy::TrafficSelector local, remote;
 };
 
-// Commands of the supervisor. For Initiate: call the engine's initiate(), or its acquire() where `packet` is set; when
-// that returns an error at once, answer with Supervisor::refused().
+// Commands of the supervisor. For Initiate: call the engine's initiate(), or its acquire() where `packet` is
+// set; when that returns an error at once, answer with Supervisor::refused().
 struct Initiate {
   std::string connection;
-  Endpoint local;  // the address is unspecified (of the remote's family) where the configuration leaves it to the route
+  Endpoint local;  // the address is unspecified (of the remote's family) where the configuration leaves it to
+                   // the route
   Endpoint remote;
   std::vector<std::string> children;  // at least one, those that are missing
   std::optional<TriggeringPacket> packet;
@@ -76,7 +82,7 @@ struct SupervisorStatus {
   Instant next_attempt = kNever;  // while backing off
   std::optional<Failure> last_error;
   UnixTime last_error_at{};
-  bool last_error_is_over = false;  // the connection has come up since
+  bool last_error_is_over = false;                         // the connection has come up since
   std::vector<std::string> children_up, children_missing;  // missing: wanted, and not there
 };
 
@@ -87,20 +93,22 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // The whole configuration. What a connection with the same pointer is doing goes on; a changed one is tried anew at
-  // once (the engine closes its SAs where it must); one that is gone is forgotten.
+  // The whole configuration. What a connection with the same pointer is doing goes on; a changed one is tried
+  // anew at once (the engine closes its SAs where it must); one that is gone is forgotten.
   void configure(Now now, const std::vector<policy::ConnectionPtr>& connections);
 
   // Every event of the engine; those that do not matter here are ignored.
   void handle(Now now, const Event& event);
 
-  // A person's commands. `child` may be empty: all children of the connection that protect. kNotFound otherwise. up()
-  // tries at once whatever the start mode is; only "always" goes on trying. down() answers with a Terminate command.
+  // A person's commands. `child` may be empty: all children of the connection that protect. kNotFound
+  // otherwise. up() tries at once whatever the start mode is; only "always" goes on trying. down() answers
+  // with a Terminate command.
   Result<> up(Now now, const std::string& connection, const std::string& child);
   Result<> down(Now now, const std::string& connection, const std::string& child);
 
   // The data plane has a packet for a child without an SA.
-  void acquire(Now now, const std::string& connection, const std::string& child, std::optional<TriggeringPacket> packet);
+  void acquire(Now now, const std::string& connection, const std::string& child,
+               std::optional<TriggeringPacket> packet);
   // Addresses or routes of this host changed: whatever waits for its next attempt begins now.
   void network_changed(Now now);
   // The answer to ResolveName: addresses in the order in which they should be tried.

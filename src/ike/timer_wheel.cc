@@ -21,7 +21,8 @@ Instant TimerWheel::start_of(std::uint64_t tick) {
 void TimerWheel::link(Timer& timer) {
   const std::uint64_t tick = std::max(tick_of(timer.deadline), tick_);
   const std::uint64_t differing = tick ^ tick_;
-  const unsigned level = differing == 0 ? 0 : (63U - static_cast<unsigned>(std::countl_zero(differing))) / kBits;
+  const unsigned level =
+      differing == 0 ? 0 : (63U - static_cast<unsigned>(std::countl_zero(differing))) / kBits;
   MERLON_ASSERT(level < kLevels);
   const auto slot = static_cast<unsigned>((tick >> (kBits * level)) & (kSlots - 1));
   timer.level = static_cast<std::uint8_t>(level);
@@ -70,7 +71,8 @@ Instant TimerWheel::deadline(Key key) const {
   return at == timers_.end() ? kNever : at->second.deadline;
 }
 
-// Timers of a lower level share more leading digits with tick_ than those of a higher one, so they all come first.
+// Timers of a lower level share more leading digits with tick_ than those of a higher one, so they all come
+// first.
 bool TimerWheel::first_slot(unsigned& level, unsigned& slot) const {
   for (level = 0; level < kLevels; ++level) {
     if (levels_[level].occupied == 0) continue;

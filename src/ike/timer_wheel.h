@@ -1,7 +1,8 @@
-// One deadline a key, for very many keys: set, replace and cancel take constant time, and an idle timer costs nothing but
-// its memory. A hierarchical wheel: eight levels of 64 slots, level 0 in ticks of 2^20 ns (about a millisecond), each level
-// 64 times coarser, which spans every Instant. A timer stands at the level of the highest digit (base 64) in which its
-// tick differs from the wheel's, so it moves down at most seven times in its life.
+// One deadline a key, for very many keys: set, replace and cancel take constant time, and an idle timer costs
+// nothing but its memory. A hierarchical wheel: eight levels of 64 slots, level 0 in ticks of 2^20 ns (about
+// a millisecond), each level 64 times coarser, which spans every Instant. A timer stands at the level of the
+// highest digit (base 64) in which its tick differs from the wheel's, so it moves down at most seven times in
+// its life.
 #pragma once
 
 #include <array>
@@ -27,12 +28,12 @@ class TimerWheel {
   [[nodiscard]] Instant deadline(Key key) const;  // kNever when it has none
   [[nodiscard]] std::size_t size() const { return timers_.size(); }
 
-  // The keys whose deadline is at or before `now`, by deadline and then by key; they are removed. Time does not go
-  // back: an earlier `now` than before counts as the one before.
+  // The keys whose deadline is at or before `now`, by deadline and then by key; they are removed. Time does
+  // not go back: an earlier `now` than before counts as the one before.
   [[nodiscard]] std::vector<Key> expire(Instant now);
 
-  // When to call expire() again: exact for deadlines about to come (in the wheel's lowest level), otherwise a lower bound
-  // that is at most the deadline, never after it. kNever when no timer is set.
+  // When to call expire() again: exact for deadlines about to come (in the wheel's lowest level), otherwise a
+  // lower bound that is at most the deadline, never after it. kNever when no timer is set.
   [[nodiscard]] Instant next() const;
 
  private:

@@ -11,7 +11,9 @@
 namespace merlon::ike {
 namespace {
 
-Instant at(std::int64_t ns) { return Instant(Duration(ns)); }
+Instant at(std::int64_t ns) {
+  return Instant(Duration(ns));
+}
 
 // What the wheel should be: a multimap of deadlines.
 class Model {

@@ -1,12 +1,13 @@
-// What both sides have in common: the octets that are signed, and the MAC of a pre-shared key. How we prove ourselves is in
-// authentication_local.cc, how the peer is checked in authentication_peer.cc.
+// What both sides have in common: the octets that are signed, and the MAC of a pre-shared key. How we prove
+// ourselves is in authentication_local.cc, how the peer is checked in authentication_peer.cc.
 #include "ikev2/authentication.h"
 
 #include "crypto/prf.h"
 
 namespace merlon::ikev2 {
 
-// RFC 7296 2.15: InitiatorSignedOctets = RealMessage1 | NonceRData | MACedIDForI, and the same for the responder.
+// RFC 7296 2.15: InitiatorSignedOctets = RealMessage1 | NonceRData | MACedIDForI, and the same for the
+// responder.
 Result<Bytes> signed_octets(const SignedOctetsInput& input) {
   MERLON_TRY(const Secret maced_id, crypto::prf(input.prf, input.sk_p, {input.id_body}));
   return concat(input.first_message, input.other_nonce, maced_id.bytes());

@@ -70,9 +70,12 @@ pki::RevocationPolicy revocation_of(const policy::RemoteAuth& auth) {
 
 // RFC 7296 3.6: the first certificate holds the key of AUTH; the others, in any order, lead to an anchor.
 Checked<TrustedKey> key_of_certificate(const Case& peer) {
-  const auto refuse = [&](const Error& why) { return tl::unexpected(diagnosis::bad_certificate(peer.subject, peer.proof.identity, why)); };
+  const auto refuse = [&](const Error& why) {
+    return tl::unexpected(diagnosis::bad_certificate(peer.subject, peer.proof.identity, why));
+  };
   if (peer.proof.certificates.size() > pki::kMaxCertificatesOffered)
-    return refuse({ErrorCode::kExhausted, fmt::format("it came with {} CERT payloads", peer.proof.certificates.size())});
+    return refuse({ErrorCode::kExhausted,
+                   fmt::format("it came with {} CERT payloads", peer.proof.certificates.size())});
   std::optional<pki::Certificate> leaf;
   std::vector<pki::Certificate> intermediates;
   for (const auto* payload : peer.proof.certificates) {
@@ -88,32 +91,41 @@ Checked<TrustedKey> key_of_certificate(const Case& peer) {
       intermediates.push_back(std::move(*certificate));
     }
   }
-  if (!leaf) return tl::unexpected(diagnosis::no_certificate(peer.subject, peer.proof.identity, AuthKind::kCertificate));
+  if (!leaf)
+    return tl::unexpected(
+        diagnosis::no_certificate(peer.subject, peer.proof.identity, AuthKind::kCertificate));
   if (peer.credentials.trust == nullptr || peer.credentials.trust->anchors().empty())
-    return refuse({ErrorCode::kPolicy, fmt::format("{} was issued by '{}', and no CA is configured here", leaf->describe(), leaf->issuer())});
+    return refuse({ErrorCode::kPolicy, fmt::format("{} was issued by '{}', and no CA is configured here",
+                                                   leaf->describe(), leaf->issuer())});
 
   const auto chain = peer.credentials.trust->verify(*leaf, intermediates, peer.now, revocation_of(peer.auth));
   if (!chain) return refuse(chain.error());
   // RFC 7296 3.5, RFC 4945 3.1: what the certificate says must be what the peer says.
   if (const auto match = pki::matches(*leaf, peer.proof.identity); !match)
-    return tl::unexpected(diagnosis::identity_not_in_certificate(peer.subject, peer.proof.identity, match.error()));
+    return tl::unexpected(
+        diagnosis::identity_not_in_certificate(peer.subject, peer.proof.identity, match.error()));
   auto key = leaf->public_key();
   if (!key) return refuse(key.error());
-  return TrustedKey{std::move(*key), fmt::format("certificate {}, issued by '{}'", leaf->describe(), leaf->issuer()), chain->valid_until};
+  return TrustedKey{std::move(*key),
+                    fmt::format("certificate {}, issued by '{}'", leaf->describe(), leaf->issuer()),
+                    chain->valid_until};
 }
 
 std::vector<TrustedKey> listed_keys(const Case& peer) {
   std::vector<TrustedKey> keys;
   for (const auto& key : peer.credentials.public_keys)
-    keys.push_back({key, fmt::format("public key {} ({})", pki::short_fingerprint(key), key.to_string()), std::nullopt});
+    keys.push_back(
+        {key, fmt::format("public key {} ({})", pki::short_fingerprint(key), key.to_string()), std::nullopt});
   return keys;
 }
 
-// RFC 7670: trust comes from the configured list alone; what the peer sends only says which of them it uses. A certificate is
-// as good for that as a bare key.
+// RFC 7670: trust comes from the configured list alone; what the peer sends only says which of them it uses.
+// A certificate is as good for that as a bare key.
 Checked<std::vector<TrustedKey>> raw_keys(const Case& peer) {
   auto keys = listed_keys(peer);
-  const auto refuse = [&](const Error& why) { return tl::unexpected(diagnosis::bad_certificate(peer.subject, peer.proof.identity, why)); };
+  const auto refuse = [&](const Error& why) {
+    return tl::unexpected(diagnosis::bad_certificate(peer.subject, peer.proof.identity, why));
+  };
   for (const auto* payload : peer.proof.certificates) {
     Bytes spki;
     if (payload->encoding == CertEncoding::kRawPublicKey) {
@@ -129,10 +141,13 @@ Checked<std::vector<TrustedKey>> raw_keys(const Case& peer) {
     }
     std::erase_if(keys, [&](const TrustedKey& listed) { return listed.key.spki_der() != spki; });
     if (keys.empty())
-      return tl::unexpected(diagnosis::unknown_public_key(peer.subject, peer.proof.identity, pki::short_fingerprint(spki)));
+      return tl::unexpected(
+          diagnosis::unknown_public_key(peer.subject, peer.proof.identity, pki::short_fingerprint(spki)));
     return keys;
   }
-  if (keys.empty()) return tl::unexpected(diagnosis::no_certificate(peer.subject, peer.proof.identity, AuthKind::kRawPublicKey));
+  if (keys.empty())
+    return tl::unexpected(
+        diagnosis::no_certificate(peer.subject, peer.proof.identity, AuthKind::kRawPublicKey));
   return keys;
 }
 
@@ -156,7 +171,8 @@ Result<ReadSignature> read_signature(const wire::AuthPayload& auth) {
   // RFC 7427 4: only hashes that we named; SHA-1 is none of them.
   const auto hashes = supported_hashes();
   if (std::find(hashes.begin(), hashes.end(), scheme.hash) == hashes.end())
-    return fail(ErrorCode::kPolicy, "it signs with {}, and we did not offer {}", crypto::name(scheme), merlon::name(scheme.hash));
+    return fail(ErrorCode::kPolicy, "it signs with {}, and we did not offer {}", crypto::name(scheme),
+                merlon::name(scheme.hash));
   return ReadSignature{{scheme}, data.subspan(1 + size)};
 }
 
@@ -167,7 +183,9 @@ struct Proven {
 
 Checked<Proven> verify_signature(const Case& peer, std::span<const TrustedKey> keys) {
   const auto read = read_signature(*peer.proof.auth);
-  if (!read) return tl::unexpected(diagnosis::wrong_signature(peer.subject, peer.proof.identity, keys.front().owner, read.error().message));
+  if (!read)
+    return tl::unexpected(diagnosis::wrong_signature(peer.subject, peer.proof.identity, keys.front().owner,
+                                                     read.error().message));
   std::string detail = "no scheme fits";
   for (const auto& key : keys) {
     for (const auto& scheme : read->schemes) {
@@ -176,16 +194,17 @@ Checked<Proven> verify_signature(const Case& peer, std::span<const TrustedKey> k
       detail = fmt::format("{}: {}", crypto::name(scheme), verified.error().message);
     }
   }
-  return tl::unexpected(diagnosis::wrong_signature(peer.subject, peer.proof.identity,
-                                                   keys.size() == 1 ? keys.front().owner : "any public key listed", detail));
+  return tl::unexpected(
+      diagnosis::wrong_signature(peer.subject, peer.proof.identity,
+                                 keys.size() == 1 ? keys.front().owner : "any public key listed", detail));
 }
 
 }  // namespace
 
 // The only maker of PeerAuthenticated.
 struct PeerVerifier {
-  static PeerAuthenticated made(const policy::ConnectionPtr& connection, const PeerProof& proof, std::string text,
-                                std::optional<UnixTime> valid_until) {
+  static PeerAuthenticated made(const policy::ConnectionPtr& connection, const PeerProof& proof,
+                                std::string text, std::optional<UnixTime> valid_until) {
     PeerAuthenticated peer;
     peer.connection_ = connection;
     peer.identity_ = proof.identity;
@@ -195,10 +214,12 @@ struct PeerVerifier {
     return peer;
   }
 
-  static Checked<PeerAuthenticated> by_psk(const policy::ConnectionPtr& connection, const Case& peer, PrfId prf) {
+  static Checked<PeerAuthenticated> by_psk(const policy::ConnectionPtr& connection, const Case& peer,
+                                           PrfId prf) {
     // An empty key would let everybody in.
     if (peer.credentials.remote_psk.empty())
-      return tl::unexpected(diagnosis::internal(peer.subject, {ErrorCode::kNotFound, "the pre-shared key of the peer is missing or empty"}));
+      return tl::unexpected(diagnosis::internal(
+          peer.subject, {ErrorCode::kNotFound, "the pre-shared key of the peer is missing or empty"}));
     const auto expected = psk_auth_data(prf, peer.credentials.remote_psk, peer.proof.signed_octets);
     if (!expected) return tl::unexpected(diagnosis::internal(peer.subject, expected.error()));
     if (!equal_constant_time(*expected, peer.proof.auth->data))
@@ -220,21 +241,27 @@ struct PeerVerifier {
     const auto proven = verify_signature(peer, keys);
     if (!proven) return tl::unexpected(proven.error());
     return made(connection, peer.proof,
-                fmt::format("{} ({}), {}", merlon::name(peer.proof.auth->method), crypto::name(proven->scheme), proven->key.owner),
+                fmt::format("{} ({}), {}", merlon::name(peer.proof.auth->method),
+                            crypto::name(proven->scheme), proven->key.owner),
                 proven->key.valid_until);
   }
 };
 
-Checked<PeerAuthenticated> authenticate_peer(const policy::ConnectionPtr& connection, const ike::ConnectionCredentials& credentials,
-                                             const Endpoint& remote, PrfId prf, const PeerProof& proof, UnixTime now) {
+Checked<PeerAuthenticated> authenticate_peer(const policy::ConnectionPtr& connection,
+                                             const ike::ConnectionCredentials& credentials,
+                                             const Endpoint& remote, PrfId prf, const PeerProof& proof,
+                                             UnixTime now) {
   const diagnosis::Subject subject{connection.get(), {}, remote};
   if (connection->remote_auth.empty())
-    return tl::unexpected(diagnosis::internal(subject, {ErrorCode::kNotFound, "no remote authentication is configured"}));
+    return tl::unexpected(
+        diagnosis::internal(subject, {ErrorCode::kNotFound, "no remote authentication is configured"}));
   if (proof.auth == nullptr)
-    return tl::unexpected(diagnosis::protocol(subject, diagnosis::Exchange::kIkeAuth, "there is no AUTH payload",
+    return tl::unexpected(diagnosis::protocol(subject, diagnosis::Exchange::kIkeAuth,
+                                              "there is no AUTH payload",
                                               wire::NotifyType::kAuthenticationFailed));
   const auto& auth = connection->remote_auth.front();
-  if (!remote_identity_acceptable(*connection, proof.identity)) return tl::unexpected(diagnosis::wrong_identity(subject, proof.identity));
+  if (!remote_identity_acceptable(*connection, proof.identity))
+    return tl::unexpected(diagnosis::wrong_identity(subject, proof.identity));
 
   const Case peer{*connection, auth, credentials, proof, subject, now};
   switch (auth.kind) {
@@ -247,10 +274,12 @@ Checked<PeerAuthenticated> authenticate_peer(const policy::ConnectionPtr& connec
       return PeerVerifier::by_signature(connection, peer);
     case AuthKind::kEap:
     case AuthKind::kNull:
-      return tl::unexpected(
-          diagnosis::internal(subject, {ErrorCode::kUnsupported, "the configured way to authenticate the peer is not supported"}));
+      return tl::unexpected(diagnosis::internal(
+          subject,
+          {ErrorCode::kUnsupported, "the configured way to authenticate the peer is not supported"}));
   }
-  return tl::unexpected(diagnosis::wrong_method(subject, proof.identity, auth.kind, words(proof.auth->method)));
+  return tl::unexpected(
+      diagnosis::wrong_method(subject, proof.identity, auth.kind, words(proof.auth->method)));
 }
 
 }  // namespace merlon::ikev2

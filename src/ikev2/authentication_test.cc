@@ -31,7 +31,9 @@ using Key = std::shared_ptr<const crypto::PrivateKey>;
 Key key_of(const std::string& kind) {
   static std::map<std::string, Key> keys;
   auto& key = keys[kind];
-  if (key == nullptr) key = std::make_shared<const crypto::PrivateKey>(value(pki::generate_key(kind.substr(0, kind.find('/')))));
+  if (key == nullptr)
+    key =
+        std::make_shared<const crypto::PrivateKey>(value(pki::generate_key(kind.substr(0, kind.find('/')))));
   return key;
 }
 
@@ -73,7 +75,9 @@ policy::Connection connection(AuthKind kind) {
   return made;
 }
 
-policy::ConnectionPtr shared(policy::Connection made) { return std::make_shared<const policy::Connection>(std::move(made)); }
+policy::ConnectionPtr shared(policy::Connection made) {
+  return std::make_shared<const policy::Connection>(std::move(made));
+}
 
 // One side signs, the other checks: everything between.
 class Authentication : public testing::Test {
@@ -88,15 +92,18 @@ class Authentication : public testing::Test {
     const auto done = ike::run(sign_request(1, peer, credentials, *plan, octets_));
     return value(signature_auth_payload(*plan, value(done.signature)));
   }
-  tl::expected<PeerAuthenticated, ike::Failure> check(const policy::Connection& ours, const ike::ConnectionCredentials& credentials,
-                                                      const wire::AuthPayload& auth, const std::vector<wire::CertPayload>& certs = {},
+  tl::expected<PeerAuthenticated, ike::Failure> check(const policy::Connection& ours,
+                                                      const ike::ConnectionCredentials& credentials,
+                                                      const wire::AuthPayload& auth,
+                                                      const std::vector<wire::CertPayload>& certs = {},
                                                       UnixTime now = kToday) {
     std::vector<const wire::CertPayload*> pointers;
     for (const auto& cert : certs) pointers.push_back(&cert);
     PeerProof proof{peer_id_, pointers, &auth, octets_};
     return authenticate_peer(shared(ours), credentials, kRemote, PrfId::kHmacSha2_256, proof, now);
   }
-  static void refused(const tl::expected<PeerAuthenticated, ike::Failure>& result, ike::FailureKind kind, const std::string& words) {
+  static void refused(const tl::expected<PeerAuthenticated, ike::Failure>& result, ike::FailureKind kind,
+                      const std::string& words) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().kind, kind) << result.error().sentence;
     EXPECT_EQ(result.error().notify_type, 24);
@@ -105,8 +112,9 @@ class Authentication : public testing::Test {
   }
 };
 
-// ---- the octets and the PSK, against an independent computation: python3's hmac over the same inputs (see keys_test.cc), with
-// first_message[i] = 5 * i (100 bytes), Nr = 20..3f, SK_p = 90..af, IDi = 02000000 "gw.example.com", PSK "correct horse".
+// ---- the octets and the PSK, against an independent computation: python3's hmac over the same inputs (see
+// keys_test.cc), with first_message[i] = 5 * i (100 bytes), Nr = 20..3f, SK_p = 90..af, IDi = 02000000
+// "gw.example.com", PSK "correct horse".
 TEST(SignedOctets, AreTheMessageTheNonceAndTheMacOfTheIdentity) {
   Bytes message(100), nonce(32), sk_p(32);
   for (std::size_t i = 0; i < 100; ++i) message[i] = static_cast<std::uint8_t>(5 * i);
@@ -114,9 +122,10 @@ TEST(SignedOctets, AreTheMessageTheNonceAndTheMacOfTheIdentity) {
   for (std::size_t i = 0; i < 32; ++i) sk_p[i] = static_cast<std::uint8_t>(0x90 + i);
   const auto id_body = wire::encode_id_body(value(Identity::parse("gw.example.com")));
   const auto octets = value(signed_octets({message, nonce, PrfId::kHmacSha2_256, sk_p, id_body}));
-  EXPECT_EQ(to_hex(octets),
-            to_hex(message) + to_hex(nonce) + "bb5f7a5c5a753451bd884741fb757043a9c2dc191cc707e177db1970d6623f04");
-  const auto auth = value(psk_auth_data(PrfId::kHmacSha2_256, Secret::copy_of(as_bytes("correct horse")), octets));
+  EXPECT_EQ(to_hex(octets), to_hex(message) + to_hex(nonce) +
+                                "bb5f7a5c5a753451bd884741fb757043a9c2dc191cc707e177db1970d6623f04");
+  const auto auth =
+      value(psk_auth_data(PrfId::kHmacSha2_256, Secret::copy_of(as_bytes("correct horse")), octets));
   EXPECT_EQ(to_hex(auth), "5631a8f3c9f7b09a7cb6d3a4ee00b0d07244027f58a4af5fcefcac2dd2ad4e49");
   EXPECT_FALSE(signed_octets({message, nonce, static_cast<PrfId>(99), sk_p, id_body}));
 }
@@ -160,11 +169,14 @@ TEST_F(Authentication, AnotherMethodThanDemandedIsRefused) {
   ike::ConnectionCredentials credentials;
   credentials.remote_psk = Secret::copy_of(as_bytes("psk"));
   const auto by_psk = value(psk_auth_payload(PrfId::kHmacSha2_256, credentials.remote_psk, octets_));
-  refused(check(connection(AuthKind::kCertificate), credentials, by_psk), ike::FailureKind::kAuthentication, "demands a certificate");
+  refused(check(connection(AuthKind::kCertificate), credentials, by_psk), ike::FailureKind::kAuthentication,
+          "demands a certificate");
   const wire::AuthPayload signature{AuthMethod::kDigitalSignature, Bytes(40), false};
-  refused(check(connection(AuthKind::kPsk), credentials, signature), ike::FailureKind::kAuthentication, "demands a pre-shared key");
+  refused(check(connection(AuthKind::kPsk), credentials, signature), ike::FailureKind::kAuthentication,
+          "demands a pre-shared key");
   const wire::AuthPayload null_auth{AuthMethod::kNull, Bytes(32), false};
-  refused(check(connection(AuthKind::kPsk), credentials, null_auth), ike::FailureKind::kAuthentication, "demands a pre-shared key");
+  refused(check(connection(AuthKind::kPsk), credentials, null_auth), ike::FailureKind::kAuthentication,
+          "demands a pre-shared key");
 }
 
 // ---- certificates
@@ -194,7 +206,8 @@ TEST_F(Authentication, EveryKindOfKeyProvesItselfByCertificate) {
 
     // One byte of what was signed is another.
     octets_[7] ^= 1U;
-    refused(check(office, ours, auth, certs), ike::FailureKind::kAuthentication, "signature in AUTH does not verify");
+    refused(check(office, ours, auth, certs), ike::FailureKind::kAuthentication,
+            "signature in AUTH does not verify");
     octets_[7] ^= 1U;
 
     // A peer without RFC 7427: the older methods, where there is one.
@@ -206,7 +219,7 @@ TEST_F(Authentication, EveryKindOfKeyProvesItselfByCertificate) {
     }
     ASSERT_TRUE(plan);
     const auto old = signed_by(office, theirs, nullptr);
-    EXPECT_EQ(old.method, key->kind() == crypto::KeyKind::kRsa          ? AuthMethod::kRsaDigitalSignature
+    EXPECT_EQ(old.method, key->kind() == crypto::KeyKind::kRsa         ? AuthMethod::kRsaDigitalSignature
                           : key->kind() == crypto::KeyKind::kEcdsaP256 ? AuthMethod::kEcdsaSha256P256
                           : key->kind() == crypto::KeyKind::kEcdsaP384 ? AuthMethod::kEcdsaSha384P384
                                                                        : AuthMethod::kEcdsaSha512P521);
@@ -223,9 +236,11 @@ TEST_F(Authentication, TheOldRsaMethodIsVerifiedWithSha1AndSha2) {
   ike::ConnectionCredentials ours;
   ours.trust = world.trust();
   for (const auto hash : {HashId::kSha1, HashId::kSha2_256}) {
-    const auto signature = value(crypto::sign(*key, {crypto::SignatureAlgorithm::kRsaPkcs1, hash, {}}, octets_));
+    const auto signature =
+        value(crypto::sign(*key, {crypto::SignatureAlgorithm::kRsaPkcs1, hash, {}}, octets_));
     const wire::AuthPayload auth{AuthMethod::kRsaDigitalSignature, signature, false};
-    const auto peer = check(connection(AuthKind::kCertificate), ours, auth, {{CertEncoding::kX509Signature, leaf.der(), false}});
+    const auto peer = check(connection(AuthKind::kCertificate), ours, auth,
+                            {{CertEncoding::kX509Signature, leaf.der(), false}});
     EXPECT_TRUE(peer) << name(hash) << ": " << peer.error().sentence;
   }
 }
@@ -240,7 +255,8 @@ TEST_F(Authentication, Sha1ByTheNewMethodIsRefused) {
   const crypto::SignatureScheme scheme{crypto::SignatureAlgorithm::kRsaPkcs1, HashId::kSha1, {}};
   const LocalAuthPlan plan{AuthMethod::kDigitalSignature, scheme, {}};
   const auto auth = value(signature_auth_payload(plan, value(crypto::sign(*key, scheme, octets_))));
-  refused(check(connection(AuthKind::kCertificate), ours, auth, {{CertEncoding::kX509Signature, leaf.der(), false}}),
+  refused(check(connection(AuthKind::kCertificate), ours, auth,
+                {{CertEncoding::kX509Signature, leaf.der(), false}}),
           ike::FailureKind::kAuthentication, "SHA1");
 }
 
@@ -259,10 +275,13 @@ TEST_F(Authentication, WhatIsWrongWithACertificateIsSaid) {
   ASSERT_TRUE(check(office, ours, auth, certs));
 
   refused(check(office, ours, auth, {}), ike::FailureKind::kCertificate, "no certificate");
-  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, Bytes(30), false}}), ike::FailureKind::kCertificate, "not accepted");
-  refused(check(office, ours, auth, certs, kToday + std::chrono::days{200}), ike::FailureKind::kCertificate, "expired");
+  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, Bytes(30), false}}),
+          ike::FailureKind::kCertificate, "not accepted");
+  refused(check(office, ours, auth, certs, kToday + std::chrono::days{200}), ike::FailureKind::kCertificate,
+          "expired");
   refused(check(office, {}, auth, certs), ike::FailureKind::kCertificate, "no CA is configured");
-  refused(check(office, ours, auth, std::vector<wire::CertPayload>(40, certs[0])), ike::FailureKind::kCertificate, "40 CERT");
+  refused(check(office, ours, auth, std::vector<wire::CertPayload>(40, certs[0])),
+          ike::FailureKind::kCertificate, "40 CERT");
 
   World stranger;
   stranger.ca_key = key_of("ecdsa-p256/stranger");
@@ -273,12 +292,12 @@ TEST_F(Authentication, WhatIsWrongWithACertificateIsSaid) {
 
   // A good certificate of somebody else, whose identity the peer only claims.
   const auto another = world.issue(key, "gw-z.example.com");
-  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, another.der(), false}}), ike::FailureKind::kIdentity,
-          "gw-z.example.com");
+  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, another.der(), false}}),
+          ike::FailureKind::kIdentity, "gw-z.example.com");
   // A good certificate, but not the key that signed.
   const auto other_key = world.issue(key_of("ecdsa-p384"), "gw-b.example.com");
-  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, other_key.der(), false}}), ike::FailureKind::kAuthentication,
-          "signature in AUTH does not verify");
+  refused(check(office, ours, auth, {{CertEncoding::kX509Signature, other_key.der(), false}}),
+          ike::FailureKind::kAuthentication, "signature in AUTH does not verify");
 }
 
 TEST_F(Authentication, NoAuthPayloadMakesAnyoneAPeer) {
@@ -291,10 +310,12 @@ TEST_F(Authentication, NoAuthPayloadMakesAnyoneAPeer) {
     wire::AuthPayload auth;
     auth.method = static_cast<AuthMethod>(rng.below(16));
     auth.data = rng.bytes(rng.below(120));
-    EXPECT_FALSE(check(connection(AuthKind::kCertificate), ours, auth, {{CertEncoding::kX509Signature, leaf.der(), false}}));
+    EXPECT_FALSE(check(connection(AuthKind::kCertificate), ours, auth,
+                       {{CertEncoding::kX509Signature, leaf.der(), false}}));
   }
   const PeerProof without{peer_id_, {}, nullptr, octets_};
-  EXPECT_FALSE(authenticate_peer(shared(connection(AuthKind::kPsk)), ours, kRemote, PrfId::kHmacSha2_256, without, kToday));
+  EXPECT_FALSE(authenticate_peer(shared(connection(AuthKind::kPsk)), ours, kRemote, PrfId::kHmacSha2_256,
+                                 without, kToday));
 }
 
 TEST_F(Authentication, AnyIdentityMeansAnyThatTheCertificateCarries) {
@@ -338,7 +359,8 @@ TEST_F(Authentication, RawPublicKeysMustBeListed) {
   refused(check(office, ours, auth, {}), ike::FailureKind::kAuthentication, "does not verify");
   ours.public_keys.clear();
   refused(check(office, ours, auth, {}), ike::FailureKind::kCertificate, "public key");
-  refused(check(office, ours, auth, {{CertEncoding::kRawPublicKey, Bytes(5), false}}), ike::FailureKind::kCertificate, "not accepted");
+  refused(check(office, ours, auth, {{CertEncoding::kRawPublicKey, Bytes(5), false}}),
+          ike::FailureKind::kCertificate, "not accepted");
 }
 
 // ---- what we send

@@ -23,31 +23,38 @@ std::vector<Enum> all(std::size_t count) {
   return values;
 }
 
-// What RFC 7296 2.25 says, written down once more by hand, sentence by sentence: the table must agree in every combination.
+// What RFC 7296 2.25 says, written down once more by hand, sentence by sentence: the table must agree in
+// every combination.
 struct Expected {
   Reply reply;
   Followup followup;
   friend bool operator==(const Expected&, const Expected&) = default;
 };
 Expected by_the_rfc(Own own, Request request, Named named) {
-  const bool ike_sa_is_going = own == Own::kRekeyingIkeSa || own == Own::kDeletingIkeSa || own == Own::kIkeSaReplaced;
-  const bool child_exchange = own == Own::kCreatingChild || own == Own::kRekeyingChild || own == Own::kDeletingChild;
+  const bool ike_sa_is_going =
+      own == Own::kRekeyingIkeSa || own == Own::kDeletingIkeSa || own == Own::kIkeSaReplaced;
+  const bool child_exchange =
+      own == Own::kCreatingChild || own == Own::kRekeyingChild || own == Own::kDeletingChild;
   const bool same = named == Named::kInFlight;
   switch (request) {
     case Request::kOther:
       return {Reply::kAccept, Followup::kNone};
     case Request::kCreateChild:
-      // "... a request to create or rekey a Child SA when it is currently rekeying the IKE SA: TEMPORARY_FAILURE"
+      // "... a request to create or rekey a Child SA when it is currently rekeying the IKE SA:
+      // TEMPORARY_FAILURE"
       return {ike_sa_is_going ? Reply::kTemporaryFailure : Reply::kAccept, Followup::kNone};
     case Request::kRekeyChild:
-      if (own == Own::kDeletingIkeSa || own == Own::kIkeSaReplaced) return {Reply::kTemporaryFailure, Followup::kNone};
+      if (own == Own::kDeletingIkeSa || own == Own::kIkeSaReplaced)
+        return {Reply::kTemporaryFailure, Followup::kNone};
       // "... a request to rekey a Child SA that does not exist: CHILD_SA_NOT_FOUND"
       if (named == Named::kUnknown) return {Reply::kChildSaNotFound, Followup::kNone};
       if (own == Own::kRekeyingIkeSa) return {Reply::kTemporaryFailure, Followup::kNone};
-      // "... that it is currently rekeying: reply as usual, and prepare to close redundant SAs later based on the nonces"
+      // "... that it is currently rekeying: reply as usual, and prepare to close redundant SAs later based on
+      // the nonces"
       if (own == Own::kRekeyingChild && same) return {Reply::kAccept, Followup::kCompareNonces};
       // "... that it is currently trying to close: TEMPORARY_FAILURE"
-      if ((own == Own::kDeletingChild && same) || named == Named::kReplaced) return {Reply::kTemporaryFailure, Followup::kNone};
+      if ((own == Own::kDeletingChild && same) || named == Named::kReplaced)
+        return {Reply::kTemporaryFailure, Followup::kNone};
       return {Reply::kAccept, Followup::kNone};
     case Request::kDeleteChild:
       // "... a request to close a Child SA that does not exist: reply without a Delete payload"
@@ -56,7 +63,8 @@ Expected by_the_rfc(Own own, Request request, Named named) {
       if (own == Own::kDeletingChild && same) return {Reply::kEmpty, Followup::kOwnTargetGone};
       // "... that it is currently rekeying: reply as usual, with a Delete payload"
       if (own == Own::kRekeyingChild && same) return {Reply::kAccept, Followup::kOwnTargetGone};
-      // "... a request to delete a Child SA when it is currently rekeying the IKE SA: reply as usual, with a Delete payload"
+      // "... a request to delete a Child SA when it is currently rekeying the IKE SA: reply as usual, with a
+      // Delete payload"
       return {Reply::kAccept, Followup::kNone};
     case Request::kRekeyIkeSa:
       // "... currently creating, rekeying, or closing a Child SA of that IKE SA: TEMPORARY_FAILURE"
@@ -67,9 +75,10 @@ Expected by_the_rfc(Own own, Request request, Named named) {
       if (ike_sa_is_going) return {Reply::kTemporaryFailure, Followup::kNone};
       return {Reply::kAccept, Followup::kNone};
     case Request::kDeleteIkeSa:
-      // "... currently rekeying: reply as usual, and forget its own rekeying request"; "... trying to close: reply as usual, and forget about
-      // its own close request"
-      return {Reply::kAccept, own == Own::kNone || own == Own::kIkeSaReplaced ? Followup::kNone : Followup::kForgetOwn};
+      // "... currently rekeying: reply as usual, and forget its own rekeying request"; "... trying to close:
+      // reply as usual, and forget about its own close request"
+      return {Reply::kAccept,
+              own == Own::kNone || own == Own::kIkeSaReplaced ? Followup::kNone : Followup::kForgetOwn};
   }
   return {};
 }
@@ -81,7 +90,8 @@ TEST(Collision, EveryCombinationIsWhatTheRfcSays) {
       for (const auto named : all<Named>(kNamedChildren)) {
         const bool names = request == Request::kRekeyChild || request == Request::kDeleteChild;
         const auto decision = on_peer_request(own, request, named);
-        EXPECT_EQ((Expected{decision.reply, decision.followup}), by_the_rfc(own, request, names ? named : Named::kNone))
+        EXPECT_EQ((Expected{decision.reply, decision.followup}),
+                  by_the_rfc(own, request, names ? named : Named::kNone))
             << decision.name() << " own " << static_cast<int>(own) << " named " << static_cast<int>(named);
         rows.insert(decision.row);
       }
@@ -96,8 +106,10 @@ TEST(Collision, EveryCombinationIsWhatTheRfcSays) {
 }
 
 TEST(Collision, RowsAreNamedForTheMetrics) {
-  EXPECT_EQ(on_peer_request(Own::kRekeyingChild, Request::kRekeyChild, Named::kInFlight).name(), "rekey-child/rekeying-it");
-  EXPECT_EQ(on_peer_request(Own::kRekeyingIkeSa, Request::kDeleteIkeSa, Named::kNone).name(), "delete-ike/rekeying-ike");
+  EXPECT_EQ(on_peer_request(Own::kRekeyingChild, Request::kRekeyChild, Named::kInFlight).name(),
+            "rekey-child/rekeying-it");
+  EXPECT_EQ(on_peer_request(Own::kRekeyingIkeSa, Request::kDeleteIkeSa, Named::kNone).name(),
+            "delete-ike/rekeying-ike");
   EXPECT_EQ(collision_row_name(100000), "");
 }
 
@@ -117,7 +129,9 @@ TEST(Collision, EveryErrorAnswerHasOneMeaning) {
 }
 
 TEST(Collision, AnswersMeanWhatTheRfcSays) {
-  const auto action = [](Own own, AnswerError error, bool gone = false) { return own_answer(own, error, gone).action; };
+  const auto action = [](Own own, AnswerError error, bool gone = false) {
+    return own_answer(own, error, gone).action;
+  };
   using Action = OwnAnswerAction;
   // RFC 7296 2.25: wait, and try again.
   EXPECT_EQ(action(Own::kRekeyingChild, AnswerError::kTemporaryFailure), Action::kRetryLater);
@@ -133,7 +147,8 @@ TEST(Collision, AnswersMeanWhatTheRfcSays) {
   EXPECT_EQ(action(Own::kRekeyingIkeSa, AnswerError::kNoAdditionalSas), Action::kReestablish);
   EXPECT_EQ(action(Own::kCreatingChild, AnswerError::kNoAdditionalSas), Action::kGiveUp);
   EXPECT_EQ(action(Own::kRekeyingChild, AnswerError::kOther), Action::kGiveUp);
-  for (const auto error : all<AnswerError>(kAnswerErrors)) EXPECT_EQ(action(Own::kDeletingChild, error), Action::kDone);
+  for (const auto error : all<AnswerError>(kAnswerErrors))
+    EXPECT_EQ(action(Own::kDeletingChild, error), Action::kDone);
 }
 
 TEST(Nonces, LowestIsByteByByteAndTheShorterPrefixIsLower) {

@@ -24,11 +24,13 @@ void CookieJar::rotate(Instant now) {
 Bytes CookieJar::compute(const Version& version, ByteView nonce_i, const IpAddress& source, IkeSpi spi_i) {
   ByteWriter spi;
   spi.u64(spi_i.value);
-  // The nonce comes first and its length is not fixed, so its length goes in as well: no two inputs read alike.
-  const std::uint8_t lengths[] = {static_cast<std::uint8_t>(nonce_i.size() >> 8U), static_cast<std::uint8_t>(nonce_i.size()),
+  // The nonce comes first and its length is not fixed, so its length goes in as well: no two inputs read
+  // alike.
+  const std::uint8_t lengths[] = {static_cast<std::uint8_t>(nonce_i.size() >> 8U),
+                                  static_cast<std::uint8_t>(nonce_i.size()),
                                   static_cast<std::uint8_t>(source.bytes().size())};
-  const auto mac =
-      crypto::prf(PrfId::kHmacSha2_256, version.secret.bytes(), {ByteView(lengths), nonce_i, source.bytes(), spi.view()});
+  const auto mac = crypto::prf(PrfId::kHmacSha2_256, version.secret.bytes(),
+                               {ByteView(lengths), nonce_i, source.bytes(), spi.view()});
   MERLON_ASSERT(mac.has_value());
   Bytes cookie{version.number};
   append(cookie, mac->bytes().first(kCookieSize - 1));
@@ -40,7 +42,8 @@ Bytes CookieJar::make(Instant now, ByteView nonce_i, const IpAddress& source, Ik
   return compute(current_, nonce_i, source, spi_i);
 }
 
-bool CookieJar::verify(Instant now, ByteView cookie, ByteView nonce_i, const IpAddress& source, IkeSpi spi_i) {
+bool CookieJar::verify(Instant now, ByteView cookie, ByteView nonce_i, const IpAddress& source,
+                       IkeSpi spi_i) {
   rotate(now);
   if (cookie.size() != kCookieSize) return false;
   const Version* version = nullptr;

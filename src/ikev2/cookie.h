@@ -10,18 +10,21 @@
 
 namespace merlon::ikev2 {
 
-// Cookie = <VersionIDofSecret> | HMAC-SHA2-256(<secret>, Ni | IPi | SPIi), the MAC cut to 16 bytes. The port is left out, as in
-// the RFC: a NAT may give the second request another one.
+// Cookie = <VersionIDofSecret> | HMAC-SHA2-256(<secret>, Ni | IPi | SPIi), the MAC cut to 16 bytes. The port
+// is left out, as in the RFC: a NAT may give the second request another one.
 class CookieJar {
  public:
   static constexpr std::size_t kCookieSize = 17;
-  static constexpr std::chrono::seconds kSecretLifetime{60};  // then a new one; the one before is good as long again
+  static constexpr std::chrono::seconds kSecretLifetime{
+      60};  // then a new one; the one before is good as long again
 
   explicit CookieJar(Rng& rng);  // must outlive the jar
 
   [[nodiscard]] Bytes make(Instant now, ByteView nonce_i, const IpAddress& source, IkeSpi spi_i);
-  // True for what make() gave for the same values, with the current secret or the one before. In constant time.
-  [[nodiscard]] bool verify(Instant now, ByteView cookie, ByteView nonce_i, const IpAddress& source, IkeSpi spi_i);
+  // True for what make() gave for the same values, with the current secret or the one before. In constant
+  // time.
+  [[nodiscard]] bool verify(Instant now, ByteView cookie, ByteView nonce_i, const IpAddress& source,
+                            IkeSpi spi_i);
 
  private:
   struct Version {
@@ -30,7 +33,8 @@ class CookieJar {
     Instant made;
   };
   void rotate(Instant now);
-  [[nodiscard]] static Bytes compute(const Version& version, ByteView nonce_i, const IpAddress& source, IkeSpi spi_i);
+  [[nodiscard]] static Bytes compute(const Version& version, ByteView nonce_i, const IpAddress& source,
+                                     IkeSpi spi_i);
 
   Rng& rng_;
   Version current_, previous_;

@@ -55,7 +55,7 @@ Next<Established, Closing, Closed> begin_tasks(Shard& shard, IkeSa& sa, Establis
   while (idle(phase)) {
     auto task = next_task(phase, shard.time());
     if (!task) break;
-    if (auto* remove = std::get_if<DeleteIkeTask>(&task->what)) return begin_delete_ike(shard, sa, std::move(phase), std::move(remove->reason));
+    if (auto* remove = std::get_if<DeleteIkeTask>(&task->what)) return begin_delete_ike(shard, sa, std::move(phase), *remove->reason);
     if (auto* create = std::get_if<NewChildTask>(&task->what)) {
       begin_new_child(shard, sa, phase, std::move(*create));
     } else if (const auto* rekey = std::get_if<RekeyChildTask>(&task->what)) {
@@ -145,7 +145,7 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
     return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
   for (const auto& task : phase.tasks)
     if (const auto* remove = std::get_if<DeleteIkeTask>(&task.what); remove && !idle(phase) && shard.time() >= task.not_before + kDeletePatience) {
-      auto reason = remove->reason;
+      auto reason = *remove->reason;
       return give_up(shard, sa, phase, std::move(reason));
     }
   if (shard.time() >= liveness_deadline(sa, phase)) queue_probe(phase);

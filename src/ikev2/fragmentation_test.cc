@@ -17,7 +17,8 @@ using wire::PayloadType;
 // A whole message's worth of payloads: several of them, each up to `size` bytes.
 std::vector<wire::Payload> payloads_of(SeededRng& rng, std::size_t count, std::size_t size) {
   std::vector<wire::Payload> payloads;
-  for (std::size_t i = 0; i < count; ++i) payloads.emplace_back(wire::VendorIdPayload{rng.bytes(rng.below(size + 1)), false});
+  for (std::size_t i = 0; i < count; ++i)
+    payloads.emplace_back(wire::VendorIdPayload{rng.bytes(rng.below(size + 1)), false});
   return payloads;
 }
 
@@ -39,18 +40,21 @@ TEST(Fragmentation, EveryDatagramKeepsTheLimitAndAnyOrderWithDuplicatesGivesTheM
       SeededRng rng(seed);
       auto [sender, receiver] = test::protections(suite, rng);
       const auto payloads = payloads_of(rng, 1 + rng.below(5), 900);
-      const DatagramLimit limit{200 + rng.below(1300), rng.below(2) == 0 ? IpFamily::kIpv4 : IpFamily::kIpv6, rng.below(2) == 0};
+      const DatagramLimit limit{200 + rng.below(1300), rng.below(2) == 0 ? IpFamily::kIpv4 : IpFamily::kIpv6,
+                                rng.below(2) == 0};
       const auto header = test::header(rng, wire::ExchangeType::kIkeAuth);
       const auto datagrams = seal_fragmented(sender, header, payloads, limit, true, rng);
       RC_ASSERT(datagrams.has_value());
       const std::size_t headers = (limit.family == IpFamily::kIpv4 ? 20 : 40) + 8 + (limit.natt ? 4 : 0);
       for (const auto& datagram : *datagrams) RC_ASSERT(datagram.size() + headers <= limit.bytes);
       if (datagrams->size() == 1) {
-        RC_ASSERT(receiver.open((*datagrams)[0], *wire::parse_message((*datagrams)[0]))->payloads == payloads);
+        RC_ASSERT(receiver.open((*datagrams)[0], *wire::parse_message((*datagrams)[0]))->payloads ==
+                  payloads);
         return;
       }
       // All but the last are filled (as far as whole blocks go), so there are no more of them than needed.
-      for (std::size_t i = 0; i + 1 < datagrams->size(); ++i) RC_ASSERT((*datagrams)[i].size() == (*datagrams)[0].size());
+      for (std::size_t i = 0; i + 1 < datagrams->size(); ++i)
+        RC_ASSERT((*datagrams)[i].size() == (*datagrams)[0].size());
 
       std::vector<std::size_t> order;
       for (std::size_t i = 0; i < datagrams->size(); ++i) order.insert(order.end(), 1 + rng.below(3), i);
@@ -84,7 +88,8 @@ TEST(Fragmentation, AMessageWithALostFragmentIsNeverComplete) {
     auto [sender, receiver] = test::protections(test::suites()[0], rng);
     std::vector<wire::Payload> payloads = {wire::VendorIdPayload{rng.bytes(2000), false}};
     const auto header = test::header(rng);
-    const auto datagrams = seal_fragmented(sender, header, payloads, {400, IpFamily::kIpv4, false}, true, rng);
+    const auto datagrams =
+        seal_fragmented(sender, header, payloads, {400, IpFamily::kIpv4, false}, true, rng);
     RC_ASSERT(datagrams.has_value() && datagrams->size() > 2);
     const auto lost = rng.below(datagrams->size());
     Reassembly reassembly;
@@ -101,7 +106,8 @@ TEST(Fragmentation, OnlyTheFirstFragmentNamesTheFirstPayload) {
   SeededRng rng(4);
   auto [sender, receiver] = test::protections(test::suites()[3], rng);
   const std::vector<wire::Payload> payloads = {wire::VendorIdPayload{rng.bytes(1500), false}};
-  const auto datagrams = seal_fragmented(sender, test::header(rng), payloads, {576, IpFamily::kIpv4, true}, true, rng);
+  const auto datagrams =
+      seal_fragmented(sender, test::header(rng), payloads, {576, IpFamily::kIpv4, true}, true, rng);
   ASSERT_TRUE(datagrams);
   ASSERT_GT(datagrams->size(), 2U);
   for (std::size_t i = 0; i < datagrams->size(); ++i) {
@@ -126,7 +132,8 @@ TEST(Fragmentation, ALimitThatHoldsNothingBecomesTheFamilysMinimum) {
   SeededRng rng(4);
   auto [sender, receiver] = test::protections(test::suites()[0], rng);
   const std::vector<wire::Payload> payloads = {wire::VendorIdPayload{rng.bytes(3000), false}};
-  const auto v4 = seal_fragmented(sender, test::header(rng), payloads, {10, IpFamily::kIpv4, false}, true, rng);
+  const auto v4 =
+      seal_fragmented(sender, test::header(rng), payloads, {10, IpFamily::kIpv4, false}, true, rng);
   ASSERT_TRUE(v4);
   EXPECT_EQ(v4->front().size(), 576U - 28U);
   const auto v6 = seal_fragmented(sender, test::header(rng), payloads, {0, IpFamily::kIpv6, true}, true, rng);
@@ -138,7 +145,8 @@ TEST(Fragmentation, MoreFragmentsThanAnybodyAcceptsIsAnError) {
   SeededRng rng(4);
   auto [sender, receiver] = test::protections(test::suites()[0], rng);
   const std::vector<wire::Payload> payloads = {wire::VendorIdPayload{rng.bytes(60000), false}};
-  const auto datagrams = seal_fragmented(sender, test::header(rng), payloads, {120, IpFamily::kIpv4, false}, true, rng);
+  const auto datagrams =
+      seal_fragmented(sender, test::header(rng), payloads, {120, IpFamily::kIpv4, false}, true, rng);
   ASSERT_FALSE(datagrams);
   EXPECT_EQ(datagrams.error().code, ErrorCode::kExhausted);
 }
@@ -147,9 +155,11 @@ TEST(Fragmentation, ATamperedFragmentNeverGetsToTheSet) {
   SeededRng rng(9);
   auto [sender, receiver] = test::protections(test::suites()[0], rng);
   const std::vector<wire::Payload> payloads = {wire::VendorIdPayload{rng.bytes(1000), false}};
-  const auto datagrams = seal_fragmented(sender, test::header(rng), payloads, {400, IpFamily::kIpv4, false}, true, rng);
+  const auto datagrams =
+      seal_fragmented(sender, test::header(rng), payloads, {400, IpFamily::kIpv4, false}, true, rng);
   ASSERT_TRUE(datagrams);
-  for (const std::size_t offset : {std::size_t{32}, std::size_t{33}, std::size_t{34}, std::size_t{35}, std::size_t{60}}) {
+  for (const std::size_t offset :
+       {std::size_t{32}, std::size_t{33}, std::size_t{34}, std::size_t{35}, std::size_t{60}}) {
     Bytes changed = (*datagrams)[1];
     changed[offset] = static_cast<std::uint8_t>(changed[offset] ^ 1U);  // fragment number, total, ciphertext
     const auto message = wire::parse_message(changed);
@@ -164,7 +174,8 @@ TEST(Reassembly, ALargerTotalReplacesASmallerOneIsDropped) {
   Reassembly reassembly;
   const MessageId id{1};
   EXPECT_EQ(reassembly.add(id, fragment_of(1, 2, {1})), Outcome::kStored);
-  EXPECT_EQ(reassembly.add(id, fragment_of(2, 3, {22})), Outcome::kStored);  // RFC 7383 2.6.1: made anew, smaller
+  EXPECT_EQ(reassembly.add(id, fragment_of(2, 3, {22})),
+            Outcome::kStored);  // RFC 7383 2.6.1: made anew, smaller
   EXPECT_EQ(reassembly.stored_bytes(), 1U);
   EXPECT_EQ(reassembly.add(id, fragment_of(2, 2, {2})), Outcome::kDropped);
   EXPECT_EQ(reassembly.add(id, fragment_of(3, 3, {33})), Outcome::kStored);
@@ -195,7 +206,8 @@ TEST(Reassembly, LimitsHoldEvenForWhatIsAuthentic) {
   EXPECT_LT(number, 10);
 }
 
-// Whatever numbers and totals a peer makes up: bounded, never complete without every part, and always the parts of one total.
+// Whatever numbers and totals a peer makes up: bounded, never complete without every part, and always the
+// parts of one total.
 TEST(Reassembly, AnyAuthenticNonsenseStaysBoundedAndConsistent) {
   EXPECT_TRUE(rc::check([](std::uint64_t seed) {
     SeededRng rng(seed);
@@ -205,8 +217,9 @@ TEST(Reassembly, AnyAuthenticNonsenseStaysBoundedAndConsistent) {
       const auto number = static_cast<std::uint16_t>(rng.below(9));
       const MessageId id{static_cast<std::uint32_t>(rng.below(2))};
       // The content says which fragment of which total it was.
-      const auto outcome =
-          reassembly.add(id, fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}));
+      const auto outcome = reassembly.add(
+          id,
+          fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}));
       RC_ASSERT(reassembly.stored_bytes() <= 2U * 8U);
       if (outcome != Outcome::kComplete) continue;
       const auto whole = reassembly.take();

@@ -47,7 +47,8 @@ std::array<std::uint8_t, 16> spi_bytes(const IkeSaId& spis) {
   return bytes;
 }
 
-// RFC 7296 2.14: {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr)
+// RFC 7296 2.14: {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi |
+// SPIr)
 Result<IkeKeys> expand(const IkeAlgorithms& algorithms, const KeySeed& seed, const Secret& skeyseed) {
   const std::size_t prf_size = crypto::prf_key_size(algorithms.prf);
   const std::size_t encr_size = crypto::encryption_key_size(algorithms.cipher);
@@ -91,8 +92,10 @@ IkeKeys IkeKeys::clone() const {
   return copy;
 }
 
-Result<IkeKeys> derive_ike_keys(const IkeAlgorithms& algorithms, const KeySeed& seed, const Secret& shared_secret) {
-  // RFC 7296 2.14: a PRF with a key of fixed size takes the first bytes of each nonce as its key here, and only here.
+Result<IkeKeys> derive_ike_keys(const IkeAlgorithms& algorithms, const KeySeed& seed,
+                                const Secret& shared_secret) {
+  // RFC 7296 2.14: a PRF with a key of fixed size takes the first bytes of each nonce as its key here, and
+  // only here.
   const std::size_t take = crypto::prf_skeyseed_nonce_bytes(algorithms.prf);
   const ByteView nonce_i = seed.nonce_i.first(std::min(take, seed.nonce_i.size()));
   const ByteView nonce_r = seed.nonce_r.first(std::min(take, seed.nonce_r.size()));
@@ -101,8 +104,9 @@ Result<IkeKeys> derive_ike_keys(const IkeAlgorithms& algorithms, const KeySeed& 
   return expand(algorithms, seed, skeyseed);
 }
 
-Result<IkeKeys> derive_rekeyed_ike_keys(PrfId old_prf, const Secret& old_sk_d, const IkeAlgorithms& algorithms,
-                                        const KeySeed& seed, const Secret& shared_secret) {
+Result<IkeKeys> derive_rekeyed_ike_keys(PrfId old_prf, const Secret& old_sk_d,
+                                        const IkeAlgorithms& algorithms, const KeySeed& seed,
+                                        const Secret& shared_secret) {
   MERLON_TRY(const Secret skeyseed,
              crypto::prf(old_prf, old_sk_d.bytes(), {shared_secret.bytes(), seed.nonce_i, seed.nonce_r}));
   return expand(algorithms, seed, skeyseed);
@@ -110,9 +114,12 @@ Result<IkeKeys> derive_rekeyed_ike_keys(PrfId old_prf, const Secret& old_sk_d, c
 
 Result<ChildKeys> derive_child_keys(PrfId prf, const Secret& sk_d, const policy::EspAlgorithms& algorithms,
                                     ByteView nonce_i, ByteView nonce_r, const Secret* shared_secret) {
-  MERLON_TRY(const auto sizes, crypto::esp_key_sizes({algorithms.encr, algorithms.key_bits, algorithms.integ}));
-  const Secret seed = join({shared_secret != nullptr ? shared_secret->bytes() : ByteView{}, nonce_i, nonce_r});
-  MERLON_TRY(const Secret material, crypto::prf_plus(prf, sk_d.bytes(), seed.bytes(), 2 * (sizes.encr + sizes.integ)));
+  MERLON_TRY(const auto sizes,
+             crypto::esp_key_sizes({algorithms.encr, algorithms.key_bits, algorithms.integ}));
+  const Secret seed =
+      join({shared_secret != nullptr ? shared_secret->bytes() : ByteView{}, nonce_i, nonce_r});
+  MERLON_TRY(const Secret material,
+             crypto::prf_plus(prf, sk_d.bytes(), seed.bytes(), 2 * (sizes.encr + sizes.integ)));
   KeyCutter cutter(material);
   ChildKeys keys;
   keys.initiator_to_responder.encryption = cutter.take(sizes.encr);

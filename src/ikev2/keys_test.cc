@@ -5,14 +5,15 @@
 namespace merlon::ikev2 {
 namespace {
 
-// RFC 7296 has no vectors. The expected values were computed by an independent program in Python: hmac.new for the HMAC PRFs,
-// cryptography's AES-ECB for AES-XCBC (RFC 3566, checked against that RFC's vector) and its CMAC for AES-CMAC, PRF keys as RFC 4434 and
-// RFC 4615 say, and
+// RFC 7296 has no vectors. The expected values were computed by an independent program in Python: hmac.new
+// for the HMAC PRFs, cryptography's AES-ECB for AES-XCBC (RFC 3566, checked against that RFC's vector) and
+// its CMAC for AES-CMAC, PRF keys as RFC 4434 and RFC 4615 say, and
 //   plus(prf, k, s, n): t = b""; i = 1; repeat t = prf(k, t + s + bytes([i])), out += t, i += 1
-//   IKE:    plus(prf, prf(Ni + Nr, g), Ni + Nr + SPIi + SPIr, n)      with Ni[:8] + Nr[:8] as the key for the AES PRFs
-//   rekey:  plus(new, old(SK_d, g + Ni + Nr), Ni + Nr + SPIi + SPIr, n)
-//   child:  plus(prf, SK_d, [g +] Ni + Nr, n)
-// over Ni = 00..1f, Nr = 20..3f, g[i] = 7 * i + 3 (64 bytes), SPIi = 0102030405060708, SPIr = 1112131415161718.
+//   IKE:    plus(prf, prf(Ni + Nr, g), Ni + Nr + SPIi + SPIr, n)      with Ni[:8] + Nr[:8] as the key for the
+//   AES PRFs rekey:  plus(new, old(SK_d, g + Ni + Nr), Ni + Nr + SPIi + SPIr, n) child:  plus(prf, SK_d, [g
+//   +] Ni + Nr, n)
+// over Ni = 00..1f, Nr = 20..3f, g[i] = 7 * i + 3 (64 bytes), SPIi = 0102030405060708, SPIr =
+// 1112131415161718.
 
 Bytes counted(std::size_t size, unsigned start, unsigned step = 1) {
   Bytes bytes(size);
@@ -24,21 +25,25 @@ const Bytes kNonceI = counted(32, 0), kNonceR = counted(32, 32);
 const IkeSaId kSpis{{0x0102030405060708}, {0x1112131415161718}};
 const KeySeed kSeed{kNonceI, kNonceR, kSpis};
 
-Secret shared_secret() { return Secret::copy_of(counted(64, 3, 7)); }
+Secret shared_secret() {
+  return Secret::copy_of(counted(64, 3, 7));
+}
 
 // In the order of RFC 7296 2.14.
 std::string joined(const IkeKeys& keys) {
-  return to_hex(concat(keys.sk_d.bytes(), keys.sk_ai.bytes(), keys.sk_ar.bytes(), keys.sk_ei.bytes(), keys.sk_er.bytes(),
-                       keys.sk_pi.bytes(), keys.sk_pr.bytes()));
+  return to_hex(concat(keys.sk_d.bytes(), keys.sk_ai.bytes(), keys.sk_ar.bytes(), keys.sk_ei.bytes(),
+                       keys.sk_er.bytes(), keys.sk_pi.bytes(), keys.sk_pr.bytes()));
 }
 // In the order of RFC 7296 2.17.
 std::string joined(const ChildKeys& keys) {
-  return to_hex(concat(keys.initiator_to_responder.encryption.bytes(), keys.initiator_to_responder.integrity.bytes(),
-                       keys.responder_to_initiator.encryption.bytes(), keys.responder_to_initiator.integrity.bytes()));
+  return to_hex(
+      concat(keys.initiator_to_responder.encryption.bytes(), keys.initiator_to_responder.integrity.bytes(),
+             keys.responder_to_initiator.encryption.bytes(), keys.responder_to_initiator.integrity.bytes()));
 }
 
 TEST(IkeKeys, HmacSha2AndAead) {
-  const IkeAlgorithms algorithms{{EncrId::kAesGcm16, 256, IntegId::kNone}, PrfId::kHmacSha2_256, KeMethod::kCurve25519};
+  const IkeAlgorithms algorithms{
+      {EncrId::kAesGcm16, 256, IntegId::kNone}, PrfId::kHmacSha2_256, KeMethod::kCurve25519};
   const auto keys = derive_ike_keys(algorithms, kSeed, shared_secret());
   ASSERT_TRUE(keys) << keys.error().message;
   EXPECT_EQ(keys->sk_d.size(), 32U);
@@ -55,7 +60,8 @@ TEST(IkeKeys, HmacSha2AndAead) {
 }
 
 TEST(IkeKeys, AesXcbcTakesHalfOfEachNonceAsKey) {
-  const IkeAlgorithms algorithms{{EncrId::kAesCbc, 128, IntegId::kHmacSha1_96}, PrfId::kAes128Xcbc, KeMethod::kModp2048};
+  const IkeAlgorithms algorithms{
+      {EncrId::kAesCbc, 128, IntegId::kHmacSha1_96}, PrfId::kAes128Xcbc, KeMethod::kModp2048};
   const auto keys = derive_ike_keys(algorithms, kSeed, shared_secret());
   ASSERT_TRUE(keys) << keys.error().message;
   EXPECT_EQ(keys->sk_ai.size(), 20U);
@@ -66,7 +72,8 @@ TEST(IkeKeys, AesXcbcTakesHalfOfEachNonceAsKey) {
 }
 
 TEST(IkeKeys, AesCmacTakesHalfOfEachNonceAsKey) {
-  const IkeAlgorithms algorithms{{EncrId::kAesCbc, 128, IntegId::kHmacSha1_96}, PrfId::kAes128Cmac, KeMethod::kModp2048};
+  const IkeAlgorithms algorithms{
+      {EncrId::kAesCbc, 128, IntegId::kHmacSha1_96}, PrfId::kAes128Cmac, KeMethod::kModp2048};
   const auto keys = derive_ike_keys(algorithms, kSeed, shared_secret());
   ASSERT_TRUE(keys) << keys.error().message;
   EXPECT_EQ(joined(*keys),
@@ -76,7 +83,8 @@ TEST(IkeKeys, AesCmacTakesHalfOfEachNonceAsKey) {
 }
 
 TEST(IkeKeys, ARekeyTakesTheOldPrfForItsSeedAndTheNewOneForItsKeys) {
-  const IkeAlgorithms algorithms{{EncrId::kChacha20Poly1305, 256, IntegId::kNone}, PrfId::kHmacSha2_512, KeMethod::kCurve25519};
+  const IkeAlgorithms algorithms{
+      {EncrId::kChacha20Poly1305, 256, IntegId::kNone}, PrfId::kHmacSha2_512, KeMethod::kCurve25519};
   const Secret old_sk_d = Secret::copy_of(counted(20, 0x50));
   const auto keys = derive_rekeyed_ike_keys(PrfId::kHmacSha1, old_sk_d, algorithms, kSeed, shared_secret());
   ASSERT_TRUE(keys) << keys.error().message;
@@ -111,7 +119,8 @@ TEST(ChildKeys, EncryptionBeforeIntegrityInitiatorBeforeResponder) {
 
 TEST(ChildKeys, TheSaltStandsBehindTheKey) {
   const Secret sk_d = Secret::copy_of(counted(32, 0x90));
-  const auto keys = derive_child_keys(PrfId::kHmacSha2_256, sk_d, {EncrId::kAesGcm16, 128, IntegId::kNone, true}, kNonceI, kNonceR, nullptr);
+  const auto keys = derive_child_keys(
+      PrfId::kHmacSha2_256, sk_d, {EncrId::kAesGcm16, 128, IntegId::kNone, true}, kNonceI, kNonceR, nullptr);
   ASSERT_TRUE(keys) << keys.error().message;
   EXPECT_EQ(keys->responder_to_initiator.encryption.size(), 20U);
   EXPECT_EQ(joined(*keys),
@@ -119,10 +128,12 @@ TEST(ChildKeys, TheSaltStandsBehindTheKey) {
 }
 
 TEST(Keys, WhatNobodyHasIsAnErrorAndNoCrash) {
-  const IkeAlgorithms unknown{{static_cast<EncrId>(99), 128, IntegId::kNone}, static_cast<PrfId>(77), KeMethod::kNone};
+  const IkeAlgorithms unknown{
+      {static_cast<EncrId>(99), 128, IntegId::kNone}, static_cast<PrfId>(77), KeMethod::kNone};
   EXPECT_FALSE(derive_ike_keys(unknown, kSeed, shared_secret()));
   EXPECT_FALSE(derive_rekeyed_ike_keys(static_cast<PrfId>(77), Secret(32), unknown, kSeed, shared_secret()));
-  EXPECT_FALSE(derive_child_keys(PrfId::kHmacSha2_256, Secret(32), {static_cast<EncrId>(99), 128, IntegId::kNone, false}, kNonceI, kNonceR,
+  EXPECT_FALSE(derive_child_keys(PrfId::kHmacSha2_256, Secret(32),
+                                 {static_cast<EncrId>(99), 128, IntegId::kNone, false}, kNonceI, kNonceR,
                                  nullptr));
 }
 

@@ -21,10 +21,12 @@ const T* last_payload(const wire::Message& message) {
 
 }  // namespace
 
-Result<MessageProtection> MessageProtection::create(const crypto::MessageCipherSuite& suite, const IkeKeys& keys,
-                                                    bool initiator) {
-  MERLON_TRY(auto from_initiator, crypto::MessageCipher::create(suite, keys.sk_ei.clone(), keys.sk_ai.clone()));
-  MERLON_TRY(auto from_responder, crypto::MessageCipher::create(suite, keys.sk_er.clone(), keys.sk_ar.clone()));
+Result<MessageProtection> MessageProtection::create(const crypto::MessageCipherSuite& suite,
+                                                    const IkeKeys& keys, bool initiator) {
+  MERLON_TRY(auto from_initiator,
+             crypto::MessageCipher::create(suite, keys.sk_ei.clone(), keys.sk_ai.clone()));
+  MERLON_TRY(auto from_responder,
+             crypto::MessageCipher::create(suite, keys.sk_er.clone(), keys.sk_ar.clone()));
   if (!initiator) std::swap(from_initiator, from_responder);
   return MessageProtection(std::move(from_initiator), std::move(from_responder));
 }
@@ -57,26 +59,31 @@ Result<Bytes> MessageProtection::finish(Bytes begun, ByteView content, Rng& rng)
   return begun;
 }
 
-Result<Bytes> MessageProtection::seal(const wire::IkeHeader& header, std::span<const wire::Payload> payloads, Rng& rng) {
+Result<Bytes> MessageProtection::seal(const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
+                                      Rng& rng) {
   MERLON_TRY(auto encoded, wire::encode_payloads(payloads));
   auto sealed = seal_encoded(header, encoded, rng);
   wipe(encoded.bytes);
   return sealed;
 }
 
-Result<Bytes> MessageProtection::seal_encoded(const wire::IkeHeader& header, const wire::EncodedPayloads& payloads, Rng& rng) {
+Result<Bytes> MessageProtection::seal_encoded(const wire::IkeHeader& header,
+                                              const wire::EncodedPayloads& payloads, Rng& rng) {
   const std::size_t body_size = sealed_size(payloads.bytes.size());
   if (wire::kIkeHeaderSize + wire::kGenericHeaderSize + body_size > kMaxMessage)
-    return fail(ErrorCode::kInvalidArgument, "an IKE message of {} bytes does not fit into a datagram", body_size);
+    return fail(ErrorCode::kInvalidArgument, "an IKE message of {} bytes does not fit into a datagram",
+                body_size);
   MERLON_TRY(Bytes begun, wire::begin_encrypted_message(header, {}, payloads.first, body_size));
   return finish(std::move(begun), payloads.bytes, rng);
 }
 
-Result<Bytes> MessageProtection::seal_fragment(const wire::IkeHeader& header, wire::PayloadType first, std::uint16_t number,
-                                               std::uint16_t total, ByteView content, Rng& rng) {
+Result<Bytes> MessageProtection::seal_fragment(const wire::IkeHeader& header, wire::PayloadType first,
+                                               std::uint16_t number, std::uint16_t total, ByteView content,
+                                               Rng& rng) {
   const std::size_t body_size = sealed_size(content.size());
   if (body_size > kMaxMessage - 64)
-    return fail(ErrorCode::kInvalidArgument, "an IKE fragment of {} bytes does not fit into a datagram", body_size);
+    return fail(ErrorCode::kInvalidArgument, "an IKE fragment of {} bytes does not fit into a datagram",
+                body_size);
   MERLON_TRY(Bytes begun, wire::begin_encrypted_fragment(header, {}, first, number, total, body_size));
   return finish(std::move(begun), content, rng);
 }
@@ -94,8 +101,9 @@ OpenResult<Bytes> MessageProtection::decrypt(ByteView datagram, std::size_t aad_
   // RFC 7296 3.14: the receiver MUST accept any padding; only its length must fit.
   if (plaintext->empty() || std::size_t{plaintext->back()} + 1 > plaintext->size()) {
     ++counts_.malformed;
-    return open_error(OpenFailure::kMalformed,
-                      {ErrorCode::kMalformed, "the padding of an Encrypted payload is longer than the payload"});
+    return open_error(
+        OpenFailure::kMalformed,
+        {ErrorCode::kMalformed, "the padding of an Encrypted payload is longer than the payload"});
   }
   plaintext->resize(plaintext->size() - plaintext->back() - 1);
   ++counts_.opened;
@@ -105,7 +113,8 @@ OpenResult<Bytes> MessageProtection::decrypt(ByteView datagram, std::size_t aad_
 OpenResult<OpenedPayloads> MessageProtection::open(ByteView datagram, const wire::Message& message) {
   const auto* sk = last_payload<wire::SkPayload>(message);
   if (sk == nullptr)
-    return open_error(OpenFailure::kNotEncrypted, {ErrorCode::kPolicy, "a message without an Encrypted payload"});
+    return open_error(OpenFailure::kNotEncrypted,
+                      {ErrorCode::kPolicy, "a message without an Encrypted payload"});
   auto content = decrypt(datagram, sk->aad_size(), sk->body);
   if (!content) return tl::unexpected(std::move(content).error());
   auto payloads = wire::parse_payloads(sk->first_payload, *content);
@@ -120,7 +129,8 @@ OpenResult<OpenedPayloads> MessageProtection::open(ByteView datagram, const wire
 OpenResult<OpenedFragment> MessageProtection::open_fragment(ByteView datagram, const wire::Message& message) {
   const auto* skf = last_payload<wire::SkfPayload>(message);
   if (skf == nullptr)
-    return open_error(OpenFailure::kNotEncrypted, {ErrorCode::kPolicy, "a message without an Encrypted Fragment payload"});
+    return open_error(OpenFailure::kNotEncrypted,
+                      {ErrorCode::kPolicy, "a message without an Encrypted Fragment payload"});
   auto content = decrypt(datagram, skf->aad_size(), skf->body);
   if (!content) return tl::unexpected(std::move(content).error());
   return OpenedFragment{skf->fragment_number, skf->total_fragments, skf->first_payload, std::move(*content)};

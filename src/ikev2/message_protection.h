@@ -15,7 +15,7 @@ namespace merlon::ikev2 {
 enum class OpenFailure {
   kNotEncrypted,  // no SK (SKF) payload in the message
   kBadIcv,        // not authentic: drop without a word (RFC 7296 2.21.2), whatever is in it
-  kMalformed,     // authentic, but the content contradicts its format: `parse` says what the peer is to be told
+  kMalformed,  // authentic, but the content contradicts its format: `parse` says what the peer is to be told
 };
 struct OpenError {
   OpenFailure kind = OpenFailure::kNotEncrypted;
@@ -40,27 +40,34 @@ struct OpenedFragment {
 
 class MessageProtection {
  public:
-  // `initiator`: whether we are the original initiator of the IKE SA: then SK_ei and SK_ai are ours. Copies from `keys` what it needs.
-  [[nodiscard]] static Result<MessageProtection> create(const crypto::MessageCipherSuite& suite, const IkeKeys& keys,
-                                                        bool initiator);
+  // `initiator`: whether we are the original initiator of the IKE SA: then SK_ei and SK_ai are ours. Copies
+  // from `keys` what it needs.
+  [[nodiscard]] static Result<MessageProtection> create(const crypto::MessageCipherSuite& suite,
+                                                        const IkeKeys& keys, bool initiator);
   MessageProtection(MessageProtection&&) noexcept = default;
   MessageProtection& operator=(MessageProtection&&) noexcept = default;
 
-  // A whole message with one SK payload around `payloads` (which may be none: an empty INFORMATIONAL). The header's length and
-  // next payload are set here. Errors: kInvalidArgument (payloads that cannot be encoded, or a message above 64 KiB), kExhausted.
-  [[nodiscard]] Result<Bytes> seal(const wire::IkeHeader& header, std::span<const wire::Payload> payloads, Rng& rng);
+  // A whole message with one SK payload around `payloads` (which may be none: an empty INFORMATIONAL). The
+  // header's length and next payload are set here. Errors: kInvalidArgument (payloads that cannot be encoded,
+  // or a message above 64 KiB), kExhausted.
+  [[nodiscard]] Result<Bytes> seal(const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
+                                   Rng& rng);
   // The same for payloads that are encoded already.
-  [[nodiscard]] Result<Bytes> seal_encoded(const wire::IkeHeader& header, const wire::EncodedPayloads& payloads, Rng& rng);
+  [[nodiscard]] Result<Bytes> seal_encoded(const wire::IkeHeader& header,
+                                           const wire::EncodedPayloads& payloads, Rng& rng);
   // One fragment's message (RFC 7383 2.5).
-  [[nodiscard]] Result<Bytes> seal_fragment(const wire::IkeHeader& header, wire::PayloadType first, std::uint16_t number,
-                                            std::uint16_t total, ByteView content, Rng& rng);
+  [[nodiscard]] Result<Bytes> seal_fragment(const wire::IkeHeader& header, wire::PayloadType first,
+                                            std::uint16_t number, std::uint16_t total, ByteView content,
+                                            Rng& rng);
 
-  // `message` is parse_message(datagram), its last payload SK. The payloads that came outside the SK payload are not in the result.
+  // `message` is parse_message(datagram), its last payload SK. The payloads that came outside the SK payload
+  // are not in the result.
   [[nodiscard]] OpenResult<OpenedPayloads> open(ByteView datagram, const wire::Message& message);
   // Only authenticates and decrypts: for SKF.
   [[nodiscard]] OpenResult<OpenedFragment> open_fragment(ByteView datagram, const wire::Message& message);
 
-  // Bytes that encryption adds behind the SK header to a content of `size` bytes, and what content fits into `space` bytes there.
+  // Bytes that encryption adds behind the SK header to a content of `size` bytes, and what content fits into
+  // `space` bytes there.
   [[nodiscard]] std::size_t sealed_size(std::size_t size) const;
   [[nodiscard]] std::size_t content_that_fits(std::size_t space) const;
 
@@ -70,7 +77,8 @@ class MessageProtection {
   [[nodiscard]] const Counts& counts() const { return counts_; }
 
  private:
-  MessageProtection(std::unique_ptr<crypto::MessageCipher> outbound, std::unique_ptr<crypto::MessageCipher> inbound)
+  MessageProtection(std::unique_ptr<crypto::MessageCipher> outbound,
+                    std::unique_ptr<crypto::MessageCipher> inbound)
       : outbound_(std::move(outbound)), inbound_(std::move(inbound)) {}
   [[nodiscard]] Result<Bytes> finish(Bytes begun, ByteView content, Rng& rng);
   [[nodiscard]] OpenResult<Bytes> decrypt(ByteView datagram, std::size_t aad_size, ByteView body);

@@ -8,9 +8,12 @@ namespace {
 const IkeSaId kSpis{{0x0102030405060708}, {0x1112131415161718}};
 const Endpoint kLocal{IpAddress::v4(0xc0000201), 500}, kRemote{IpAddress::v4(0xcb007102), 500};
 
-std::vector<wire::Payload> as_payloads(const std::vector<wire::NotifyPayload>& notifies) { return {notifies.begin(), notifies.end()}; }
+std::vector<wire::Payload> as_payloads(const std::vector<wire::NotifyPayload>& notifies) {
+  return {notifies.begin(), notifies.end()};
+}
 // What the peer sends when it believes in these addresses.
-std::vector<wire::Payload> from_peer(const Endpoint& its_local, const Endpoint& its_remote, bool hide = false) {
+std::vector<wire::Payload> from_peer(const Endpoint& its_local, const Endpoint& its_remote,
+                                     bool hide = false) {
   return as_payloads(nat_detection_notifies(kSpis, its_local, its_remote, hide));
 }
 
@@ -20,7 +23,8 @@ TEST(NatDetection, DigestIsSha1OfSpisAddressAndPort) {
 }
 
 TEST(NatDetection, NobodyBehindANat) {
-  EXPECT_EQ(detect_nat(kSpis, kLocal, kRemote, from_peer(kRemote, kLocal)), (NatDetection{true, false, false}));
+  EXPECT_EQ(detect_nat(kSpis, kLocal, kRemote, from_peer(kRemote, kLocal)),
+            (NatDetection{true, false, false}));
 }
 
 TEST(NatDetection, EachSideIsTold) {
@@ -37,8 +41,8 @@ TEST(NatDetection, EachSideIsTold) {
 TEST(NatDetection, OneMatchingSourceOfSeveralIsEnough) {
   const Endpoint elsewhere{IpAddress::v4(0x0a000005), 500};
   auto payloads = from_peer(elsewhere, kLocal);
-  payloads.emplace_back(
-      wire::make_nat_detection(wire::NotifyType::kNatDetectionSourceIp, nat_detection_digest(kSpis, kRemote)));
+  payloads.emplace_back(wire::make_nat_detection(wire::NotifyType::kNatDetectionSourceIp,
+                                                 nat_detection_digest(kSpis, kRemote)));
   EXPECT_FALSE(detect_nat(kSpis, kLocal, kRemote, payloads).any());
 }
 
@@ -51,12 +55,14 @@ TEST(NatDetection, APeerWithoutItSaysNothing) {
 
 TEST(NatDetection, HidingAndUnknownAddressesLookLikeANat) {
   EXPECT_TRUE(detect_nat(kSpis, kLocal, kRemote, from_peer(kRemote, kLocal, true)).remote_behind_nat);
-  EXPECT_TRUE(detect_nat(kSpis, kLocal, kRemote, from_peer({IpAddress::any(IpFamily::kIpv4), 500}, kLocal)).remote_behind_nat);
+  EXPECT_TRUE(detect_nat(kSpis, kLocal, kRemote, from_peer({IpAddress::any(IpFamily::kIpv4), 500}, kLocal))
+                  .remote_behind_nat);
 }
 
 TEST(NatDetection, DigestsOfTheWrongSizeMatchNothing) {
-  const std::vector<wire::Payload> payloads = {wire::make_notify(wire::NotifyType::kNatDetectionSourceIp, Bytes(3)),
-                                               wire::make_notify(wire::NotifyType::kNatDetectionDestinationIp, {})};
+  const std::vector<wire::Payload> payloads = {
+      wire::make_notify(wire::NotifyType::kNatDetectionSourceIp, Bytes(3)),
+      wire::make_notify(wire::NotifyType::kNatDetectionDestinationIp, {})};
   EXPECT_EQ(detect_nat(kSpis, kLocal, kRemote, payloads), (NatDetection{true, true, true}));
 }
 

@@ -36,7 +36,8 @@ struct DeleteChildTask {
   std::string reason;
 };
 struct DeleteIkeTask {
-  ike::Failure reason;
+  explicit DeleteIkeTask(ike::Failure why) : reason(std::make_shared<const ike::Failure>(std::move(why))) {}
+  std::shared_ptr<const ike::Failure> reason;
 };
 struct ProbeTask {};  // liveness (RFC 7296 2.4)
 

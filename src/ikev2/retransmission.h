@@ -21,8 +21,8 @@ struct RetransmissionSchedule {
             std::max(1U, connection.retransmit_tries)};
   }
 
-  // How long to wait for an answer after the request was sent `sends` times (1 = only once so far). What comes then is
-  // another send while may_send_again(sends), else the end.
+  // How long to wait for an answer after the request was sent `sends` times (1 = only once so far). What
+  // comes then is another send while may_send_again(sends), else the end.
   [[nodiscard]] Duration wait_after(unsigned sends) const {
     const double exponent = sends > 0 ? static_cast<double>(sends - 1) : 0.0;
     const double ns = static_cast<double>(initial.count()) * std::pow(std::max(1.0, factor), exponent);

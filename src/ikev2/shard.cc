@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/reader.h"
 #include "crypto/hash.h"
 #include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
@@ -300,7 +301,9 @@ std::vector<IkeSa*> Shard::same_peers(const IkeSa& newest, const Identity& local
   for (; first != last; ++first) {
     auto* sa = find({first->second});
     const auto* other = sa && sa != &newest ? sa->established() : nullptr;
-    if (other && !other->successor && other->peer.identity() == remote && other->local_id == local) found.push_back(sa);
+    // Two connections between the same identities do not replace each other.
+    const bool same = other && sa->connection && newest.connection && sa->connection->name == newest.connection->name;
+    if (same && !other->successor && other->peer.identity() == remote && other->local_id == local) found.push_back(sa);
   }
   return found;
 }

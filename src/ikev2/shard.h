@@ -107,6 +107,7 @@ class Shard {
   void take_over(IkeSa& sa, const policy::ConnectionPtr& connection);
   [[nodiscard]] std::vector<IkeSa*> of_connection(const std::string& connection);
   [[nodiscard]] std::vector<IkeSa*> sorted();
+  void close_now(IkeSa& sa, const ike::Failure& reason);
   void close_for_configuration(IkeSa& sa, std::string_view why);
 
   EngineOptions options_;

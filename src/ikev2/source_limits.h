@@ -1,5 +1,6 @@
-// How many half-open IKE SAs there are, in all and by source: so that one host (IPv4 address, IPv6 /64) cannot fill the table.
-// Memory is bounded by the number of half-open IKE SAs: a source without one is not stored.
+// How many half-open IKE SAs there are, in all and by source: so that one host (IPv4 address, IPv6 /64)
+// cannot fill the table. Memory is bounded by the number of half-open IKE SAs: a source without one is not
+// stored.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@ enum class Admission { kAdmitted, kTotal, kPerSource };
 
 class SourceLimits {
  public:
-  SourceLimits(std::size_t total, std::size_t per_source) : total_limit_(total), per_source_limit_(per_source) {}
+  SourceLimits(std::size_t total, std::size_t per_source)
+      : total_limit_(total), per_source_limit_(per_source) {}
 
   // Counts one more for `source` unless a limit says no. Each kAdmitted is ended by one release().
   [[nodiscard]] Admission admit(const IpAddress& source);

@@ -36,7 +36,8 @@ inline IkeKeys keys(const crypto::MessageCipherSuite& suite, Rng& rng) {
 }
 
 // Initiator and responder of one IKE SA.
-inline std::pair<MessageProtection, MessageProtection> protections(const crypto::MessageCipherSuite& suite, Rng& rng) {
+inline std::pair<MessageProtection, MessageProtection> protections(const crypto::MessageCipherSuite& suite,
+                                                                   Rng& rng) {
   const IkeKeys made = keys(suite, rng);
   return {*MessageProtection::create(suite, made, true), *MessageProtection::create(suite, made, false)};
 }
@@ -52,7 +53,8 @@ inline wire::IkeHeader header(Rng& rng, wire::ExchangeType exchange = wire::Exch
 }
 
 inline std::optional<std::filesystem::path> vectors_folder() {
-  if (const char* folder = std::getenv("MERLON_VECTORS"); folder != nullptr) return std::filesystem::path(folder);
+  if (const char* folder = std::getenv("MERLON_VECTORS"); folder != nullptr)
+    return std::filesystem::path(folder);
   const auto beside = std::filesystem::path(__FILE__).parent_path() / "../../../shared/vectors";
   if (std::filesystem::exists(beside)) return beside;
   return std::nullopt;

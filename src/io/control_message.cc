@@ -17,7 +17,7 @@ namespace {
 template <class T>
 std::optional<T> value_of(const cmsghdr& message) {
   if (message.cmsg_len < CMSG_LEN(sizeof(T))) return std::nullopt;
-  T value;
+  T value{};
   std::memcpy(&value, CMSG_DATA(&message), sizeof value);
   return value;
 }

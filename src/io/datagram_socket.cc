@@ -64,7 +64,7 @@ Result<> set_common_options(int fd, const DatagramSocketOptions& options) {
   return set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer);
 }
 
-Result<> set_family_options(int fd, IpFamily family, bool free_bind) {
+Result<> set_family_options(int fd, IpFamily family, bool raw, bool free_bind) {
   struct Option {
     int level, name, value;
     const char* what;
@@ -75,7 +75,6 @@ Result<> set_family_options(int fd, IpFamily family, bool free_bind) {
       Option{IPPROTO_IP, IP_RECVERR, 1, "IP_RECVERR"},
   };
   static constexpr std::array kIpv6 = {
-      Option{IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"},
       Option{IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
       Option{IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
       Option{IPPROTO_IPV6, IPV6_RECVERR, 1, "IPV6_RECVERR"},
@@ -85,6 +84,9 @@ Result<> set_family_options(int fd, IpFamily family, bool free_bind) {
   for (const Option& option : wanted)
     if (const int error = set_option(fd, option.level, option.name, option.value))
       return fail_errno(error, fmt::format("set {} on a socket", option.what));
+  // Raw sockets receive one family only, and refuse the option.
+  const int v6only = family == IpFamily::kIpv6 && !raw ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
+  if (v6only != 0) return fail_errno(v6only, "set IPV6_V6ONLY on a socket");
   constexpr int kIpv6FreeBind = 78;  // IPV6_FREEBIND, which glibc's header lacks
   const int error = !free_bind                  ? 0
                     : family == IpFamily::kIpv4 ? set_option(fd, IPPROTO_IP, IP_FREEBIND, 1)
@@ -94,7 +96,8 @@ Result<> set_family_options(int fd, IpFamily family, bool free_bind) {
 }
 
 // The kernel's view of up to kMaxBurst datagrams: one mmsghdr each, and what it points to.
-struct Burst {
+// Not zeroed as a whole, which would cost more than a small burst: prepare_* sets what is used.
+struct Burst {  // NOLINT(cppcoreguidelines-pro-type-member-init)
   static constexpr std::size_t kSize = DatagramSocket::kMaxBurst;
   std::array<mmsghdr, kSize> messages;
   std::array<std::array<iovec, 2>, kSize> parts;
@@ -164,7 +167,7 @@ Result<DatagramSocket> DatagramSocket::set_up(Fd fd, bool raw, const Endpoint& l
                                               const DatagramSocketOptions& options) {
   DatagramSocket socket(std::move(fd), local.address.family(), raw);
   MERLON_TRY_VOID(set_common_options(socket.fd(), options));
-  MERLON_TRY_VOID(set_family_options(socket.fd(), socket.family_, options.free_bind));
+  MERLON_TRY_VOID(set_family_options(socket.fd(), socket.family_, raw, options.free_bind));
   MERLON_TRY_VOID(socket.set_path_mtu_mode(options.path_mtu_mode));
   const SocketAddress address = socket_address(local, if_nametoindex(options.device.c_str()));
   if (bind(socket.fd(), address.get(), address.length) != 0)
@@ -276,10 +279,10 @@ SendOutcome DatagramSocket::send(const OutgoingDatagram& datagram) {
 }
 
 std::optional<SocketError> DatagramSocket::read_error() {
-  std::array<std::uint8_t, SocketError::kMaxQuoted> quoted;
+  std::array<std::uint8_t, SocketError::kMaxQuoted> quoted{};
   iovec part{quoted.data(), quoted.size()};
   SocketAddress destination;
-  ControlBuffer control;
+  ControlBuffer control{};
   msghdr header{};
   header.msg_name = &destination.storage;
   header.msg_namelen = sizeof destination.storage;

@@ -151,7 +151,7 @@ Route as_shown(Route route) {
 }
 
 bool same(Route wanted, Route present) {
-  wanted = as_shown(std::move(wanted));
+  wanted = as_shown(wanted);
   if (wanted.link_index == 0) present.link_index = 0;  // found by gateway
   return wanted == present;
 }

@@ -28,8 +28,8 @@ struct PortRange {
 };
 
 // One entry of the SPD as the guard sees it, in both directions: outbound packets go from local to remote,
-// inbound ones from remote to local. For ICMP, the sender's side of the ports is what the type and code are
-// matched with.
+// inbound ones from remote to local. For ICMP, type and code must lie in both ranges of ports, as
+// policy::matches has it; say OPAQUE (RFC 4301 4.4.1.2) as any.
 struct GuardEntry {
   enum class Action {
     kProtect,  // only through a TUN device (so: decrypted by us, or about to be encrypted)

@@ -24,7 +24,8 @@ namespace {
 constexpr unsigned kTcp = 6, kUdp = 17, kDccp = 33, kIcmp = 1, kIcmpv6 = 58, kSctp = 132, kUdpLite = 136;
 
 bool is_icmp(const GuardEntry& entry) {
-  return entry.protocol == kIcmp || entry.protocol == kIcmpv6;
+  const unsigned protocol = entry.protocol.value_or(0);
+  return protocol == kIcmp || protocol == kIcmpv6;
 }
 
 bool has_ports(unsigned protocol) {
@@ -128,8 +129,13 @@ std::string match_ports(const GuardEntry& entry, Direction direction) {
   const bool inbound = direction == Direction::kInbound;
   const PortRange& source = inbound ? entry.remote_ports : entry.local_ports;
   const PortRange& destination = inbound ? entry.local_ports : entry.remote_ports;
-  if (is_icmp(entry))  // type and code are the first two octets
-    return source.is_any() ? "" : fmt::format("@th,0,16 {} ", range_text(source));
+  if (is_icmp(entry)) {  // type and code are the first two octets
+    std::string text;
+    if (!source.is_any()) text += fmt::format("@th,0,16 {} ", range_text(source));
+    if (!destination.is_any() && destination != source)
+      text += fmt::format("@th,0,16 {} ", range_text(destination));
+    return text;
+  }
   std::string text;
   if (!source.is_any()) text += fmt::format("th sport {} ", range_text(source));
   if (!destination.is_any()) text += fmt::format("th dport {} ", range_text(destination));

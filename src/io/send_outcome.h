@@ -15,9 +15,11 @@ enum class SendOutcome : std::uint8_t {
   kRefusedByPolicy,  // EPERM, EACCES: a firewall or a prohibit route
   kTooBig,           // EMSGSIZE: larger than the path MTU the kernel knows, and fragmentation was not allowed
   kPeerRefused,      // ECONNREFUSED, ENOPROTOOPT, EPROTO: ICMP port or protocol unreachable came back
-  kNoSourceAddress,  // EADDRNOTAVAIL, and EINVAL with a source given: that address is not (or no longer) ours
-  kDeviceDown,       // ENETDOWN, ENODEV, ENXIO, EIO, EBADFD: the interface is down or gone
-  kFailed,           // anything else
+  // EADDRNOTAVAIL, and EINVAL with a source given: that address is not (or no longer) ours. Newer
+  // kernels (seen: 6.18) say ENETUNREACH for it in IPv4: kUnreachable.
+  kNoSourceAddress,
+  kDeviceDown,  // ENETDOWN, ENODEV, ENXIO, EIO, EBADFD: the interface is down or gone
+  kFailed,      // anything else
 };
 
 [[nodiscard]] SendOutcome classify_send_errno(int error_number);

@@ -197,10 +197,12 @@ TEST(UnixSocket, ListensTellsWhoCameAndCleansUp) {
 TEST(UnixSocket, TakesOverWhatAKilledProcessLeft) {
   const std::string path = scratch_path("left-behind");
   {
-    auto killed = UnixListener::open({.path = path, .mode = 0600, .group = {}, .backlog = 8});
-    ASSERT_TRUE(killed);
-    const Fd descriptor = killed->release_fd();
-    std::ignore = new UnixListener(std::move(*killed));  // NOLINT: never destroyed, as in a killed process
+    const Fd killed(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(bind(killed.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(listen(killed.get(), 1), 0);
   }
   ASSERT_EQ(access(path.c_str(), F_OK), 0);
   EXPECT_TRUE(UnixListener::open({.path = path, .mode = 0600, .group = {}, .backlog = 8}));

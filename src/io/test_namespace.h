@@ -25,6 +25,11 @@ inline Fd own_namespace() {
   return Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
 }
 
+// Addresses are of use at once, the kernel's own link-local ones too.
+inline void prepare_namespace() {
+  shell("ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
+}
+
 // A namespace beside the one the test runs in; alive while this object is.
 class Namespace {
  public:
@@ -32,7 +37,7 @@ class Namespace {
     const Fd home = own_namespace();
     EXPECT_EQ(unshare(CLONE_NEWNET), 0);
     fd_ = own_namespace();
-    shell("ip link set lo up");
+    prepare_namespace();
     EXPECT_EQ(setns(home.get(), CLONE_NEWNET), 0);
   }
   // For `ip ... netns PATH`.
@@ -72,7 +77,7 @@ class NamespaceTest : public testing::Test {
   static void in_namespace(Body body) {
     std::thread([&body] {
       ASSERT_EQ(unshare(CLONE_NEWNET), 0);
-      shell("ip link set lo up");
+      prepare_namespace();
       body();
     }).join();
   }

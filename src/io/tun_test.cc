@@ -69,7 +69,7 @@ TEST_F(TunTest, CarriesPacketsBothWays) {
       const ssize_t length = recv(udp.get(), text, sizeof text, 0);
       EXPECT_EQ(std::string_view(text, static_cast<std::size_t>(length)), expected);
     }
-    EXPECT_EQ(tun->write(as_bytes("no IP packet")), SendOutcome::kFailed);
+    EXPECT_EQ(tun->write(as_bytes("xx: no IP packet")), SendOutcome::kFailed);
 
     sockaddr_in far{};
     far.sin_family = AF_INET;

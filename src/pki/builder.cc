@@ -109,9 +109,7 @@ Result<Certificate> build(const Signer& signer, const crypto::PublicKey& subject
   if (spec.not_before > spec.not_after)
     return fail(ErrorCode::kInvalidArgument, "a certificate cannot end ({}) before it begins ({})",
                 utc_text(spec.not_after), utc_text(spec.not_before));
-  constexpr std::uint8_t kEmptyName[] = {0x30, 0x00};
-  MERLON_TRY(const X509NameOwner subject,
-             parse_name(spec.subject_dn.empty() ? ByteView(kEmptyName) : ByteView(spec.subject_dn)));
+  MERLON_TRY(const X509NameOwner subject, parse_name_or_empty(spec.subject_dn));
   const bool authority = signer.root || spec.role == CertificateRole::kAuthority;
   if (X509_NAME_entry_count(subject.get()) == 0 && (authority || spec.names.empty()))
     return fail(ErrorCode::kInvalidArgument, "a certificate needs a subject{}",

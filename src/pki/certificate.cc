@@ -117,8 +117,7 @@ Result<Certificate> Certificate::from_pem(std::string_view pem) {
 }
 
 Result<Certificate> Certificate::from_file_bytes(ByteView bytes) {
-  constexpr std::uint8_t kDerSequence = 0x30;
-  if (!bytes.empty() && bytes.front() == kDerSequence) return from_der(bytes);
+  if (looks_like_der(bytes)) return from_der(bytes);
   return from_pem(as_text(bytes));
 }
 

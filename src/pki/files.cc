@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "pki/openssl_internal.h"
+
 namespace merlon::pki {
 namespace {
 
@@ -130,18 +132,15 @@ Result<Secret> read_private_file(const std::filesystem::path& path) {
 
 Result<crypto::PrivateKey> read_private_key_file(const std::filesystem::path& path) {
   MERLON_TRY(const Secret content, read_private_file(path));
-  constexpr std::uint8_t kDerSequence = 0x30;
-  auto key = !content.empty() && content.bytes().front() == kDerSequence
-                 ? crypto::PrivateKey::from_der(content.bytes())
-                 : crypto::PrivateKey::from_pem(as_text(content.bytes()));
+  auto key = looks_like_der(content.bytes()) ? crypto::PrivateKey::from_der(content.bytes())
+                                             : crypto::PrivateKey::from_pem(as_text(content.bytes()));
   if (!key) return fail_in(path.string(), std::move(key).error());
   return key;
 }
 
 Result<std::vector<Certificate>> read_certificates_file(const std::filesystem::path& path) {
   MERLON_TRY(const Bytes content, read_file(path));
-  constexpr std::uint8_t kDerSequence = 0x30;
-  if (!content.empty() && content.front() == kDerSequence) {
+  if (looks_like_der(content)) {
     auto one = Certificate::from_der(content);
     if (!one) return fail_in(path.string(), std::move(one).error());
     return std::vector<Certificate>{std::move(*one)};

@@ -117,6 +117,13 @@ Result<X509NameOwner> parse_name(ByteView der) {
   return name;
 }
 
+Result<X509NameOwner> parse_name_or_empty(ByteView der) {
+  if (!der.empty()) return parse_name(der);
+  X509NameOwner name(X509_NAME_new());
+  if (!name) return fail(ErrorCode::kExhausted, "no memory for a name");
+  return name;
+}
+
 std::string lower_hex_serial(const ASN1_INTEGER* serial) {
   const bool negative = (ASN1_STRING_type(serial) & V_ASN1_NEG) != 0;
   return (negative ? "-" : "") +

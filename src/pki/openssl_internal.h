@@ -72,9 +72,16 @@ template <class Owner, auto D2i>
 [[nodiscard]] GeneralNamesOwner to_general_names(const SubjectAltNames& names);
 
 [[nodiscard]] Result<X509NameOwner> parse_name(ByteView der);
+// The same, and a name without RDNs for no bytes at all.
+[[nodiscard]] Result<X509NameOwner> parse_name_or_empty(ByteView der);
 [[nodiscard]] Result<std::string> name_to_text(const X509_NAME* name);
 [[nodiscard]] std::string lower_hex_serial(const ASN1_INTEGER* serial);
 [[nodiscard]] std::optional<std::string> dotted_oid(const ASN1_OBJECT* object);
+
+// DER of what we read begins with a SEQUENCE, which no PEM text does.
+[[nodiscard]] inline bool looks_like_der(ByteView bytes) {
+  return !bytes.empty() && bytes.front() == 0x30;
+}
 
 // The bodies of all blocks of a PEM text that carry `label`, decoded. kMalformed when a block is damaged.
 [[nodiscard]] Result<std::vector<Bytes>> pem_blocks(std::string_view pem, std::string_view label);

@@ -73,8 +73,7 @@ Result<crypto::PublicKey> CertificateRequest::public_key() const {
 
 Result<CertificateRequest> make_request(const crypto::PrivateKey& key, ByteView subject_dn,
                                         const SubjectAltNames& names) {
-  constexpr std::uint8_t kEmptyName[] = {0x30, 0x00};
-  MERLON_TRY(const X509NameOwner subject, parse_name(subject_dn.empty() ? ByteView(kEmptyName) : subject_dn));
+  MERLON_TRY(const X509NameOwner subject, parse_name_or_empty(subject_dn));
   clear_openssl_errors();
   const X509ReqOwner native(X509_REQ_new());
   if (!native || X509_REQ_set_version(native.get(), 0) != 1 ||

@@ -83,9 +83,8 @@ Result<> TrustStore::add_anchor(Certificate certificate) {
 }
 
 Result<> TrustStore::add_crl(ByteView der_or_pem) {
-  constexpr std::uint8_t kDerSequence = 0x30;
   std::vector<Bytes> ders;
-  if (!der_or_pem.empty() && der_or_pem.front() == kDerSequence) {
+  if (looks_like_der(der_or_pem)) {
     ders.push_back(to_bytes(der_or_pem));
   } else {
     MERLON_TRY(ders, pem_blocks(as_text(der_or_pem), "X509 CRL"));

@@ -8,6 +8,8 @@
 namespace merlon::policy {
 namespace {
 
+constexpr std::size_t kShown = 10;  // words of a list in a sentence
+
 PadFit fit_of_address(const std::string& configured, const IpAddress& address, const PadHelpers& helpers) {
   if (configured == "any" || configured == "%any") return PadFit::kAny;
   if (const auto literal = IpAddress::parse(configured))
@@ -82,7 +84,6 @@ std::string local_id_text(const Connection& connection) {
 }
 
 std::string listed(const std::vector<std::string>& words) {
-  constexpr std::size_t kShown = 10;
   std::string out;
   for (std::size_t i = 0; i < std::min(kShown, words.size()); ++i) out += (i == 0 ? "" : ", ") + words[i];
   if (words.size() > kShown) out += fmt::format(" and {} more", words.size() - kShown);

@@ -10,6 +10,11 @@
 namespace merlon::policy {
 namespace {
 
+constexpr TransformType kIkeTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg,
+                                       TransformType::kKe};
+constexpr TransformType kEspTypes[] = {TransformType::kEncr, TransformType::kInteg, TransformType::kKe,
+                                       TransformType::kSn};
+
 Proposal must_parse_ike(std::string_view text) {
   auto proposal = parse_ike_proposal(text);
   MERLON_ASSERT(proposal.has_value());
@@ -213,11 +218,9 @@ Proposal to_proposal(const ChosenEsp& chosen) {
 }
 
 Result<ChosenIke> chosen_ike(const Proposal& proposal) {
-  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg,
-                                             TransformType::kKe};
   if (proposal.protocol != SecurityProtocol::kIke)
     return fail(ErrorCode::kPolicy, "expected an IKE proposal, this one is for {}", name(proposal.protocol));
-  MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kTypes));
+  MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kIkeTypes));
   MERLON_TRY(const Cipher cipher, cipher_of(transforms));
   // RFC 7296 3.3.2 and RFC 4543 5: never in IKE.
   if (cipher.encr == EncrId::kNull || cipher.encr == EncrId::kNullAuthAesGmac)
@@ -230,11 +233,9 @@ Result<ChosenIke> chosen_ike(const Proposal& proposal) {
 }
 
 Result<ChosenEsp> chosen_esp(const Proposal& proposal) {
-  static constexpr TransformType kTypes[] = {TransformType::kEncr, TransformType::kInteg, TransformType::kKe,
-                                             TransformType::kSn};
   if (proposal.protocol != SecurityProtocol::kEsp)
     return fail(ErrorCode::kPolicy, "expected an ESP proposal, this one is for {}", name(proposal.protocol));
-  MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kTypes));
+  MERLON_TRY(const SingleValued transforms, SingleValued::of(proposal, kEspTypes));
   MERLON_TRY(const Cipher cipher, cipher_of(transforms));
   const std::uint16_t sn = transforms.id_or_zero(TransformType::kSn);
   if (sn > static_cast<std::uint16_t>(SnId::kPartialEsn64))

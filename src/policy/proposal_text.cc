@@ -86,8 +86,8 @@ std::vector<Keyword> make_keywords() {
 }
 
 const std::vector<Keyword>& keywords() {
-  static const std::vector<Keyword> kKeywords = make_keywords();
-  return kKeywords;
+  static const std::vector<Keyword> once = make_keywords();
+  return once;
 }
 
 const Keyword* find_word(std::string_view word) {
@@ -115,6 +115,7 @@ tl::unexpected<Error> unknown_word(std::string_view word) {
   if (word.empty())
     return fail(ErrorCode::kInvalidArgument, "two '-' without a word between them, or one at an end");
   std::vector<std::string_view> known;
+  known.reserve(keywords().size());
   for (const Keyword& keyword : keywords()) known.push_back(keyword.word);
   const auto near = nearest(word, known);
   return fail(ErrorCode::kInvalidArgument, "'{}' is not an algorithm{}", word,

@@ -44,7 +44,7 @@ TrafficSelector part_of(const TrafficSelector& whole, const IpAddress& prefix, u
 
 }  // namespace
 
-std::size_t Spd::Index::KeyHash::operator()(const Key& key) const {
+std::uint64_t Spd::Index::hash_of(const Key& key) {
   std::uint64_t hash = 0x9e3779b97f4a7c15U;
   const auto mix = [&](std::uint64_t word) {
     hash = (hash ^ word) * 0xff51afd7ed558ccdU;
@@ -55,7 +55,7 @@ std::size_t Spd::Index::KeyHash::operator()(const Key& key) const {
   mix(key.remote.high);
   mix(key.remote.low);
   mix(std::uint64_t{key.local_port} << 32U | std::uint64_t{key.remote_port} << 16U | key.protocol);
-  return static_cast<std::size_t>(hash);
+  return hash;
 }
 
 Spd::Index::Bits Spd::Index::bits_of(const IpAddress& address) {
@@ -78,9 +78,9 @@ IpAddress Spd::Index::address_of(IpFamily family, Bits bits) {
 }
 
 Spd::Index::Bits Spd::Index::mask_of(unsigned length) {
-  constexpr std::uint64_t kAll = ~std::uint64_t{0};
+  const std::uint64_t all_ones = ~std::uint64_t{0};
   const auto leading = [](unsigned count) {
-    return count == 0 ? 0 : count >= 64 ? kAll : kAll << (64U - count);
+    return count == 0 ? 0 : count >= 64 ? all_ones : all_ones << (64U - count);
   };
   return {leading(length), leading(length > 64 ? length - 64 : 0)};
 }
@@ -142,30 +142,32 @@ void Spd::Index::build_table(std::span<const Piece> pieces) {
   table.local_mask = mask_of(table.shape.local_length);
   table.remote_mask = mask_of(table.shape.remote_length);
   table.best_entry = pieces.front().rule.entry;
-  table.slots.resize(std::bit_ceil(pieces.size() * 2));
-  Slot* slot = nullptr;
   for (const Piece& piece : pieces) {
-    if (slot == nullptr || slot->key != piece.key) {
-      std::size_t at = KeyHash{}(piece.key) & (table.slots.size() - 1);
-      while (table.slots[at].rule_count != 0) at = (at + 1) & (table.slots.size() - 1);
-      slot = &table.slots[at];
-      slot->key = piece.key;
-      slot->first_rule = static_cast<std::uint32_t>(rules_.size());
-    }
-    ++slot->rule_count;
+    if (table.buckets.empty() || table.buckets.back().key != piece.key)
+      table.buckets.push_back({piece.key, static_cast<std::uint32_t>(rules_.size()), 0});
+    ++table.buckets.back().rule_count;
     rules_.push_back(piece.rule);
     table.best_entry = std::min(table.best_entry, piece.rule.entry);
+  }
+  table.slots.resize(std::bit_ceil(table.buckets.size() * 2));
+  for (std::size_t i = 0; i < table.buckets.size(); ++i) {
+    const std::uint64_t hash = hash_of(table.buckets[i].key);
+    std::size_t at = hash & (table.slots.size() - 1);
+    while (table.slots[at].bucket != 0) at = (at + 1) & (table.slots.size() - 1);
+    table.slots[at] = {static_cast<std::uint32_t>(hash >> 32U), static_cast<std::uint32_t>(i + 1)};
   }
   shapes_.push_back(std::move(table));
 }
 
-const Spd::Index::Slot* Spd::Index::find_slot(const Table& table, const Key& key) {
-  // At most half of the slots are taken, so the search ends.
-  for (std::size_t at = KeyHash{}(key) & (table.slots.size() - 1);;
-       at = (at + 1) & (table.slots.size() - 1)) {
+const Spd::Index::Bucket* Spd::Index::find_bucket(const Table& table, const Key& key) {
+  const std::uint64_t hash = hash_of(key);
+  const auto tag = static_cast<std::uint32_t>(hash >> 32U);
+  for (std::size_t at = hash & (table.slots.size() - 1);; at = (at + 1) & (table.slots.size() - 1)) {
     const Slot& slot = table.slots[at];
-    if (slot.rule_count == 0) return nullptr;
-    if (slot.key == key) return &slot;
+    if (slot.bucket == 0) return nullptr;
+    if (slot.tag != tag) continue;
+    const Bucket& bucket = table.buckets[slot.bucket - 1];
+    if (bucket.key == key) return &bucket;
   }
 }
 
@@ -193,9 +195,9 @@ std::optional<std::size_t> Spd::Index::find(std::span<const SpdEntry> entries, c
     if (shape.has_protocol) key.protocol = static_cast<std::uint8_t>(packet.protocol);
     if (shape.has_local_port) key.local_port = local_port;
     if (shape.has_remote_port) key.remote_port = remote_port;
-    const Slot* slot = find_slot(table, key);
-    if (slot == nullptr) continue;
-    for (const Rule& rule : std::span(rules_).subspan(slot->first_rule, slot->rule_count)) {
+    const Bucket* bucket = find_bucket(table, key);
+    if (bucket == nullptr) continue;
+    for (const Rule& rule : std::span(rules_).subspan(bucket->first_rule, bucket->rule_count)) {
       if (best && rule.entry >= *best) break;
       const SpdEntry& entry = entries[rule.entry];
       if (!matches(entry.local_ts[rule.local], packet, local_side) ||
@@ -233,9 +235,9 @@ std::optional<std::uint32_t> Spd::Index::earlier_holder(std::span<const SpdEntry
     if (shape.has_protocol) key.protocol = piece.key.protocol;
     if (shape.has_local_port) key.local_port = piece.key.local_port;
     if (shape.has_remote_port) key.remote_port = piece.key.remote_port;
-    const Slot* slot = find_slot(table, key);
-    if (slot == nullptr) continue;
-    for (const Rule& rule : std::span(rules_).subspan(slot->first_rule, slot->rule_count)) {
+    const Bucket* bucket = find_bucket(table, key);
+    if (bucket == nullptr) continue;
+    for (const Rule& rule : std::span(rules_).subspan(bucket->first_rule, bucket->rule_count)) {
       if (rule.entry >= piece.rule.entry) break;
       const SpdEntry& earlier = entries[rule.entry];
       if (contains(earlier.local_ts[rule.local], local) && contains(earlier.remote_ts[rule.remote], remote))

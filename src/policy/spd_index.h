@@ -37,9 +37,6 @@ class Spd::Index {
     std::uint8_t protocol = 0;
     friend bool operator==(const Key&, const Key&) = default;
   };
-  struct KeyHash {
-    std::size_t operator()(const Key& key) const;
-  };
   // What the keys of one hash table hold; the rest of a key is zero.
   struct Shape {
     IpFamily family = IpFamily::kIpv4;
@@ -51,15 +48,22 @@ class Spd::Index {
   struct Rule {
     std::uint32_t entry = 0, local = 0, remote = 0;
   };
-  struct Slot {
+  // The rules of one key.
+  struct Bucket {
     Key key;
-    std::uint32_t first_rule = 0, rule_count = 0;  // into rules_, by entry; rule_count 0: free
+    std::uint32_t first_rule = 0, rule_count = 0;  // into rules_, by entry
+  };
+  // Small, so that the search for a key that is not there stays within few cache lines.
+  struct Slot {
+    std::uint32_t tag = 0;     // the hash's upper half
+    std::uint32_t bucket = 0;  // number into buckets, from 1; 0: free
   };
   struct Table {
     Shape shape;
     Bits local_mask, remote_mask;
     std::uint32_t best_entry = 0;  // no rule of this table belongs to an earlier one
-    std::vector<Slot> slots;       // open addressing; its size is a power of two
+    std::vector<Slot> slots;       // open addressing; its size is a power of two, at most half are taken
+    std::vector<Bucket> buckets;
   };
   // A rule together with where it is filed: one of the prefixes its ranges fall into.
   struct Piece {
@@ -68,13 +72,14 @@ class Spd::Index {
     Rule rule;
   };
 
+  static std::uint64_t hash_of(const Key& key);
   static Bits bits_of(const IpAddress& address);
   static IpAddress address_of(IpFamily family, Bits bits);
   static Bits mask_of(unsigned length);
   static Bits masked(Bits bits, Bits mask) { return {bits.high & mask.high, bits.low & mask.low}; }
   static void add_pieces(const SpdEntry& entry, Rule rule, std::vector<Piece>& out);
   void build_table(std::span<const Piece> pieces);
-  static const Slot* find_slot(const Table& table, const Key& key);
+  static const Bucket* find_bucket(const Table& table, const Key& key);
   [[nodiscard]] std::optional<std::uint32_t> earlier_holder(std::span<const SpdEntry> entries,
                                                             const Piece& piece) const;
 

@@ -93,6 +93,7 @@ Result<std::uint8_t> parse_protocol(std::string_view text) {
   const auto value = number(text, 255);
   if (value && *value != 0) return static_cast<std::uint8_t>(*value);
   std::vector<std::string_view> names;
+  names.reserve(kProtocols.size());
   for (const NamedProtocol& known : kProtocols) names.push_back(known.name);
   const auto near = nearest(text, names);
   return fail(ErrorCode::kInvalidArgument,

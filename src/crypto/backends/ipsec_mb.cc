@@ -234,12 +234,13 @@ class JobCipher final : public IpsecMbCipher {
   }
 
  private:
-  // What the library reads and writes for one packet besides the packet.
+  // What the library reads and writes for one packet besides the packet. Left uninitialised on purpose: 64 of
+  // them stand on the stack for each burst, and each field is written before it is read.
   struct Slot {
     alignas(16) std::uint8_t icv[64];    // computed
     alignas(16) std::uint8_t nonce[16];  // salt | IV
     std::uint8_t received[kMaxIcvSize];  // what stood behind the data, while the ESN's high half stands there
-    AdditionalData aad;
+    std::uint8_t aad[sizeof(AdditionalData)];
   };
 
   bool set_cipher(IMB_MGR* manager, EncrId encr, ByteView key) {
@@ -364,17 +365,17 @@ class JobCipher final : public IpsecMbCipher {
   }
 
   void fill_aead(IMB_JOB& out, const PacketJob& job, Slot& slot) const {
-    slot.aad.set(job, esn_);
+    std::memcpy(slot.aad, AdditionalData(job, esn_).bytes.data(), sizeof slot.aad);
     out.src = job.data;
     out.dst = job.data;
     out.cipher_start_src_offset_in_bytes = 0;
     out.hash_start_src_offset_in_bytes = 0;
     out.msg_len_to_hash_in_bytes = job.length;
     if (cipher_mode_ == IMB_CIPHER_CCM) {
-      out.u.CCM.aad = slot.aad.bytes.data();
+      out.u.CCM.aad = slot.aad;
       out.u.CCM.aad_len_in_bytes = AdditionalData::size(esn_);
     } else {
-      out.u.CHACHA20_POLY1305.aad = slot.aad.bytes.data();
+      out.u.CHACHA20_POLY1305.aad = slot.aad;
       out.u.CHACHA20_POLY1305.aad_len_in_bytes = AdditionalData::size(esn_);
     }
   }

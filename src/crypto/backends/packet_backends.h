@@ -41,9 +41,7 @@ inline void write_u32(std::uint8_t* out, std::uint32_t value) {
 struct AdditionalData {
   std::array<std::uint8_t, kEspHeaderSize + kEsnSize> bytes{};
 
-  AdditionalData() = default;
-  AdditionalData(const PacketJob& job, bool esn) { set(job, esn); }
-  void set(const PacketJob& job, bool esn) {
+  AdditionalData(const PacketJob& job, bool esn) {
     std::memcpy(bytes.data(), job.header, 4);
     if (esn) write_u32(bytes.data() + 4, job.sequence_high);
     std::memcpy(bytes.data() + (esn ? 8 : 4), job.header + 4, 4);

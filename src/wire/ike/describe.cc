@@ -1,5 +1,7 @@
 #include "wire/ike/describe.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "wire/ike/notify_data.h"

@@ -98,6 +98,8 @@ Result<std::vector<Bytes>> fragment_ipv6(ByteView packet, std::size_t mtu, std::
   const auto next_header = static_cast<IpProtocol>(packet[next_header_at]);
   const std::size_t room = data_per_fragment(mtu, head_size + kIpv6FragmentHeaderSize);
   if (room == 0) return mtu_too_small(mtu);
+  // RFC 7112 5: the first fragment holds all the headers
+  if (room < upper->offset - head_size) return mtu_too_small(mtu);
   ByteView data = packet.subspan(head_size);
   if (data.empty()) return mtu_too_small(mtu);
   std::vector<Bytes> fragments;

@@ -14,7 +14,7 @@ namespace merlon::wire {
 
 // As its source would do it: each fragment has a Fragment header with `identification`, which the caller
 // keeps unique between the two addresses for as long as a fragment may live (RFC 8200 4.5). Packets that
-// already are fragments are refused.
+// already are fragments are refused, and an MTU so small that the extension headers would not fit the first.
 [[nodiscard]] Result<std::vector<Bytes>> fragment_ipv6(ByteView packet, std::size_t mtu,
                                                        std::uint32_t identification);
 

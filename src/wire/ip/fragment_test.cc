@@ -58,6 +58,18 @@ TEST(Fragment, LeavesWhatFitsAndRefusesTinyMtus) {
   EXPECT_FALSE(fragment_ipv6(fragment_ipv6(packet6, 80, 1)->front(), 60, 1));
 }
 
+TEST(Fragment, Ipv6HeadersStayInTheFirstFragment) {
+  // RFC 7112 5: destination options of 64 bytes before the UDP header
+  Bytes packet = build_udp_packet({address("2001:db8::1"), 1}, {address("2001:db8::2"), 2}, Bytes(200));
+  Bytes options = hex("1107");
+  options.resize(64);
+  packet.insert(packet.begin() + 40, options.begin(), options.end());
+  packet[6] = 60;
+  store_u16(packet, 4, static_cast<std::uint16_t>(packet.size() - 40));
+  EXPECT_FALSE(fragment_ipv6(packet, 104, 1));
+  EXPECT_TRUE(fragment_ipv6(packet, 112, 1));
+}
+
 TEST(Fragment, Ipv4PiecesMakeTheWhole) {
   EXPECT_TRUE(rc::check([] {
     const Bytes payload = test::bytes_between(1, 3000);

@@ -78,8 +78,13 @@ PacketResult<Ipv6Upper> find_ipv6_upper(ByteView packet, const Ipv6Header& heade
                   .unfragmentable_length = kIpv6HeaderSize,
                   .unfragmentable_next_header_offset = kNextHeader,
                   .is_protocol_opaque = false};
-  for (int walked = 0; is_skipped(upper.protocol); ++walked) {
+  // Counts all but the Fragment header, so that to fragment a packet never makes it one that is refused.
+  int walked = 0;
+  while (is_skipped(upper.protocol)) {
     if (walked == kMaxExtensionHeaders || whole.size() - upper.offset < 8)
+      return tl::unexpected(PacketError::kBadExtension);
+    // RFC 8200 4.1: hop-by-hop options stand right behind the IPv6 header, or nowhere
+    if (upper.protocol == IpProtocol::kHopByHop && upper.offset != kIpv6HeaderSize)
       return tl::unexpected(PacketError::kBadExtension);
     const ByteView rest = whole.subspan(upper.offset);
     if (upper.protocol == IpProtocol::kFragment) {
@@ -106,6 +111,7 @@ PacketResult<Ipv6Upper> find_ipv6_upper(ByteView packet, const Ipv6Header& heade
     }
     upper.protocol = static_cast<IpProtocol>(rest[0]);
     upper.offset += length;
+    ++walked;
   }
   return upper;
 }

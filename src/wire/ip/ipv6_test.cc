@@ -84,6 +84,13 @@ TEST(Ipv6, FindsTheFragmentHeader) {
   EXPECT_EQ(upper->offset, 48U);
 }
 
+TEST(Ipv6, RefusesHopByHopOptionsInASecondPlace) {
+  // RFC 8200 4.1
+  Bytes packet = hex(kExtended);
+  packet[40] = 0;
+  EXPECT_EQ(find_ipv6_upper(packet, *parse_ipv6(packet)).error(), PacketError::kBadExtension);
+}
+
 TEST(Ipv6, RefusesEndlessExtensionHeadersAndJumbograms) {
   Bytes packet = hex(kExtended);
   packet.resize(kIpv6HeaderSize);
