@@ -15,8 +15,8 @@ namespace merlon::control {
 [[nodiscard]] std::vector<std::string> check_daemon(const DaemonConfig& daemon);
 [[nodiscard]] std::vector<std::string> warnings_of(const DaemonConfig& daemon);
 
-// Settles what the keys left open (the kind of authentication, proposals, start modes, lifetimes), then says what is
-// missing, contradictory or unsafe, a sentence each; empty when nothing is.
+// Settles what the keys left open (the kind of authentication, proposals, start modes, lifetimes), then says
+// what is missing, contradictory or unsafe, a sentence each; empty when nothing is.
 [[nodiscard]] std::vector<std::string> check_connection(ConnectionDraft& draft, const DaemonConfig& daemon);
 
 // What is allowed but deserves a second look: algorithms that RFC 8221 and RFC 8247 advise against.

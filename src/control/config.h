@@ -1,5 +1,6 @@
-// The configuration: TOML files into plain values, with errors that say file, line, column, what was expected and the
-// nearest valid key. Reads files and nothing else: secrets and certificates named in it are loaded by the daemon.
+// The configuration: TOML files into plain values, with errors that say file, line, column, what was expected
+// and the nearest valid key. Reads files and nothing else: secrets and certificates named in it are loaded by
+// the daemon.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct DaemonConfig {
   std::string interface = "merlon0";
   unsigned interface_mtu = 1500;  // bytes; the tunnels' own limits are told to senders by ICMP and by the MSS
   std::uint16_t ike_port = 500, natt_port = 4500;
-  std::uint32_t fwmark = 0x4d45;      // on outer packets: keeps them out of our routing table
+  std::uint32_t fwmark = 0x4d45;  // on outer packets: keeps them out of our routing table
   std::uint32_t routing_table = 4500;
   std::uint32_t rule_priority = 4500;
   std::string control_socket = "/run/merlon/merlond.sock";
@@ -24,9 +25,10 @@ struct DaemonConfig {
   std::vector<std::string> ca_files, crl_files;
   std::size_t cookie_threshold = 64;
   std::size_t half_open_limit = 4096, half_open_limit_per_source = 16;
-  bool guard = true;             // "Nothing in clear": drop in the kernel what a policy protects
+  bool guard = true;  // "Nothing in clear": drop in the kernel what a policy protects
   bool keep_guard_on_stop = false;
-  std::uint32_t sequence_limit = 0;  // lowered hard limit of outbound sequence numbers, for tests; 0 = the protocol's
+  std::uint32_t sequence_limit =
+      0;  // lowered hard limit of outbound sequence numbers, for tests; 0 = the protocol's
 };
 
 struct Diagnostic {
@@ -41,7 +43,8 @@ struct Diagnostic {
 
 struct Config {
   DaemonConfig daemon;
-  std::vector<policy::ConnectionPtr> connections;  // in the order of the files; [[policy]] entries as a connection of their own
+  std::vector<policy::ConnectionPtr>
+      connections;  // in the order of the files; [[policy]] entries as a connection of their own
 };
 
 struct LoadedConfig {

@@ -15,7 +15,8 @@ TEST(ConfigReference, PageHoldsEveryKeyOfTheSchema) {
   std::ostringstream text;
   text << page.rdbuf();
   EXPECT_NE(text.str().find(configuration_reference()), std::string::npos)
-      << "run tools/update-docs: docs/configuration.md does not hold what `merlon check-config --keys` prints";
+      << "run tools/update-docs: docs/configuration.md does not hold what `merlon check-config --keys` "
+         "prints";
 }
 
 }  // namespace

@@ -11,9 +11,10 @@ struct Named {
   Command command;
   std::string_view text;
 };
-constexpr Named kCommands[] = {{Command::kStatus, "status"}, {Command::kUp, "up"},           {Command::kDown, "down"},
-                               {Command::kRekey, "rekey"},   {Command::kMonitor, "monitor"}, {Command::kTrace, "trace"},
-                               {Command::kReload, "reload"}, {Command::kMetrics, "metrics"}, {Command::kStop, "stop"}};
+constexpr Named kCommands[] = {
+    {Command::kStatus, "status"}, {Command::kUp, "up"},           {Command::kDown, "down"},
+    {Command::kRekey, "rekey"},   {Command::kMonitor, "monitor"}, {Command::kTrace, "trace"},
+    {Command::kReload, "reload"}, {Command::kMetrics, "metrics"}, {Command::kStop, "stop"}};
 
 Result<Command> command_of(const std::string& text) {
   for (const Named& named : kCommands)
@@ -26,7 +27,10 @@ Result<> take(const json& object, Request& request) {
   for (const auto& [key, value] : object.items()) {
     if (key == "command") continue;
     std::string* text = key == "connection" ? &request.connection : key == "child" ? &request.child : nullptr;
-    bool* flag = key == "ike" ? &request.ike : key == "wait" ? &request.wait : key == "keys" ? &request.keys : nullptr;
+    bool* flag = key == "ike"    ? &request.ike
+                 : key == "wait" ? &request.wait
+                 : key == "keys" ? &request.keys
+                                 : nullptr;
     if (text != nullptr && value.is_string()) {
       *text = value.get<std::string>();
     } else if (flag != nullptr && value.is_boolean()) {
@@ -41,7 +45,11 @@ Result<> take(const json& object, Request& request) {
 }  // namespace
 
 std::string encode(const Request& request) {
-  json object{{"connection", request.connection}, {"child", request.child}, {"ike", request.ike}, {"wait", request.wait}, {"keys", request.keys}};
+  json object{{"connection", request.connection},
+              {"child", request.child},
+              {"ike", request.ike},
+              {"wait", request.wait},
+              {"keys", request.keys}};
   for (const Named& named : kCommands)
     if (named.command == request.command) object["command"] = named.text;
   return object.dump();
@@ -51,7 +59,8 @@ Result<Request> parse_request(std::string_view line) {
   const json object = json::parse(line, nullptr, false);
   if (!object.is_object()) return fail(ErrorCode::kMalformed, "a request is one JSON object a line");
   const auto command = object.find("command");
-  if (command == object.end() || !command->is_string()) return fail(ErrorCode::kMalformed, "a request needs a \"command\"");
+  if (command == object.end() || !command->is_string())
+    return fail(ErrorCode::kMalformed, "a request needs a \"command\"");
   Request request;
   MERLON_TRY(request.command, command_of(command->get<std::string>()));
   MERLON_TRY_VOID(take(object, request));

@@ -1,6 +1,7 @@
 // What `merlon` and `merlond` say to each other over the control socket: one JSON object a line.
-// A request: {"command": "up", "connection": "paris"}. Its answer: {"ok": true, ...} or {"ok": false, "error": "..."}.
-// "monitor" and "trace" are answered by {"ok": true} and then by one event object a line until either side closes.
+// A request: {"command": "up", "connection": "paris"}. Its answer: {"ok": true, ...} or {"ok": false,
+// "error": "..."}. "monitor" and "trace" are answered by {"ok": true} and then by one event object a line
+// until either side closes.
 #pragma once
 
 #include <cstdint>

@@ -1,25 +1,27 @@
-// The one place that knows every key of the configuration: its name, type, default, unit and meaning, and where its value
-// goes. The parser, the "did you mean", and the reference in docs/configuration.md are all made from these tables.
+// The one place that knows every key of the configuration: its name, type, default, unit and meaning, and
+// where its value goes. The parser, the "did you mean", and the reference in docs/configuration.md are all
+// made from these tables.
 #pragma once
+
+#include <toml++/toml.h>
 
 #include <span>
 #include <string_view>
-#include <toml++/toml.h>
 
 #include "control/config.h"
 
 namespace merlon::control {
 
 struct SchemaContext {
-  std::string directory;       // relative file names are taken from here
+  std::string directory;  // relative file names are taken from here
   bool readable_by_others = false;
 };
 
 template <class T>
 struct Key {
   std::string_view name;
-  std::string_view type;           // for people: "string", "duration", ...
-  std::string_view default_text;   // as it would be written, or words
+  std::string_view type;          // for people: "string", "duration", ...
+  std::string_view default_text;  // as it would be written, or words
   std::string_view help;
   Result<> (*set)(T& target, const toml::node& node, const SchemaContext& context);
 };

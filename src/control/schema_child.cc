@@ -67,14 +67,16 @@ Result<> set_number(ChildConfig& child, const toml::node& node, const SchemaCont
 
 Result<> set_replay_window(ChildConfig& child, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const std::uint64_t value, number_value(node, 64, 4096));
-  if ((value & (value - 1)) != 0) return fail(ErrorCode::kInvalidArgument, "expected a power of two from 64 to 4096, got {}", value);
+  if ((value & (value - 1)) != 0)
+    return fail(ErrorCode::kInvalidArgument, "expected a power of two from 64 to 4096, got {}", value);
   child.replay_window = static_cast<unsigned>(value);
   return {};
 }
 
 Result<> set_action(ChildConfig& child, const toml::node& node, const SchemaContext&) {
-  static constexpr Choice<policy::ChildAction> kActions[] = {
-      {"protect", policy::ChildAction::kProtect}, {"bypass", policy::ChildAction::kBypass}, {"discard", policy::ChildAction::kDiscard}};
+  static constexpr Choice<policy::ChildAction> kActions[] = {{"protect", policy::ChildAction::kProtect},
+                                                             {"bypass", policy::ChildAction::kBypass},
+                                                             {"discard", policy::ChildAction::kDiscard}};
   MERLON_TRY(child.action, choice_value(node, kActions));
   return {};
 }
@@ -87,8 +89,9 @@ Result<> set_policy_action(ChildConfig& child, const toml::node& node, const Sch
 }
 
 Result<> set_mode(ChildConfig& child, const toml::node& node, const SchemaContext&) {
-  static constexpr Choice<policy::ChildMode> kModes[] = {
-      {"tunnel", policy::ChildMode::kTunnel}, {"transport", policy::ChildMode::kTransport}, {"beet", policy::ChildMode::kBeet}};
+  static constexpr Choice<policy::ChildMode> kModes[] = {{"tunnel", policy::ChildMode::kTunnel},
+                                                         {"transport", policy::ChildMode::kTransport},
+                                                         {"beet", policy::ChildMode::kBeet}};
   MERLON_TRY(child.mode, choice_value(node, kModes));
   if (child.mode != policy::ChildMode::kTunnel)
     return fail(ErrorCode::kUnsupported, "only \"tunnel\" mode is available in this version");
@@ -96,8 +99,9 @@ Result<> set_mode(ChildConfig& child, const toml::node& node, const SchemaContex
 }
 
 Result<> set_start(ChildConfig& child, const toml::node& node, const SchemaContext&) {
-  static constexpr Choice<policy::StartMode> kStarts[] = {
-      {"always", policy::StartMode::kAlways}, {"on-traffic", policy::StartMode::kOnTraffic}, {"wait", policy::StartMode::kWait}};
+  static constexpr Choice<policy::StartMode> kStarts[] = {{"always", policy::StartMode::kAlways},
+                                                          {"on-traffic", policy::StartMode::kOnTraffic},
+                                                          {"wait", policy::StartMode::kWait}};
   MERLON_TRY(child.start, choice_value(node, kStarts));
   return {};
 }
@@ -111,7 +115,9 @@ Result<> set_df(ChildConfig& child, const toml::node& node, const SchemaContext&
 
 Result<> set_mtu(ChildConfig& child, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(const std::uint64_t value, number_value(node, 0, 65535));
-  if (value != 0 && value < 1280) return fail(ErrorCode::kInvalidArgument, "expected 0 (from the path) or 1280 to 65535 bytes, got {}", value);
+  if (value != 0 && value < 1280)
+    return fail(ErrorCode::kInvalidArgument, "expected 0 (from the path) or 1280 to 65535 bytes, got {}",
+                value);
   child.tunnel_mtu = static_cast<unsigned>(value);
   return {};
 }
@@ -122,48 +128,69 @@ Result<> not_yet(ChildConfig&, const toml::node&, const SchemaContext&) {
 
 using C = ChildConfig;
 constexpr Key<ChildConfig> kKeys[] = {
-    {"action", "\"protect\" | \"bypass\" | \"discard\"", "\"protect\"", "What happens to packets that match (RFC 4301 4.4.1).", set_action},
+    {"action", "\"protect\" | \"bypass\" | \"discard\"", "\"protect\"",
+     "What happens to packets that match (RFC 4301 4.4.1).", set_action},
     {"mode", "\"tunnel\"", "\"tunnel\"", "ESP mode.", set_mode},
     {"local_ts", "selector or list", "required",
-     "Traffic selectors of this side: \"10.1.0.0/16\", \"10.1.0.5-10.1.0.9\", \"10.1.0.0/16[tcp/443]\", \"::/0[icmpv6/128]\".",
+     "Traffic selectors of this side: \"10.1.0.0/16\", \"10.1.0.5-10.1.0.9\", \"10.1.0.0/16[tcp/443]\", "
+     "\"::/0[icmpv6/128]\".",
      set_selectors<&C::local_ts>},
-    {"remote_ts", "selector or list", "required", "Traffic selectors of the peer's side.", set_selectors<&C::remote_ts>},
-    {"esp_proposals", "list", "sound defaults", "ESP algorithms, strongest first, such as [\"aes256gcm16-x25519-esn\"].", set_proposals},
+    {"remote_ts", "selector or list", "required", "Traffic selectors of the peer's side.",
+     set_selectors<&C::remote_ts>},
+    {"esp_proposals", "list", "sound defaults",
+     "ESP algorithms, strongest first, such as [\"aes256gcm16-x25519-esn\"].", set_proposals},
     {"start", "\"always\" | \"on-traffic\" | \"wait\"", "the connection's",
-     "Negotiate at start and after every failure; with the first packet; or only when the peer asks.", set_start},
-    {"lifetime_soft", "duration", "\"1h\"", "Age at which the Child SA is rekeyed; 0 = never.", set_time<&SaLifetime::soft>},
-    {"lifetime_hard", "duration", "lifetime_soft and a sixth (70m)", "Age at which it is removed, rekeyed or not; 0 = never.", set_time<&SaLifetime::hard>},
-    {"lifetime_jitter", "duration", "a tenth of lifetime_soft (6m)", "The soft limit is drawn from [lifetime_soft - jitter, lifetime_soft].",
-     set_time<&SaLifetime::jitter>},
-    {"lifetime_soft_bytes", "size", "0 (no limit)", "Bytes in one direction after which it is rekeyed.", set_bytes<&SaLifetime::soft_bytes>},
-    {"lifetime_hard_bytes", "size", "0 (no limit)", "Bytes after which it carries nothing more.", set_bytes<&SaLifetime::hard_bytes>},
+     "Negotiate at start and after every failure; with the first packet; or only when the peer asks.",
+     set_start},
+    {"lifetime_soft", "duration", "\"1h\"", "Age at which the Child SA is rekeyed; 0 = never.",
+     set_time<&SaLifetime::soft>},
+    {"lifetime_hard", "duration", "lifetime_soft and a sixth (70m)",
+     "Age at which it is removed, rekeyed or not; 0 = never.", set_time<&SaLifetime::hard>},
+    {"lifetime_jitter", "duration", "a tenth of lifetime_soft (6m)",
+     "The soft limit is drawn from [lifetime_soft - jitter, lifetime_soft].", set_time<&SaLifetime::jitter>},
+    {"lifetime_soft_bytes", "size", "0 (no limit)", "Bytes in one direction after which it is rekeyed.",
+     set_bytes<&SaLifetime::soft_bytes>},
+    {"lifetime_hard_bytes", "size", "0 (no limit)", "Bytes after which it carries nothing more.",
+     set_bytes<&SaLifetime::hard_bytes>},
     {"lifetime_soft_packets", "number", "0 (no limit)", "Packets in one direction after which it is rekeyed.",
      set_packets<&SaLifetime::soft_packets>},
     {"lifetime_hard_packets", "number", "0 (no limit)", "Packets after which it carries nothing more.",
      set_packets<&SaLifetime::hard_packets>},
-    {"replay_window", "packets", "1024", "Size of the anti-replay window, a power of two from 64 to 4096 (RFC 4303 3.4.3).",
-     set_replay_window},
-    {"copy_dscp", "true | false", "true", "Copy the inner DSCP to the outer header (RFC 4301 5.1.2).", set_bool<&C::copy_dscp>},
+    {"replay_window", "packets", "1024",
+     "Size of the anti-replay window, a power of two from 64 to 4096 (RFC 4303 3.4.3).", set_replay_window},
+    {"copy_dscp", "true | false", "true", "Copy the inner DSCP to the outer header (RFC 4301 5.1.2).",
+     set_bool<&C::copy_dscp>},
     {"df", "\"copy\" | \"set\" | \"clear\"", "\"copy\"", "The outer header's DF bit (RFC 4301 8.1).", set_df},
-    {"tcp_mss_clamp", "true | false", "true", "Lower the MSS in TCP SYNs to what fits the tunnel.", set_bool<&C::tcp_mss_clamp>},
+    {"tcp_mss_clamp", "true | false", "true", "Lower the MSS in TCP SYNs to what fits the tunnel.",
+     set_bool<&C::tcp_mss_clamp>},
     {"mtu", "bytes", "0 (from the path)", "Fixed MTU of the tunnel for inner packets.", set_mtu},
-    {"priority", "number", "0", "Position in the policy database: smaller is asked first; ties keep the order of the files.",
+    {"priority", "number", "0",
+     "Position in the policy database: smaller is asked first; ties keep the order of the files.",
      set_number<&C::priority, 0, 0xffffffff>},
     {"mark_in", "number", "-", "Not available in this version.", not_yet},
     {"mark_out", "number", "-", "Not available in this version.", not_yet},
 };
 
 constexpr Key<ChildConfig> kPolicyKeys[] = {
-    {"action", "\"bypass\" | \"discard\"", "required", "What happens to packets that match.", set_policy_action},
-    {"local_ts", "selector or list", "required", "Traffic selectors of this side.", set_selectors<&C::local_ts>},
-    {"remote_ts", "selector or list", "required", "Traffic selectors of the other side.", set_selectors<&C::remote_ts>},
-    {"priority", "number", "0", "Position in the policy database: smaller is asked first; policies come before children of the same priority.",
+    {"action", "\"bypass\" | \"discard\"", "required", "What happens to packets that match.",
+     set_policy_action},
+    {"local_ts", "selector or list", "required", "Traffic selectors of this side.",
+     set_selectors<&C::local_ts>},
+    {"remote_ts", "selector or list", "required", "Traffic selectors of the other side.",
+     set_selectors<&C::remote_ts>},
+    {"priority", "number", "0",
+     "Position in the policy database: smaller is asked first; policies come before children of the same "
+     "priority.",
      set_number<&C::priority, 0, 0xffffffff>},
 };
 
 }  // namespace
 
-std::span<const Key<ChildConfig>> child_keys() { return kKeys; }
-std::span<const Key<ChildConfig>> policy_keys() { return kPolicyKeys; }
+std::span<const Key<ChildConfig>> child_keys() {
+  return kKeys;
+}
+std::span<const Key<ChildConfig>> policy_keys() {
+  return kPolicyKeys;
+}
 
 }  // namespace merlon::control

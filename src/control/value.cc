@@ -11,13 +11,20 @@ namespace {
 
 const char* kind_of(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "an array";
-    case toml::node_type::string: return "a string";
-    case toml::node_type::integer: return "an integer";
-    case toml::node_type::floating_point: return "a decimal number";
-    case toml::node_type::boolean: return "true or false";
-    default: return "a date or time";
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a decimal number";
+    case toml::node_type::boolean:
+      return "true or false";
+    default:
+      return "a date or time";
   }
 }
 
@@ -25,7 +32,8 @@ struct Unit {
   std::string_view suffix;
   std::uint64_t factor;
 };
-constexpr Unit kDurationUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+constexpr Unit kDurationUnits[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
 constexpr Unit kSizeUnits[] = {{"B", 1},
                                {"kB", 1'000},
                                {"MB", 1'000'000},
@@ -60,21 +68,25 @@ Result<std::string> text_value(const toml::node& node) {
 
 Result<bool> bool_value(const toml::node& node) {
   const auto* value = node.as_boolean();
-  if (value == nullptr) return fail(ErrorCode::kInvalidArgument, "expected true or false, got {}", kind_of(node));
+  if (value == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "expected true or false, got {}", kind_of(node));
   return **value;
 }
 
 Result<std::uint64_t> number_value(const toml::node& node, std::uint64_t least, std::uint64_t most) {
   const auto* value = node.as_integer();
-  if (value == nullptr) return fail(ErrorCode::kInvalidArgument, "expected an integer, got {}", kind_of(node));
-  if (**value < 0 || static_cast<std::uint64_t>(**value) < least || static_cast<std::uint64_t>(**value) > most)
+  if (value == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "expected an integer, got {}", kind_of(node));
+  if (**value < 0 || static_cast<std::uint64_t>(**value) < least ||
+      static_cast<std::uint64_t>(**value) > most)
     return fail(ErrorCode::kInvalidArgument, "expected a number from {} to {}, got {}", least, most, **value);
   return static_cast<std::uint64_t>(**value);
 }
 
 Result<double> real_value(const toml::node& node, double least, double most) {
   const auto value = node.value<double>();
-  if (!node.is_number() || !value) return fail(ErrorCode::kInvalidArgument, "expected a number, got {}", kind_of(node));
+  if (!node.is_number() || !value)
+    return fail(ErrorCode::kInvalidArgument, "expected a number, got {}", kind_of(node));
   if (!(*value >= least && *value <= most))
     return fail(ErrorCode::kInvalidArgument, "expected a number from {} to {}, got {}", least, most, *value);
   return *value;
@@ -90,21 +102,29 @@ Result<std::vector<std::string>> text_list(const toml::node& node) {
     return out;
   }
   const auto* value = node.as_string();
-  if (value == nullptr) return fail(ErrorCode::kInvalidArgument, "expected a string or an array of strings, got {}", kind_of(node));
+  if (value == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "expected a string or an array of strings, got {}",
+                kind_of(node));
   out.push_back(**value);
   return out;
 }
 
 Result<std::chrono::milliseconds> duration_value(const toml::node& node) {
   if (const auto* number = node.as_integer()) {
-    if (**number < 0 || **number > 3650LL * 86400) return fail(ErrorCode::kInvalidArgument, "expected a duration of 0 to 3650 days, got {} seconds", **number);
+    if (**number < 0 || **number > 3650LL * 86400)
+      return fail(ErrorCode::kInvalidArgument, "expected a duration of 0 to 3650 days, got {} seconds",
+                  **number);
     return std::chrono::seconds(**number);
   }
   const auto* text = node.as_string();
-  if (text == nullptr) return fail(ErrorCode::kInvalidArgument, "expected a duration such as \"90s\" or \"8h\", got {}", kind_of(node));
+  if (text == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "expected a duration such as \"90s\" or \"8h\", got {}",
+                kind_of(node));
   const auto value = with_unit(**text, kDurationUnits);
   if (!value || *value > 3650ULL * 86'400'000)
-    return fail(ErrorCode::kInvalidArgument, "expected a duration such as \"250ms\", \"90s\", \"10m\", \"8h\" or \"2d\", got \"{}\"", **text);
+    return fail(ErrorCode::kInvalidArgument,
+                "expected a duration such as \"250ms\", \"90s\", \"10m\", \"8h\" or \"2d\", got \"{}\"",
+                **text);
   return std::chrono::milliseconds(static_cast<std::int64_t>(*value));
 }
 
@@ -118,9 +138,13 @@ Result<std::chrono::seconds> seconds_value(const toml::node& node) {
 Result<std::uint64_t> size_value(const toml::node& node) {
   if (node.is_integer()) return number_value(node, 0, std::numeric_limits<std::int64_t>::max());
   const auto* text = node.as_string();
-  if (text == nullptr) return fail(ErrorCode::kInvalidArgument, "expected a number of bytes such as \"64GB\", got {}", kind_of(node));
+  if (text == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "expected a number of bytes such as \"64GB\", got {}",
+                kind_of(node));
   const auto value = with_unit(**text, kSizeUnits);
-  if (!value) return fail(ErrorCode::kInvalidArgument, "expected a number of bytes such as \"500MB\" or \"64GiB\", got \"{}\"", **text);
+  if (!value)
+    return fail(ErrorCode::kInvalidArgument,
+                "expected a number of bytes such as \"500MB\" or \"64GiB\", got \"{}\"", **text);
   return *value;
 }
 

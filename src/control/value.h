@@ -1,10 +1,11 @@
 // Typed values out of TOML nodes. Every refusal says what was expected and what came.
 #pragma once
 
+#include <toml++/toml.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "base/result.h"
@@ -13,7 +14,8 @@ namespace merlon::control {
 
 [[nodiscard]] Result<std::string> text_value(const toml::node& node);
 [[nodiscard]] Result<bool> bool_value(const toml::node& node);
-[[nodiscard]] Result<std::uint64_t> number_value(const toml::node& node, std::uint64_t least, std::uint64_t most);
+[[nodiscard]] Result<std::uint64_t> number_value(const toml::node& node, std::uint64_t least,
+                                                 std::uint64_t most);
 [[nodiscard]] Result<double> real_value(const toml::node& node, double least, double most);
 // One string, or an array of strings.
 [[nodiscard]] Result<std::vector<std::string>> text_list(const toml::node& node);
@@ -29,7 +31,8 @@ struct Choice {
   std::string_view text;
   Enum value;
 };
-[[nodiscard]] Result<std::size_t> choice_index(const toml::node& node, const std::vector<std::string_view>& choices);
+[[nodiscard]] Result<std::size_t> choice_index(const toml::node& node,
+                                               const std::vector<std::string_view>& choices);
 
 template <class Enum, std::size_t N>
 [[nodiscard]] Result<Enum> choice_value(const toml::node& node, const Choice<Enum> (&choices)[N]) {

@@ -139,10 +139,10 @@ class Planner {
     for (const Pair& pair : pairs_of(entry)) {
       if (holds_strictly(pair.remote, pair.local)) decide(ChildAction::kBypass, Pair::inside(pair.local));
       if (addresses_equal(pair.remote, pair.local))
-        plan_.warnings.push_back(
-            fmt::format("{}: local_ts and remote_ts are both {}: what stays inside this network is sent to the "
-                        "peer, too",
-                        entry.name(), policy::to_text(pair.local)));
+        plan_.warnings.push_back(fmt::format(
+            "{}: local_ts and remote_ts are both {}: what stays inside this network is sent to the "
+            "peer, too",
+            entry.name(), policy::to_text(pair.local)));
       decide(ChildAction::kProtect, pair);
     }
   }
@@ -171,7 +171,8 @@ class Planner {
 
   void bypass(const SpdEntry& entry) {
     for (const Pair& pair : pairs_of(entry)) {
-      if (pair.has_ports() && (!pair.protocol || !rule_sees_ports(*pair.protocol) || pair.has_opaque_ports())) {
+      if (pair.has_ports() &&
+          (!pair.protocol || !rule_sees_ports(*pair.protocol) || pair.has_opaque_ports())) {
         plan_.warnings.push_back(fmt::format(
             "{}: {} cannot be a routing rule, which knows ports of TCP, UDP and SCTP only: where a tunnel's "
             "networks hold these packets, they are dropped",
@@ -246,7 +247,8 @@ class Planner {
     if (std::ranges::count(plan_.rules, rule) == 0) plan_.rules.push_back(std::move(rule));
   }
 
-  // Outer packets are asked first: `invert` in the lookup rules would turn their other conditions around, too.
+  // Outer packets are asked first: `invert` in the lookup rules would turn their other conditions around,
+  // too.
   void mark_rules(std::uint32_t top) {
     for (const IpFamily family : families_) {
       io::Rule outer;
@@ -283,7 +285,8 @@ class Planner {
   // ---- The guard.
   void guard(const SpdEntry& entry) {
     for (const Pair& pair : pairs_of(entry)) {
-      // nftables cannot see every field: nothing is let through for what it cannot, and rather too much is kept.
+      // nftables cannot see every field: nothing is let through for what it cannot, and rather too much is
+      // kept.
       if (!guard_can_tell(pair) && entry.action == ChildAction::kBypass) continue;
       if (entry.action == ChildAction::kProtect && holds_strictly(pair.remote, pair.local))
         plan_.guard.entries.push_back(guard_entry(ChildAction::kBypass, Pair::inside(pair.local)));

@@ -1,10 +1,14 @@
-// Which routes, rules and guards the configuration asks for: a pure function, so that it can be tested and printed.
+// Which routes, rules and guards the configuration asks for: a pure function, so that it can be tested and
+// printed.
 //
-// - Routes to protected networks lead to the TUN device, in a table of our own; a blackhole of worse metric stands behind
+// - Routes to protected networks lead to the TUN device, in a table of our own; a blackhole of worse metric
+// stands behind
 //   each and stays when the device is gone.
-// - Rules lead to that table what comes from a protected local network, except outer packets, which carry a mark.
-//   A bypass that a later protect would swallow is a rule before these, and a protect that such a bypass would swallow
-//   is one before that: whatever the order in the SPD, the packet meets the entry that decides first.
+// - Rules lead to that table what comes from a protected local network, except outer packets, which carry a
+// mark.
+//   A bypass that a later protect would swallow is a rule before these, and a protect that such a bypass
+//   would swallow is one before that: whatever the order in the SPD, the packet meets the entry that decides
+//   first.
 // - The guard drops in the kernel what a policy protects and arrives or would leave in clear.
 #pragma once
 
@@ -30,7 +34,8 @@ struct HostView {
   std::vector<io::LinkAddress> addresses;
 };
 
-[[nodiscard]] NetworkPlan plan_network(const control::DaemonConfig& daemon, std::span<const policy::ConnectionPtr> connections,
+[[nodiscard]] NetworkPlan plan_network(const control::DaemonConfig& daemon,
+                                       std::span<const policy::ConnectionPtr> connections,
                                        const HostView& host);
 
 }  // namespace merlon::daemon

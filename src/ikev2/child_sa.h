@@ -29,6 +29,9 @@ struct ChildSaRecord {
   policy::ChildSaPtr sa;        // as installed; shared with the packet engine
   std::size_t child_index = 0;  // into the children of the IKE SA's connection, which a reload may renumber
   Instant established, soft = kNever, hard = kNever;
+  // Made as a responder: the peer may not have our answer yet. It has, once it begins another exchange (its window is one) or sends
+  // on this SA, or this time is over. Until then neither a rekey nor a delete of ours may name it.
+  Instant unconfirmed_until{};
   Instant remove_at = kNever;  // deleted; late packets are still taken for a moment
   bool outbound_in_use = true;
   bool replaced = false;  // a rekey has taken its place; its delete is to come

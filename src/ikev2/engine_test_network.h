@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <set>
@@ -59,6 +60,7 @@ class Host {
 
   void configure(std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials);
   void drain();
+  void print(const ike::Event& event) const;
   [[nodiscard]] Result<> initiate(const std::string& connection, Host& remote, std::vector<std::string> children = {});
 
   template <class T>
@@ -248,6 +250,7 @@ inline void Host::drain() {
         spis.used_up(at->second.sa->inbound_spi);
         installed.erase(at);
       } else if (auto* event = std::get_if<ike::Event>(&action)) {
+        print(*event);
         events.push_back(std::move(*event));
       } else {
         // The slow ones.
@@ -267,6 +270,27 @@ inline void Host::drain() {
           carry_out();
       }
     }
+  }
+}
+
+// With MERLON_TEST_TRACE in the environment (and EngineOptions::trace_all), what happens is printed as it happens.
+inline void Host::print(const ike::Event& event) const {
+  if (std::getenv("MERLON_TEST_TRACE") == nullptr) return;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(network.now.time_since_epoch() - 1h).count();
+  if (const auto* message = std::get_if<ike::MessageTraced>(&event)) {
+    fmt::print("{:>8} {} {}", ms, name, message->sent ? "->" : "<-");
+    for (const auto& line : message->lines) fmt::print("  {}", line);
+    fmt::print("\n");
+  } else if (const auto* up = std::get_if<ike::ChildSaEstablished>(&event)) {
+    fmt::print("{:>8} {} Child SA {} in {} out {}{}\n", ms, name, up->id.value, up->inbound_spi, up->outbound_spi, up->rekeyed ? " rekeyed" : "");
+  } else if (const auto* down = std::get_if<ike::ChildSaClosed>(&event)) {
+    fmt::print("{:>8} {} Child SA {} closed: {}\n", ms, name, down->id.value, down->reason);
+  } else if (const auto* ike_up = std::get_if<ike::IkeSaEstablished>(&event)) {
+    fmt::print("{:>8} {} IKE SA {}\n", ms, name, ike_up->id.initiator);
+  } else if (const auto* ike_down = std::get_if<ike::IkeSaClosed>(&event)) {
+    fmt::print("{:>8} {} IKE SA {} closed: {}\n", ms, name, ike_down->id.initiator, ike_down->reason.sentence);
+  } else if (const auto* failed = std::get_if<ike::NegotiationFailed>(&event)) {
+    fmt::print("{:>8} {} failed: {}\n", ms, name, failed->failure.sentence);
   }
 }
 

@@ -36,13 +36,22 @@ bool may_begin(const Established& established, const Task& task) {
   return true;
 }
 
+Instant confirmed_at(const Established& established, const Task& task) {
+  for (const auto& record : established.children) {
+    const auto* rekey = std::get_if<RekeyChildTask>(&task.what);
+    const auto* remove = std::get_if<DeleteChildTask>(&task.what);
+    if ((rekey && rekey->id == record.sa->id) || (remove && remove->inbound_spi == record.sa->inbound_spi)) return record.unconfirmed_until;
+  }
+  return Instant{};
+}
+
 std::optional<Task> next_task(Established& established, Instant now) {
   // A Delete of the IKE SA goes before all else.
   auto found = std::find_if(established.tasks.begin(), established.tasks.end(),
                             [](const Task& task) { return std::holds_alternative<DeleteIkeTask>(task.what); });
   if (found == established.tasks.end())
     found = std::find_if(established.tasks.begin(), established.tasks.end(),
-                         [&](const Task& task) { return task.not_before <= now && may_begin(established, task); });
+                         [&](const Task& task) { return task_ready_at(established, task) <= now; });
   if (found == established.tasks.end()) return std::nullopt;
   // Deletes of Child SAs go together in one message: they are taken from the list there.
   if (std::holds_alternative<DeleteChildTask>(found->what)) return Task{*std::get_if<DeleteChildTask>(&found->what), {}};
@@ -160,8 +169,8 @@ Instant established_deadline(const IkeSa& sa, const Established& established) {
   for (const auto& record : established.children) deadline = std::min({deadline, record.soft, record.hard, record.remove_at});
   deadline = std::min(deadline, liveness_deadline(sa, established));
   for (const auto& task : established.tasks) {
-    if (idle(established) && may_begin(established, task))
-      deadline = std::min(deadline, task.not_before);
+    if (idle(established))
+      deadline = std::min(deadline, task_ready_at(established, task));
     else if (std::holds_alternative<DeleteIkeTask>(task.what))
       deadline = std::min(deadline, task.not_before + kDeletePatience);
   }
@@ -181,6 +190,10 @@ void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& 
   established.channel.set_path(from);
   sa.path = from;
   update_child_paths(shard, sa, established);
+}
+
+Instant task_ready_at(const Established& established, const Task& task) {
+  return may_begin(established, task) ? std::max(task.not_before, confirmed_at(established, task)) : kNever;
 }
 
 // ---- intentions ----------------------------------------------------------------------------------------------------

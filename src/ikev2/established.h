@@ -11,6 +11,9 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 // RFC 7296 2.23: an authentic, newest message came from elsewhere.
 void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from);
 
+// When this task may begin, provided that nothing of ours is in flight; kNever while something else must happen first.
+[[nodiscard]] Instant task_ready_at(const Established& established, const Task& task);
+
 void queue_rekey_child(Established& established, ChildSaRecord& record);
 void queue_rekey_ike(Established& established);
 void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& record, std::string reason);

@@ -108,7 +108,11 @@ void receive_established(Shard& shard, IkeSa& sa, const Arrival& arrival) {
   if (!incoming) return;
   established.last_inbound = shard.time();
   follow_peer(shard, sa, established, incoming->path);
-  if (!incoming->response && !deletes_ike(*incoming)) settle_predecessor(shard, sa);
+  if (!incoming->response) {
+    // With a window of one, a new request says that the answer to the one before has arrived.
+    for (auto& record : established.children) record.unconfirmed_until = Instant{};
+    if (!deletes_ike(*incoming)) settle_predecessor(shard, sa);
+  }
   step(sa, [&](auto&& phase) -> Phase {
     if constexpr (std::same_as<std::remove_cvref_t<decltype(phase)>, Established>)
       return incoming->response ? on_response(shard, sa, std::move(phase), std::move(*incoming))

@@ -69,8 +69,10 @@ struct CreatingChild {  // also a rekey
   std::optional<ChildAccepted> accepted;  // the answer, while the shared secret is computed
   Bytes nonce_r;
   std::optional<Crossed> crossed;
-  bool target_gone = false;  // Followup::kOwnTargetGone
+  bool target_gone = false;         // Followup::kOwnTargetGone
+  std::vector<Spi> deleted_early;   // SPIs that the peer deleted and that we never knew: perhaps the one that this makes
 };
+inline constexpr std::size_t kMaxDeletedEarly = 16;
 struct RekeyingIke {
   unsigned attempts = 0;
   IkeSpi spi;

@@ -227,6 +227,7 @@ void Shard::report(Now now, const ike::DataPlaneReport& report) {
   } else if (const auto* inbound = std::get_if<ike::ChildSaInbound>(&report)) {
     // RFC 7296 2.4: packets prove liveness as messages do; 2.8: the peer has moved to the new SA, so do we.
     established->last_inbound = std::max(established->last_inbound, std::min(inbound->at, time()));
+    record->unconfirmed_until = Instant{};
     if (record->live()) use_outbound(*this, *record);
   }
   touch(*sa);

@@ -133,10 +133,13 @@ def progress_bar(lab, net):
 def show_eavesdropper(path):
     count = lambda *e: len(run("tcpdump", "-n", "-r", path, *e).stdout.splitlines())
     ike, esp = count("udp port 500 or (udp port 4500 and udp[8:4] = 0)"), count("esp or (udp port 4500 and udp[8:4] != 0)")
-    other = count("not esp and not udp port 500 and not udp port 4500 and not arp and not icmp6 and not (ether proto 0x88cc)")
+    other_expression = "not esp and not udp port 500 and not udp port 4500 and not arp and not icmp6 and not dst net ff02::/16"
+    other = count(other_expression)
     inside = count("ip net 10.1.0.0/24 or ip net 10.2.0.0/24")
     say(f"the spy on the router captured {ike} IKE messages, {esp} ESP packets, {other} others;")
     say(f"packets that show an address of the offices: {inside}")
+    if other:
+        indent(run("tcpdump", "-n", "-r", path, other_expression).stdout, 10)
     return other == 0 and inside == 0
 
 
@@ -173,6 +176,7 @@ def show(lab, keep):
 
     title("Step 1: recognise. Berlin's host sends its first packet to Paris; the policy says: protect")
     net.host_a.run("ping", "-n", "-c", "1", "-W", "10", net.HOST_B4, check=False)
+    wait_until(lambda: first_packet(inside.path, "icmp"), "the packet is captured")
     indent(first_packet(inside.path, "icmp"))
     entry = berlin.connection("paris")["children"][0]
     say(f"policy (SPD): {entry['local_ts']} === {entry['remote_ts']} {entry['action']}. No SA yet: negotiate one, hold the packet.")

@@ -47,5 +47,6 @@ void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established, c
 void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to);
 // A replaced IKE SA is deleted by the side that began the rekey; the other gives it this long.
 inline constexpr Duration kReplacedPatience = std::chrono::seconds(120);
+inline constexpr Duration kLoserPatience = std::chrono::seconds(30);
 
 }  // namespace merlon::ikev2

@@ -253,6 +253,11 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
   const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
   established.own = std::monostate{};
+  const auto& early = own->deleted_early;
+  if (std::find(early.begin(), early.end(), own->accepted->outbound_spi) != early.end()) {
+    shard.spis().release(own->inbound_spi);
+    return;
+  }
   ChildAgreement agreement;
   agreement.child_index = own->intent.child_index;
   agreement.chosen = own->accepted->chosen;

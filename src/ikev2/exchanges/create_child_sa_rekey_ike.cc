@@ -169,6 +169,15 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
   }
   inherit(shard, sa, established, **made);
   established.tasks.push_back({DeleteIkeTask{replaced}, {}});
+  if (!own->crossed) return;
+  // The peer deletes what it made; but our answer may never have reached it, and then it does not even have it.
+  auto* theirs = shard.find(own->crossed->ike_sa);
+  auto* loser = theirs ? theirs->established() : nullptr;
+  if (!loser) return;
+  loser->predecessor.reset();
+  loser->successor = (*made)->own_spi();
+  loser->replaced_until = shard.time() + kLoserPatience;
+  shard.touch(*theirs);
 }
 
 // ---- responder -----------------------------------------------------------------------------------------------------

@@ -91,6 +91,8 @@ std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& es
   switch (decision.reply) {
     case Reply::kAccept: return decision;
     case Reply::kChildSaNotFound:
+      // Perhaps what our own exchange is about to make: the peer shall ask again when we have its answer.
+      if (std::holds_alternative<std::unique_ptr<CreatingChild>>(established.own)) break;
       respond_error(shard, sa, established, wire::make_child_sa_not_found(*named.name));
       return std::nullopt;
     case Reply::kTemporaryFailure:
@@ -184,6 +186,7 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   }
   shard.counters().add(answering->rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild, ike::ExchangeRole::kResponder,
                        ike::ExchangeResult::kOk);
+  find_child(established, *made)->unconfirmed_until = shard.time() + RetransmissionSchedule::of(*sa.connection).total();
   if (!answering->rekeys) return;
   if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
       own && answering->followup == Followup::kCompareNonces && (*own)->rekeys == answering->rekeys) {

@@ -11,6 +11,7 @@
 //                                     <--  HDR, SK {}
 #include "ikev2/exchanges/informational.h"
 
+#include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 
@@ -33,7 +34,7 @@ void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
   DeletingChild own;
   std::erase_if(established.tasks, [&](const Task& task) {
     const auto* one = std::get_if<DeleteChildTask>(&task.what);
-    if (!one || task.not_before > shard.time()) return false;
+    if (!one || task_ready_at(established, task) > shard.time()) return false;
     own.inbound_spis.push_back(one->inbound_spi);
     return true;
   });
@@ -95,7 +96,12 @@ std::optional<Spi> delete_child(Shard& shard, const IkeSa& sa, Established& esta
   auto* record = find_child_by_outbound(established, outbound_spi);
   const auto decision = on_peer_request(own_exchange(established), PeerRequest::kDeleteChild, named_child(established, record));
   shard.counters().add_collision(decision.row);
-  if (!record) return std::nullopt;
+  if (!record) {
+    // Perhaps what our own exchange is about to make: its answer is late, and the peer has deleted it since.
+    if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->deleted_early.size() < kMaxDeletedEarly)
+      (*own)->deleted_early.push_back(outbound_spi);
+    return std::nullopt;
+  }
   if (decision.followup == Followup::kOwnTargetGone) mark_target_gone(established, *record);
   if (decision.reply != Reply::kAccept) return std::nullopt;
   const auto inbound_spi = record->sa->inbound_spi;
