@@ -10,17 +10,12 @@
 #include "pki/identity_text.h"
 #include "sim/event_queue.h"
 #include "sim/openssl_rng.h"
+#include "sim/scenario_draw.h"
 #include "sim/stream.h"
 
 namespace merlon::sim {
 namespace {
 
-// What the simulator itself asks for is always possible.
-template <class T>
-T need(Result<T> result) {
-  MERLON_ASSERT(result.has_value());
-  return std::move(*result);
-}
 
 std::string_view kind_name(KeyPlan plan) {
   switch (plan) {

@@ -7,7 +7,8 @@ namespace merlon {
 namespace {
 
 constexpr std::string_view kHexDigits = "0123456789abcdef";
-constexpr std::string_view kBase64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kBase64Alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 int hex_value(char digit) {
   if (digit >= '0' && digit <= '9') return digit - '0';
@@ -18,12 +19,15 @@ int hex_value(char digit) {
 
 }  // namespace
 
-bool equal(ByteView a, ByteView b) { return std::ranges::equal(a, b); }
+bool equal(ByteView a, ByteView b) {
+  return std::ranges::equal(a, b);
+}
 
 bool equal_constant_time(ByteView a, ByteView b) {
   if (a.size() != b.size()) return false;
   std::uint8_t difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
   // The compiler must not learn from a partial result that it may stop early.
   asm volatile("" : "+r"(difference));
   return difference == 0;
@@ -40,13 +44,15 @@ std::string to_hex(ByteView bytes) {
 }
 
 Result<Bytes> from_hex(std::string_view text) {
-  if (text.size() % 2 != 0) return fail(ErrorCode::kMalformed, "hexadecimal text has an odd number of digits");
+  if (text.size() % 2 != 0)
+    return fail(ErrorCode::kMalformed, "hexadecimal text has an odd number of digits");
   Bytes out;
   out.reserve(text.size() / 2);
   for (std::size_t i = 0; i < text.size(); i += 2) {
     const int high = hex_value(text[i]);
     const int low = hex_value(text[i + 1]);
-    if (high < 0 || low < 0) return fail(ErrorCode::kMalformed, "not a hexadecimal digit at position {}", high < 0 ? i : i + 1);
+    if (high < 0 || low < 0)
+      return fail(ErrorCode::kMalformed, "not a hexadecimal digit at position {}", high < 0 ? i : i + 1);
     out.push_back(static_cast<std::uint8_t>(high * 16 + low));
   }
   return out;
@@ -69,7 +75,8 @@ std::string to_base64(ByteView bytes) {
 }
 
 Result<Bytes> from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return fail(ErrorCode::kMalformed, "base64 text must be a multiple of four characters");
+  if (text.size() % 4 != 0)
+    return fail(ErrorCode::kMalformed, "base64 text must be a multiple of four characters");
   Bytes out;
   out.reserve(text.size() / 4 * 3);
   for (std::size_t i = 0; i < text.size(); i += 4) {
@@ -78,7 +85,8 @@ Result<Bytes> from_base64(std::string_view text) {
     std::uint32_t group = 0;
     for (std::size_t j = 0; j < 4 - padding; ++j) {
       const auto value = kBase64Alphabet.find(text[i + j]);
-      if (value == std::string_view::npos) return fail(ErrorCode::kMalformed, "not a base64 character at position {}", i + j);
+      if (value == std::string_view::npos)
+        return fail(ErrorCode::kMalformed, "not a base64 character at position {}", i + j);
       group |= static_cast<std::uint32_t>(value) << (18U - 6U * j);
     }
     const std::uint32_t unused = padding == 2 ? 0xffffU : padding == 1 ? 0xffU : 0U;

@@ -16,7 +16,7 @@ struct MonotonicTimeline {
 
 using Duration = std::chrono::nanoseconds;
 using Instant = std::chrono::time_point<MonotonicTimeline, Duration>;  // monotonic, its origin is arbitrary
-using UnixTime = std::chrono::sys_seconds;                             // wall clock, for certificates and people
+using UnixTime = std::chrono::sys_seconds;  // wall clock, for certificates and people
 
 inline constexpr Instant kNever = Instant::max();
 

@@ -7,7 +7,9 @@
 namespace merlon {
 namespace {
 
-char lower(std::uint8_t byte) { return static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte); }
+char lower(std::uint8_t byte) {
+  return static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
+}
 
 bool equal_ignoring_case(ByteView a, ByteView b) {
   return std::ranges::equal(a, b, [](std::uint8_t x, std::uint8_t y) { return lower(x) == lower(y); });
@@ -25,7 +27,9 @@ std::string printable(ByteView bytes) {
   return out;
 }
 
-Identity of_text(IdType type, std::string_view text) { return {type, to_bytes(as_bytes(text))}; }
+Identity of_text(IdType type, std::string_view text) {
+  return {type, to_bytes(as_bytes(text))};
+}
 
 }  // namespace
 
@@ -40,10 +44,12 @@ Result<Identity> Identity::parse(std::string_view text) {
     return of_text(IdType::kKeyId, rest);
   }
   if (text.find('=') != std::string_view::npos)
-    return fail(ErrorCode::kUnsupported, "'{}' looks like a distinguished name, which is not understood here", text);
+    return fail(ErrorCode::kUnsupported, "'{}' looks like a distinguished name, which is not understood here",
+                text);
   if (text.starts_with('@')) text.remove_prefix(1);
   if (text.empty() || text.find_first_of(" \t/\\\"'") != std::string_view::npos)
-    return fail(ErrorCode::kInvalidArgument, "'{}' is not an address, a host name, a mailbox, a distinguished name or 'keyid:...'", text);
+    return fail(ErrorCode::kInvalidArgument,
+                "'{}' is not an address, a host name, a mailbox, a distinguished name or 'keyid:...'", text);
   return of_text(text.find('@') == std::string_view::npos ? IdType::kFqdn : IdType::kRfc822Addr, text);
 }
 

@@ -15,8 +15,8 @@ struct StrongNumber {
   friend constexpr auto operator<=>(const StrongNumber&, const StrongNumber&) = default;
 };
 
-using Spi = StrongNumber<struct SpiTag, std::uint32_t>;                        // ESP and AH (RFC 4303 2.1), host order
-using IkeSpi = StrongNumber<struct IkeSpiTag, std::uint64_t>;                  // RFC 7296 3.1, host order; 0 = none
+using Spi = StrongNumber<struct SpiTag, std::uint32_t>;        // ESP and AH (RFC 4303 2.1), host order
+using IkeSpi = StrongNumber<struct IkeSpiTag, std::uint64_t>;  // RFC 7296 3.1, host order; 0 = none
 using SequenceNumber = StrongNumber<struct SequenceNumberTag, std::uint64_t>;  // ESP, with its ESN high half
 using MessageId = StrongNumber<struct MessageIdTag, std::uint32_t>;            // RFC 7296 2.2
 
@@ -30,7 +30,9 @@ struct IkeSaId {  // one IKE SA as both ends name it
 
 template <class Tag, class T>
 struct std::hash<merlon::StrongNumber<Tag, T>> {
-  std::size_t operator()(const merlon::StrongNumber<Tag, T>& number) const { return std::hash<T>{}(number.value); }
+  std::size_t operator()(const merlon::StrongNumber<Tag, T>& number) const {
+    return std::hash<T>{}(number.value);
+  }
 };
 
 // SPIs print as tshark and `ip xfrm` print them: fixed-width hexadecimal.

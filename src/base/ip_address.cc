@@ -22,7 +22,9 @@ IpAddress IpAddress::any(IpFamily family) {
   return out;
 }
 
-IpAddress IpAddress::last(IpFamily family) { return any(family).filled(0); }
+IpAddress IpAddress::last(IpFamily family) {
+  return any(family).filled(0);
+}
 
 Result<IpAddress> IpAddress::from_bytes(ByteView network_order) {
   if (network_order.size() != 4 && network_order.size() != 16)
@@ -46,7 +48,9 @@ bool IpAddress::is_unspecified() const {
   return std::ranges::all_of(bytes(), [](std::uint8_t byte) { return byte == 0; });
 }
 
-bool IpAddress::is_multicast() const { return is_v4() ? (bytes_[0] & 0xf0U) == 0xe0U : bytes_[0] == 0xff; }
+bool IpAddress::is_multicast() const {
+  return is_v4() ? (bytes_[0] & 0xf0U) == 0xe0U : bytes_[0] == 0xff;
+}
 
 bool IpAddress::is_link_local() const {
   return is_v4() ? bytes_[0] == 169 && bytes_[1] == 254 : bytes_[0] == 0xfe && (bytes_[1] & 0xc0U) == 0x80U;
@@ -101,7 +105,8 @@ Result<IpPrefix> IpPrefix::parse(std::string_view text) {
   unsigned length = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
   if (error != std::errc() || end != digits.data() + digits.size() || length > address.bit_width())
-    return fail(ErrorCode::kInvalidArgument, "'{}' is not a prefix length of 0 to {}", digits, address.bit_width());
+    return fail(ErrorCode::kInvalidArgument, "'{}' is not a prefix length of 0 to {}", digits,
+                address.bit_width());
   if (address.masked(length) != address)
     return fail(ErrorCode::kInvalidArgument, "'{}' has bits set behind its prefix; did you mean {}/{}?", text,
                 address.masked(length), length);
@@ -112,7 +117,9 @@ bool IpPrefix::contains(const IpAddress& candidate) const {
   return candidate.family() == address.family() && candidate.masked(length) == address;
 }
 
-std::string IpPrefix::to_string() const { return fmt::format("{}/{}", address.to_string(), length); }
+std::string IpPrefix::to_string() const {
+  return fmt::format("{}/{}", address.to_string(), length);
+}
 
 std::vector<IpPrefix> prefixes_of_range(const IpAddress& first, const IpAddress& last) {
   MERLON_ASSERT(first.family() == last.family() && first <= last);
@@ -128,7 +135,8 @@ std::vector<IpPrefix> prefixes_of_range(const IpAddress& first, const IpAddress&
 }
 
 std::string Endpoint::to_string() const {
-  return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port) : fmt::format("[{}]:{}", address.to_string(), port);
+  return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port)
+                         : fmt::format("[{}]:{}", address.to_string(), port);
 }
 
 }  // namespace merlon

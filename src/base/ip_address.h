@@ -19,8 +19,8 @@ class IpAddress {
  public:
   IpAddress() = default;  // 0.0.0.0
   [[nodiscard]] static IpAddress v4(std::uint32_t host_order);
-  [[nodiscard]] static IpAddress any(IpFamily family);   // 0.0.0.0 or ::
-  [[nodiscard]] static IpAddress last(IpFamily family);  // all bits set
+  [[nodiscard]] static IpAddress any(IpFamily family);                        // 0.0.0.0 or ::
+  [[nodiscard]] static IpAddress last(IpFamily family);                       // all bits set
   [[nodiscard]] static Result<IpAddress> from_bytes(ByteView network_order);  // 4 or 16 bytes
   [[nodiscard]] static Result<IpAddress> parse(std::string_view text);
 
@@ -53,7 +53,8 @@ struct IpPrefix {
   IpAddress address;  // masked
   unsigned length = 0;
 
-  [[nodiscard]] static Result<IpPrefix> parse(std::string_view text);  // "10.0.0.0/8"; a bare address is a host
+  [[nodiscard]] static Result<IpPrefix> parse(
+      std::string_view text);  // "10.0.0.0/8"; a bare address is a host
   [[nodiscard]] bool contains(const IpAddress& candidate) const;
   [[nodiscard]] std::string to_string() const;
   friend auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
@@ -73,10 +74,11 @@ struct Endpoint {  // address and UDP port
 }  // namespace merlon
 
 template <class T>
-  requires std::same_as<T, merlon::IpAddress> || std::same_as<T, merlon::IpPrefix> || std::same_as<T, merlon::Endpoint>
+requires std::same_as<T, merlon::IpAddress> || std::same_as<T, merlon::IpPrefix> ||
+    std::same_as<T, merlon::Endpoint>
 struct fmt::formatter<T> : fmt::formatter<std::string_view> {
   auto format(const T& value, fmt::format_context& context) const {
-    return fmt::formatter<std::string_view>::format(value.to_string(), context);
+    return fmt::format_to(context.out(), "{}", value.to_string());
   }
 };
 

@@ -21,7 +21,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates) {
-  const auto best = std::ranges::min_element(candidates, {}, [&](std::string_view c) { return edit_distance(word, c); });
+  const auto best =
+      std::ranges::min_element(candidates, {}, [&](std::string_view c) { return edit_distance(word, c); });
   if (best == candidates.end()) return std::nullopt;
   if (edit_distance(word, *best) > std::max<std::size_t>(2, word.size() / 3)) return std::nullopt;
   return std::string(*best);

@@ -14,10 +14,18 @@ std::optional<T> ByteReader::integer() {
   return value;
 }
 
-std::optional<std::uint8_t> ByteReader::u8() { return integer<std::uint8_t>(); }
-std::optional<std::uint16_t> ByteReader::u16() { return integer<std::uint16_t>(); }
-std::optional<std::uint32_t> ByteReader::u32() { return integer<std::uint32_t>(); }
-std::optional<std::uint64_t> ByteReader::u64() { return integer<std::uint64_t>(); }
+std::optional<std::uint8_t> ByteReader::u8() {
+  return integer<std::uint8_t>();
+}
+std::optional<std::uint16_t> ByteReader::u16() {
+  return integer<std::uint16_t>();
+}
+std::optional<std::uint32_t> ByteReader::u32() {
+  return integer<std::uint32_t>();
+}
+std::optional<std::uint64_t> ByteReader::u64() {
+  return integer<std::uint64_t>();
+}
 
 std::optional<ByteView> ByteReader::take(std::size_t size) {
   if (rest_.size() < size) return std::nullopt;
@@ -26,13 +34,17 @@ std::optional<ByteView> ByteReader::take(std::size_t size) {
   return taken;
 }
 
-bool ByteReader::skip(std::size_t size) { return take(size).has_value(); }
+bool ByteReader::skip(std::size_t size) {
+  return take(size).has_value();
+}
 
 Result<> ByteReader::finish(std::string_view what) const {
   if (!rest_.empty()) return fail(ErrorCode::kMalformed, "{} has {} trailing bytes", what, rest_.size());
   return {};
 }
 
-tl::unexpected<Error> truncated(std::string_view what) { return fail(ErrorCode::kMalformed, "{} is cut short", what); }
+tl::unexpected<Error> truncated(std::string_view what) {
+  return fail(ErrorCode::kMalformed, "{} is cut short", what);
+}
 
 }  // namespace merlon

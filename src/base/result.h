@@ -46,18 +46,18 @@ template <class... Args>
 #define MERLON_CONCAT_INNER(a, b) a##b
 #define MERLON_CONCAT(a, b) MERLON_CONCAT_INNER(a, b)
 
-// MERLON_TRY(auto value, expression): declares value from a Result, or returns its error from the enclosing function.
+// MERLON_TRY(auto value, expression): declares value from a Result, or returns its error from the enclosing
+// function.
 #define MERLON_TRY(declaration, expression) \
   MERLON_TRY_INNER(MERLON_CONCAT(merlon_try_, __LINE__), declaration, expression)
-#define MERLON_TRY_INNER(temporary, declaration, expression)             \
-  auto temporary = (expression);                                         \
+#define MERLON_TRY_INNER(temporary, declaration, expression)                            \
+  auto temporary = (expression);                                                        \
   if (!temporary) return tl::unexpected<::merlon::Error>(std::move(temporary).error()); \
   declaration = std::move(*temporary)
 
 // MERLON_TRY_VOID(expression): the same for Result<void>.
-#define MERLON_TRY_VOID(expression)                                      \
-  do {                                                                   \
-    auto merlon_try_result = (expression);                               \
-    if (!merlon_try_result)                                              \
-      return tl::unexpected<::merlon::Error>(std::move(merlon_try_result).error()); \
+#define MERLON_TRY_VOID(expression)                                                                       \
+  do {                                                                                                    \
+    auto merlon_try_result = (expression);                                                                \
+    if (!merlon_try_result) return tl::unexpected<::merlon::Error>(std::move(merlon_try_result).error()); \
   } while (false)

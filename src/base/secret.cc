@@ -18,7 +18,9 @@ Secret Secret::copy_of(ByteView bytes) {
   return secret;
 }
 
-Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) { other.bytes_.clear(); }
+Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) {
+  other.bytes_.clear();
+}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this != &other) {
@@ -29,9 +31,13 @@ Secret& Secret::operator=(Secret&& other) noexcept {
   return *this;
 }
 
-Secret::~Secret() { wipe(); }
+Secret::~Secret() {
+  wipe();
+}
 
-void Secret::wipe() { ::merlon::wipe(bytes_); }
+void Secret::wipe() {
+  ::merlon::wipe(bytes_);
+}
 
 Secret Secret::slice(std::size_t offset, std::size_t length) const {
   MERLON_ASSERT(offset <= bytes_.size() && length <= bytes_.size() - offset);

@@ -11,7 +11,8 @@ class Secret {
  public:
   Secret() = default;
   explicit Secret(std::size_t size);
-  // Takes the bytes and wipes nothing of the source: use for literals and parsed files, and wipe those yourself.
+  // Takes the bytes and wipes nothing of the source: use for literals and parsed files, and wipe those
+  // yourself.
   [[nodiscard]] static Secret copy_of(ByteView bytes);
 
   Secret(const Secret&) = delete;
@@ -42,7 +43,8 @@ class Secret {
   Bytes bytes_;
 };
 
-// A secret that several owners may hold, such as a pre-shared key in a configuration; equal when its bytes are.
+// A secret that several owners may hold, such as a pre-shared key in a configuration; equal when its bytes
+// are.
 class SharedSecret {
  public:
   SharedSecret() = default;
@@ -50,7 +52,9 @@ class SharedSecret {
 
   [[nodiscard]] bool empty() const { return secret_ == nullptr || secret_->empty(); }
   [[nodiscard]] ByteView bytes() const { return secret_ == nullptr ? ByteView() : secret_->bytes(); }
-  friend bool operator==(const SharedSecret& a, const SharedSecret& b) { return equal_constant_time(a.bytes(), b.bytes()); }
+  friend bool operator==(const SharedSecret& a, const SharedSecret& b) {
+    return equal_constant_time(a.bytes(), b.bytes());
+  }
 
  private:
   std::shared_ptr<const Secret> secret_;

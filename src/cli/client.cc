@@ -9,14 +9,17 @@
 namespace merlon::cli {
 namespace {
 
-std::string reason() { return std::generic_category().message(errno); }
+std::string reason() {
+  return std::generic_category().message(errno);
+}
 
 }  // namespace
 
 Result<Client> Client::connect(const std::string& path) {
   auto socket = io::connect_unix(path);
   if (socket) return Client(std::move(*socket));
-  return fail(ErrorCode::kNotFound, "merlond does not answer: {}. Is it running (`systemctl start merlond`), and are you root?",
+  return fail(ErrorCode::kNotFound,
+              "merlond does not answer: {}. Is it running (`systemctl start merlond`), and are you root?",
               socket.error().message);
 }
 
@@ -28,7 +31,8 @@ Result<nlohmann::json> Client::ask(const control::Request& request) {
     sent += static_cast<std::size_t>(count);
   }
   MERLON_TRY(auto answer, next());
-  if (!answer.value("ok", false)) return fail(ErrorCode::kPolicy, "{}", answer.value("error", std::string("merlond gave no reason")));
+  if (!answer.value("ok", false))
+    return fail(ErrorCode::kPolicy, "{}", answer.value("error", std::string("merlond gave no reason")));
   return answer;
 }
 

@@ -1,5 +1,5 @@
-// The subcommands of `merlon`. Each add_... puts its options into the parser; what is chosen runs as a callback, prints, and
-// leaves the exit status in Session::status.
+// The subcommands of `merlon`. Each add_... puts its options into the parser; what is chosen runs as a
+// callback, prints, and leaves the exit status in Session::status.
 #pragma once
 
 #include <string>

@@ -23,7 +23,8 @@ Result<nlohmann::json> ask(const Session& session, const Request& request) {
 void run_simple(Session& session, const Request& request, const std::string& done) {
   const auto answer = ask(session, request);
   if (!answer) return session.fail(answer.error());
-  for (const auto& warning : answer->value("warnings", nlohmann::json::array())) std::cerr << "merlon: warning: " << warning.get<std::string>() << "\n";
+  for (const auto& warning : answer->value("warnings", nlohmann::json::array()))
+    std::cerr << "merlon: warning: " << warning.get<std::string>() << "\n";
   if (!done.empty()) std::cout << done << "\n";
 }
 
@@ -40,7 +41,8 @@ void add_status(CLI::App& app, Session& session) {
     std::string connection;
   };
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("status", "Connections, IKE SAs, Child SAs, traffic, lifetimes left, last errors");
+  CLI::App* command =
+      app.add_subcommand("status", "Connections, IKE SAs, Child SAs, traffic, lifetimes left, last errors");
   command->add_flag("--json", options->json, "For programs");
   command->add_option("NAME", options->connection, "Only this connection");
   command->callback([options, &session] {
@@ -57,7 +59,8 @@ void add_status(CLI::App& app, Session& session) {
 void add_up(CLI::App& app, Session& session) {
   const auto name = std::make_shared<std::string>();
   const auto no_wait = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("up", "Bring a connection, or one child of it, up, and say how it went");
+  CLI::App* command =
+      app.add_subcommand("up", "Bring a connection, or one child of it, up, and say how it went");
   command->add_option("NAME", *name, "Connection, or CONNECTION.CHILD")->required();
   command->add_flag("--no-wait", *no_wait, "Do not wait for the outcome");
   command->callback([name, no_wait, &session] {
@@ -71,7 +74,8 @@ void add_up(CLI::App& app, Session& session) {
 
 void add_down(CLI::App& app, Session& session) {
   const auto name = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("down", "Take a connection, or one child of it, down, and keep it down");
+  CLI::App* command =
+      app.add_subcommand("down", "Take a connection, or one child of it, down, and keep it down");
   command->add_option("NAME", *name, "Connection, or CONNECTION.CHILD")->required();
   command->callback([name, &session] {
     Request request;
@@ -96,7 +100,8 @@ void add_rekey(CLI::App& app, Session& session) {
   });
 }
 
-void add_plain(CLI::App& app, Session& session, const char* name, const char* help, Command what, const char* done) {
+void add_plain(CLI::App& app, Session& session, const char* name, const char* help, Command what,
+               const char* done) {
   app.add_subcommand(name, help)->callback([what, done, &session] {
     Request request;
     request.command = what;
@@ -111,7 +116,8 @@ void add_daemon_commands(CLI::App& app, Session& session) {
   add_up(app, session);
   add_down(app, session);
   add_rekey(app, session);
-  add_plain(app, session, "reload", "Read the configuration again; a bad one changes nothing", Command::kReload, "reloaded");
+  add_plain(app, session, "reload", "Read the configuration again; a bad one changes nothing",
+            Command::kReload, "reloaded");
   add_plain(app, session, "stop", "Stop merlond cleanly", Command::kStop, "merlond is stopping");
   app.add_subcommand("metrics", "What Prometheus would be shown")->callback([&session] {
     Request request;

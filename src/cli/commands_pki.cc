@@ -1,5 +1,6 @@
 // merlon pki: a small certificate authority.
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -13,7 +14,8 @@ namespace merlon::cli {
 namespace {
 
 struct Options {
-  std::string directory, subject, kind = "ecdsa-p384", key_file, out_file, request_file, serial, reason = "unspecified", role = "gateway";
+  std::string directory, subject, kind = "ecdsa-p384", key_file, out_file, request_file, serial,
+                                  reason = "unspecified", role = "gateway";
   std::vector<std::string> names;
   int days = 0;
   bool allow_request_names = false;
@@ -22,7 +24,8 @@ using OptionsPtr = std::shared_ptr<Options>;
 
 std::string day(UnixTime at) {
   const std::chrono::year_month_day date{std::chrono::floor<std::chrono::days>(at)};
-  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()));
 }
 
 Result<pki::CertificateRole> role_of(const std::string& text) {
@@ -43,7 +46,8 @@ Result<pki::IssueOptions> issue_options(const Options& options) {
 
 Result<> write_certificate(const pki::Certificate& certificate, const std::string& file) {
   MERLON_TRY_VOID(pki::write_public_file(file, as_bytes(certificate.to_pem())));
-  std::cout << fmt::format("{}: {}, serial {}, valid until {}\n", file, certificate.describe(), certificate.serial_hex(), day(certificate.not_after()));
+  std::cout << fmt::format("{}: {}, serial {}, valid until {}\n", file, certificate.describe(),
+                           certificate.serial_hex(), day(certificate.not_after()));
   return {};
 }
 
@@ -53,9 +57,11 @@ Result<> create(const Options& options) {
   authority.key_kind = options.kind;
   authority.subject = options.subject;
   if (options.days > 0) authority.lifetime = std::chrono::days(options.days);
-  MERLON_TRY(const auto made, pki::Authority::create(options.directory, authority, rng, io::system_now().wall));
-  std::cout << fmt::format("{}/ca.pem: {}, valid until {}\n{}/ca.key: keep it here, and safe\n", options.directory,
-                           made.certificate().describe(), day(made.certificate().not_after()), options.directory);
+  MERLON_TRY(const auto made,
+             pki::Authority::create(options.directory, authority, rng, io::system_now().wall));
+  std::cout << fmt::format("{}/ca.pem: {}, valid until {}\n{}/ca.key: keep it here, and safe\n",
+                           options.directory, made.certificate().describe(),
+                           day(made.certificate().not_after()), options.directory);
   return {};
 }
 
@@ -64,10 +70,17 @@ Result<> issue(const Options& options) {
   MERLON_TRY(auto authority, pki::Authority::open(options.directory));
   MERLON_TRY(const auto wanted, issue_options(options));
   MERLON_TRY(const auto key, pki::generate_key(options.kind));
-  MERLON_TRY(const auto certificate, authority.issue(key.public_key(), wanted, rng, io::system_now().wall));
+  // First what may fail because of the file: a certificate that nobody has must not stand in the authority's
+  // list.
   MERLON_TRY_VOID(pki::write_private_file(options.key_file, key.to_pem().bytes()));
+  const auto certificate = authority.issue(key.public_key(), wanted, rng, io::system_now().wall);
+  if (!certificate) {
+    std::error_code ignored;
+    std::filesystem::remove(options.key_file, ignored);
+    return tl::unexpected<Error>(certificate.error());
+  }
   std::cout << options.key_file << ": private key\n";
-  return write_certificate(certificate, options.out_file);
+  return write_certificate(*certificate, options.out_file);
 }
 
 Result<> request(const Options& options) {
@@ -80,7 +93,9 @@ Result<> request(const Options& options) {
   MERLON_TRY(const auto made, pki::make_request(key, subject, names));
   MERLON_TRY_VOID(pki::write_private_file(options.key_file, key.to_pem().bytes()));
   MERLON_TRY_VOID(pki::write_public_file(options.out_file, as_bytes(made.to_pem())));
-  std::cout << fmt::format("{}: private key (keep it here)\n{}: request (for `merlon pki sign` on the CA's side)\n", options.key_file, options.out_file);
+  std::cout << fmt::format(
+      "{}: private key (keep it here)\n{}: request (for `merlon pki sign` on the CA's side)\n",
+      options.key_file, options.out_file);
   return {};
 }
 
@@ -90,7 +105,8 @@ Result<> sign(const Options& options) {
   MERLON_TRY(const auto wanted, issue_options(options));
   MERLON_TRY(const Bytes content, pki::read_file(options.request_file));
   MERLON_TRY(const auto parsed, pki::CertificateRequest::from_pem(as_text(content)));
-  MERLON_TRY(const auto certificate, authority.issue_for_request(parsed, wanted, options.allow_request_names, rng, io::system_now().wall));
+  MERLON_TRY(const auto certificate, authority.issue_for_request(parsed, wanted, options.allow_request_names,
+                                                                 rng, io::system_now().wall));
   return write_certificate(certificate, options.out_file);
 }
 
@@ -101,7 +117,8 @@ Result<> revoke(const Options& options) {
     MERLON_TRY(const auto certificates, pki::read_certificates_file(options.out_file));
     serial = certificates.front().serial_hex();
   }
-  if (serial.empty()) return fail(ErrorCode::kInvalidArgument, "which certificate? give --serial or --certificate");
+  if (serial.empty())
+    return fail(ErrorCode::kInvalidArgument, "which certificate? give --serial or --certificate");
   MERLON_TRY(const auto reason, pki::revocation_reason_from_text(options.reason));
   MERLON_TRY_VOID(authority.revoke(serial, reason, io::system_now().wall));
   std::cout << "revoked " << serial << "; `merlon pki crl` makes the list that tells the gateways\n";
@@ -126,11 +143,13 @@ Result<> list(const Options& options) {
   MERLON_TRY(const auto issued, authority.list());
   for (const auto& certificate : issued)
     std::cout << fmt::format("{}  until {}  {}  {}\n", certificate.serial_hex, day(certificate.not_after),
-                             certificate.revoked ? "revoked " + day(*certificate.revoked) : "good", certificate.subject);
+                             certificate.revoked ? "revoked " + day(*certificate.revoked) : "good",
+                             certificate.subject);
   return {};
 }
 
-CLI::App* add(CLI::App& pki, Session& session, const OptionsPtr& options, const char* name, const char* help, Result<> (*run)(const Options&)) {
+CLI::App* add(CLI::App& pki, Session& session, const OptionsPtr& options, const char* name, const char* help,
+              Result<> (*run)(const Options&)) {
   CLI::App* command = pki.add_subcommand(name, help);
   command->callback([options, run, &session] { session.check(run(*options)); });
   return command;
@@ -138,7 +157,8 @@ CLI::App* add(CLI::App& pki, Session& session, const OptionsPtr& options, const 
 
 void add_subject(CLI::App* command, const OptionsPtr& options) {
   command->add_option("--dn", options->subject, "Distinguished name: \"O=Example, CN=gw\"");
-  command->add_option("--san", options->names, "Names it speaks for: host names, mailboxes, addresses")->take_all();
+  command->add_option("--san", options->names, "Names it speaks for: host names, mailboxes, addresses")
+      ->take_all();
 }
 
 }  // namespace
@@ -147,9 +167,15 @@ void add_pki_commands(CLI::App& app, Session& session) {
   CLI::App* pki = app.add_subcommand("pki", "A small certificate authority in a folder");
   pki->require_subcommand(1);
   const auto options = std::make_shared<Options>();
-  const auto with_directory = [&](CLI::App* command) { command->add_option("--ca", options->directory, "Folder of the authority")->required(); };
-  const auto with_days = [&](CLI::App* command, const char* help) { command->add_option("--days", options->days, help)->check(CLI::Range(1, 36500)); };
-  const auto with_type = [&](CLI::App* command) { command->add_option("--type", options->kind, "Kind of key")->capture_default_str(); };
+  const auto with_directory = [&](CLI::App* command) {
+    command->add_option("--ca", options->directory, "Folder of the authority")->required();
+  };
+  const auto with_days = [&](CLI::App* command, const char* help) {
+    command->add_option("--days", options->days, help)->check(CLI::Range(1, 36500));
+  };
+  const auto with_type = [&](CLI::App* command) {
+    command->add_option("--type", options->kind, "Kind of key")->capture_default_str();
+  };
 
   CLI::App* command = add(*pki, session, options, "init", "Make an authority", create);
   with_directory(command);
@@ -166,7 +192,8 @@ void add_pki_commands(CLI::App& app, Session& session) {
   command->add_option("--key", options->key_file, "Where the private key goes")->required();
   command->add_option("--out", options->out_file, "Where the certificate goes")->required();
 
-  command = add(*pki, session, options, "request", "Make a key and a request, on the gateway itself", request);
+  command =
+      add(*pki, session, options, "request", "Make a key and a request, on the gateway itself", request);
   with_type(command);
   add_subject(command, options);
   command->add_option("--key", options->key_file, "Where the private key goes")->required();
@@ -176,7 +203,8 @@ void add_pki_commands(CLI::App& app, Session& session) {
   with_directory(command);
   command->add_option("--request", options->request_file, "The request (PEM)")->required();
   add_subject(command, options);
-  command->add_flag("--allow-request-names", options->allow_request_names, "Take the names that the request asks for");
+  command->add_flag("--allow-request-names", options->allow_request_names,
+                    "Take the names that the request asks for");
   with_days(command, "Lifetime (365)");
   command->add_option("--role", options->role, "gateway, server or client")->capture_default_str();
   command->add_option("--out", options->out_file, "Where the certificate goes")->required();

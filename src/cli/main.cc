@@ -9,7 +9,8 @@ namespace merlon::cli {
 
 void Session::fail(const Error& error) {
   std::cerr << "merlon: " << error.message << "\n";
-  status = error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kMalformed ? kExitInvalid : kExitFailed;
+  status = error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kMalformed ? kExitInvalid
+                                                                                            : kExitFailed;
 }
 
 void Session::check(const Result<>& result) {

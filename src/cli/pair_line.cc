@@ -19,7 +19,8 @@ std::string checksum(std::string_view body) {
 
 bool is_word(std::string_view text) {
   return !text.empty() && text.size() <= 255 && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ':';
   });
 }
 
@@ -36,22 +37,28 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 Result<> take_field(const std::string& field, PairLine& line) {
   const auto equals = field.find('=');
-  if (equals == std::string::npos) return fail(ErrorCode::kMalformed, "\"{}\" is not part of such a line", field);
+  if (equals == std::string::npos)
+    return fail(ErrorCode::kMalformed, "\"{}\" is not part of such a line", field);
   const std::string key = field.substr(0, equals);
   const std::string value = field.substr(equals + 1);
   if (key == "id" && is_word(value)) {
     line.id = value;
   } else if (key == "address" && (value.empty() || is_word(value))) {
     line.address = value;
+  } else if (key != "id" && key != "address" && key != "networks" && key != "key") {
+    return fail(ErrorCode::kMalformed, "\"{}\" is not part of such a line", key);
   } else if (key == "networks") {
     line.networks = split(value, ',');
-    for (const std::string& network : line.networks)
-      if (const auto prefix = IpPrefix::parse(network); !prefix) return tl::unexpected<Error>(prefix.error());
+    for (std::string& network : line.networks) {
+      MERLON_TRY(const auto prefix, IpPrefix::parse(network));
+      network = prefix.to_string();
+    }
   } else if (key == "key") {
     MERLON_TRY(const auto parsed, pki::raw_public_key_from_text(value));
     line.public_key = pki::raw_public_key_to_text(parsed);
   } else {
-    return fail(ErrorCode::kMalformed, "\"{}\" is not a {} that can be used", value, key);
+    return fail(ErrorCode::kMalformed,
+                "\"{}\" cannot be used as {}: expected letters, digits, '.', '-', '_' and ':'", value, key);
   }
   return {};
 }
@@ -61,20 +68,27 @@ Result<> take_field(const std::string& field, PairLine& line) {
 std::string to_text(const PairLine& line) {
   std::string networks;
   for (const std::string& network : line.networks) networks += (networks.empty() ? "" : ",") + network;
-  const std::string body = fmt::format("{} id={} address={} networks={} key={}", kMagic, line.id, line.address, networks, line.public_key);
+  const std::string body = fmt::format("{} id={} address={} networks={} key={}", kMagic, line.id,
+                                       line.address, networks, line.public_key);
   return fmt::format("{} check={}", body, checksum(body));
 }
 
 Result<PairLine> parse_pair_line(std::string_view text) {
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\n' || text.back() == '\r' || text.back() == '\t')) text.remove_suffix(1);
+  while (!text.empty() &&
+         (text.back() == ' ' || text.back() == '\n' || text.back() == '\r' || text.back() == '\t'))
+    text.remove_suffix(1);
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  if (!text.starts_with(kMagic)) return fail(ErrorCode::kMalformed, "this is not a line of `merlon pair`: it begins with \"{}\"", kMagic);
+  if (!text.starts_with(kMagic))
+    return fail(ErrorCode::kMalformed, "this is not a line of `merlon pair`: it begins with \"{}\"", kMagic);
   const auto check = text.rfind(" check=");
   if (check == std::string_view::npos || checksum(text.substr(0, check)) != text.substr(check + 7))
-    return fail(ErrorCode::kMalformed, "the line is not whole: copy all of it, from \"{}\" to the end of \"check=...\"", kMagic);
+    return fail(ErrorCode::kMalformed,
+                "the line is not whole: copy all of it, from \"{}\" to the end of \"check=...\"", kMagic);
   PairLine line;
-  for (const std::string& field : split(text.substr(kMagic.size(), check - kMagic.size()), ' ')) MERLON_TRY_VOID(take_field(field, line));
-  if (line.id.empty() || line.public_key.empty() || line.networks.empty()) return fail(ErrorCode::kMalformed, "the line lacks an id, a key or a network");
+  for (const std::string& field : split(text.substr(kMagic.size(), check - kMagic.size()), ' '))
+    MERLON_TRY_VOID(take_field(field, line));
+  if (line.id.empty() || line.public_key.empty() || line.networks.empty())
+    return fail(ErrorCode::kMalformed, "the line lacks an id, a key or a network");
   return line;
 }
 

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/printable.h"
+
 namespace merlon::cli {
 namespace {
 
@@ -11,7 +13,7 @@ using nlohmann::json;
 
 std::string text(const json& object, const char* key) {
   const auto at = object.find(key);
-  return at == object.end() || !at->is_string() ? std::string() : at->get<std::string>();
+  return at == object.end() || !at->is_string() ? std::string() : printable(at->get<std::string>());
 }
 
 std::string in_duration(const json& object, const char* key, const char* words) {
@@ -39,25 +41,33 @@ class View {
   std::string build(const json& status) {
     for (const json& connection : status.value("connections", json::array()))
       if (only_.empty() || text(connection, "name") == only_) show_connection(connection);
-    for (const json& sa : status.value("unconfigured_ike_sas", json::array())) show_ike_sa(sa);
+    if (only_.empty())
+      for (const json& sa : status.value("unconfigured_ike_sas", json::array())) show_ike_sa(sa);
     if (only_.empty()) show_drops(status.value("drops", json::object()));
+    if (out_.empty() && !only_.empty())
+      return fmt::format("no connection is called \"{}\"; `merlon status` lists them\n", only_);
     if (out_.empty()) out_ = "No connections are configured: `merlon pair`, or docs/configuration.md.\n";
     return std::move(out_);
   }
 
  private:
-  std::string paint(const char* code, const std::string& words) const { return colour_ ? fmt::format("\033[{}m{}\033[0m", code, words) : words; }
+  std::string paint(const char* code, const std::string& words) const {
+    return colour_ ? fmt::format("\033[{}m{}\033[0m", code, words) : words;
+  }
 
   void show_connection(const json& connection) {
     const std::string phase = text(connection, "phase");
     const char* code = phase == "up" ? "32" : phase == "idle" ? "0" : "33";
-    out_ += fmt::format("{}  {}", paint("1", text(connection, "name")), paint(code, phase.empty() ? "policy" : phase));
-    if (const auto next = in_duration(connection, "next_attempt_in_s", "next attempt in"); !next.empty()) out_ += "  " + next;
+    out_ += fmt::format("{}  {}", paint("1", text(connection, "name")),
+                        paint(code, phase.empty() ? "policy" : phase));
+    if (const auto next = in_duration(connection, "next_attempt_in_s", "next attempt in"); !next.empty())
+      out_ += "  " + next;
     out_ += "\n";
     if (phase.empty()) show_policies(connection);
     if (const auto error = connection.find("last_error"); error != connection.end()) {
       const bool over = error->value("over", false);
-      out_ += fmt::format("  {} {}\n", over ? "last error (over):" : paint("31", "last error:"), text(*error, "sentence"));
+      out_ += fmt::format("  {} {}\n", over ? "last error (over):" : paint("31", "last error:"),
+                          text(*error, "sentence"));
     }
     for (const json& sa : connection.value("ike_sas", json::array())) show_ike_sa(sa);
     for (const json& name : connection.value("children_missing", json::array()))
@@ -66,34 +76,42 @@ class View {
 
   void show_policies(const json& connection) {
     for (const json& child : connection.value("children", json::array()))
-      out_ += fmt::format("  {} {} === {}\n", text(child, "action"), text(child, "local_ts"), text(child, "remote_ts"));
+      out_ += fmt::format("  {} {} === {}\n", text(child, "action"), text(child, "local_ts"),
+                          text(child, "remote_ts"));
   }
 
   void show_ike_sa(const json& sa) {
     out_ += fmt::format("  IKE SA {}_i {}_r  {}\n", text(sa, "spi_i"), text(sa, "spi_r"), text(sa, "phase"));
-    out_ += fmt::format("    {} [{}] === {} [{}]{}\n", text(sa, "local"), text(sa, "local_id"), text(sa, "remote"), text(sa, "remote_id"),
-                        sa.value("natt", false) ? "  (NAT)" : "");
-    const std::string times = joined({in_duration(sa, "age_s", "established"), in_duration(sa, "rekey_in_s", "rekey in"),
-                                      in_duration(sa, "expires_in_s", "ends in"), in_duration(sa, "last_heard_s", "last heard")});
+    out_ += fmt::format("    {} [{}] === {} [{}]{}\n", text(sa, "local"), text(sa, "local_id"),
+                        text(sa, "remote"), text(sa, "remote_id"), sa.value("natt", false) ? "  (NAT)" : "");
+    const std::string times =
+        joined({in_duration(sa, "age_s", "established"), in_duration(sa, "rekey_in_s", "rekey in"),
+                in_duration(sa, "expires_in_s", "ends in"), in_duration(sa, "last_heard_s", "last heard")});
     out_ += fmt::format("    {}{}{}\n", text(sa, "algorithms"), times.empty() ? "" : "; ", times);
     for (const json& child : sa.value("child_sas", json::array())) show_child_sa(child);
   }
 
   void show_child_sa(const json& child) {
-    out_ += fmt::format("  Child SA {}  {} in  {} out  ESP{}{}\n", text(child, "child"), text(child, "spi_in"), text(child, "spi_out"),
-                        child.value("udp_encapsulation", false) ? " in UDP" : "", child.value("rekeying", false) ? ", being rekeyed" : "");
+    out_ +=
+        fmt::format("  Child SA {}  {} in  {} out  ESP{}{}\n", text(child, "child"), text(child, "spi_in"),
+                    text(child, "spi_out"), child.value("udp_encapsulation", false) ? " in UDP" : "",
+                    child.value("rekeying", false) ? ", being rekeyed" : "");
     out_ += fmt::format("    {} === {}\n", text(child, "local_ts"), text(child, "remote_ts"));
-    const std::string times = joined({in_duration(child, "age_s", "established"), in_duration(child, "rekey_in_s", "rekey in"),
-                                      in_duration(child, "expires_in_s", "ends in")});
+    const std::string times =
+        joined({in_duration(child, "age_s", "established"), in_duration(child, "rekey_in_s", "rekey in"),
+                in_duration(child, "expires_in_s", "ends in")});
     out_ += fmt::format("    {}{}{}\n", text(child, "algorithms"), times.empty() ? "" : "; ", times);
-    out_ += fmt::format("    in {} in {} packets, out {} in {} packets, MTU {}\n", size_text(number(child, "bytes_in")), number(child, "packets_in"),
-                        size_text(number(child, "bytes_out")), number(child, "packets_out"), number(child, "mtu"));
+    out_ += fmt::format("    in {} in {} packets, out {} in {} packets, MTU {}\n",
+                        size_text(number(child, "bytes_in")), number(child, "packets_in"),
+                        size_text(number(child, "bytes_out")), number(child, "packets_out"),
+                        number(child, "mtu"));
   }
 
   void show_drops(const json& drops) {
     if (drops.empty()) return;
     out_ += "Packets dropped:";
-    for (const auto& [reason, count] : drops.items()) out_ += fmt::format(" {} {}", reason, count.get<unsigned long long>());
+    for (const auto& [reason, count] : drops.items())
+      out_ += fmt::format(" {} {}", reason, count.get<unsigned long long>());
     out_ += "\n";
   }
 
@@ -115,11 +133,11 @@ std::string size_text(unsigned long long bytes) {
   static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
   double value = static_cast<double>(bytes);
   std::size_t unit = 0;
-  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
+  while (value >= 999.95 && unit + 1 < std::size(kUnits)) {
     value /= 1000;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+  return bytes < 1000 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
 std::string status_text(const json& status, const std::string& only_connection, bool colour) {

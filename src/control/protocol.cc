@@ -52,10 +52,12 @@ std::string encode(const Request& request) {
               {"keys", request.keys}};
   for (const Named& named : kCommands)
     if (named.command == request.command) object["command"] = named.text;
-  return object.dump();
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 Result<Request> parse_request(std::string_view line) {
+  if (line.size() > kMaxRequestBytes)
+    return fail(ErrorCode::kMalformed, "a request has at most {} bytes", kMaxRequestBytes);
   const json object = json::parse(line, nullptr, false);
   if (!object.is_object()) return fail(ErrorCode::kMalformed, "a request is one JSON object a line");
   const auto command = object.find("command");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "daemon/algorithm_check.h"
 #include "pki/files.h"
 #include "pki/identity_match.h"
 #include "pki/identity_text.h"
@@ -131,7 +132,8 @@ Result<ResolvedConfig> resolve(const control::Config& config) {
   for (const policy::ConnectionPtr& given : config.connections) {
     auto connection = std::make_shared<policy::Connection>(*given);
     if (!connection->local_auth.empty()) {
-      auto loaded = loader.load(*connection);
+      const auto supported = check_supported(*connection);
+      auto loaded = supported ? loader.load(*connection) : Result<ike::ConnectionCredentials>(tl::unexpect, supported.error());
       if (!loaded) return fail_in(fmt::format("connection \"{}\" ({})", connection->name, connection->source), loaded.error());
       credentials->by_connection.emplace(connection->name, std::move(*loaded));
     }

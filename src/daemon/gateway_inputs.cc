@@ -128,8 +128,11 @@ void Gateway::handle(const esp::Event& event) {
                    log_.limited(now.monotonic, fmt::format("ESP from {} with SPI {}, which we do not have", e.source, e.spi));
                  },
                  [&](const esp::Audit& e) {
-                   log_.limited(now.monotonic, fmt::format("audit: ESP from {} with SPI {} and sequence number {} dropped: {}", e.source, e.spi,
-                                                           e.sequence, esp::name(e.reason)));
+                   // A packet that no policy wanted never had an SA; its own addresses stand in the record.
+                   const std::string what = e.sa.value == 0 && e.sequence == 0
+                                                ? fmt::format("packet from {} to {}", e.source, e.destination)
+                                                : fmt::format("ESP from {} with SPI {} and sequence number {}", e.source, e.spi, e.sequence);
+                   log_.limited(now.monotonic, fmt::format("audit: {} dropped: {}", what, esp::name(e.reason)));
                  },
              },
              event);

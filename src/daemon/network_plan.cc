@@ -119,11 +119,21 @@ class Planner {
   std::optional<IpAddress> source_within(const policy::TrafficSelectors& local, IpFamily family) const {
     for (const io::LinkAddress& candidate : host_.addresses)
       for (const TrafficSelector& selector : local)
-        if (candidate.address.family() == family && selector.start_address.family() == family &&
-            selector.start_address <= candidate.address && candidate.address <= selector.end_address &&
-            !candidate.address.is_link_local())
+        if (may_be_source(candidate) && candidate.address.family() == family &&
+            selector.start_address.family() == family && selector.start_address <= candidate.address &&
+            candidate.address <= selector.end_address)
           return candidate.address;
     return std::nullopt;
+  }
+
+  // 0.0.0.0/0 and ::/0 hold addresses that never leave the host; the kernel takes no route with ::1 as its
+  // source, nor with an address that duplicate address detection still looks at.
+  static bool may_be_source(const io::LinkAddress& candidate) {
+    static const IpPrefix kLoopback4{IpAddress::v4(0x7f000000), 8};
+    static const IpAddress kLoopback6 = *IpAddress::parse("::1");
+    const IpAddress& address = candidate.address;
+    return !candidate.tentative && !address.is_link_local() && !kLoopback4.contains(address) &&
+           address != kLoopback6;
   }
 
   void protect(const SpdEntry& entry) {

@@ -1,6 +1,6 @@
-// The seam between an IKE engine and the world. An engine opens no socket and reads no clock: what should happen comes
-// out as these values, and what slow things answer comes back as the Answer of the same name. One loop mutates the
-// engine once and then drains its actions.
+// The seam between an IKE engine and the world. An engine opens no socket and reads no clock: what should
+// happen comes out as these values, and what slow things answer comes back as the Answer of the same name.
+// One loop mutates the engine once and then drains its actions.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ struct Datagram {
 
 // Sends an IKE message. The outside puts the non-ESP marker before it when `natt` is set.
 struct Transmit {
-  Endpoint local, remote;  // local.address may be unspecified in an initiator's first message: the route decides
+  Endpoint local,
+      remote;  // local.address may be unspecified in an initiator's first message: the route decides
   bool natt = false;
   Bytes payload;
 };
@@ -41,11 +42,13 @@ struct TransmitKeepalive {
   Endpoint local, remote;
 };
 
-// Hands a Child SA to the packet engine (RFC 4301 4.4.2). With use_outbound false only the inbound half is used so far.
+// Hands a Child SA to the packet engine (RFC 4301 4.4.2). With use_outbound false only the inbound half is
+// used so far.
 struct InstallChildSa {
   policy::ChildSaPtr child_sa;
 };
-// The same SA pair with a new path, or with its outbound half now in use. Keys and SPIs are those installed before.
+// The same SA pair with a new path, or with its outbound half now in use. Keys and SPIs are those installed
+// before.
 struct UpdateChildSa {
   policy::ChildSaId id;
   policy::OuterPath path;
@@ -83,8 +86,8 @@ struct SignDone {
   Result<Bytes> signature;
 };
 
-using Action = std::variant<Transmit, TransmitKeepalive, InstallChildSa, UpdateChildSa, RemoveChildSa, RunKeyExchange,
-                            SignRequest, Event>;
+using Action = std::variant<Transmit, TransmitKeepalive, InstallChildSa, UpdateChildSa, RemoveChildSa,
+                            RunKeyExchange, SignRequest, Event>;
 using Answer = std::variant<KeyExchangeDone, SignDone>;
 
 // Carries out the two slow actions at once, on the calling thread, with the engine's own randomness source.
@@ -102,11 +105,13 @@ struct ChildSaPeerMoved {  // an authenticated, newer packet came from another a
   policy::ChildSaId id;
   Endpoint remote;
 };
-struct ChildSaInbound {  // the last authenticated packet; proves liveness (RFC 7296 2.4), and that the peer uses this SA
+struct ChildSaInbound {  // the last authenticated packet; proves liveness (RFC 7296 2.4), and that the peer
+                         // uses this SA
   policy::ChildSaId id;
   Instant at;
 };
-using DataPlaneReport = std::variant<ChildSaSoftExpired, ChildSaHardExpired, ChildSaPeerMoved, ChildSaInbound>;
+using DataPlaneReport =
+    std::variant<ChildSaSoftExpired, ChildSaHardExpired, ChildSaPeerMoved, ChildSaInbound>;
 
 // Inbound SPIs carry the packet engine's table index, so the packet engine makes them.
 class SpiAllocator {

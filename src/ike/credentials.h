@@ -1,5 +1,5 @@
-// What an engine needs to prove who it is and to check who the peer is: loaded from files by the daemon (or made by a
-// simulator), immutable, replaced as a whole at a reload.
+// What an engine needs to prove who it is and to check who the peer is: loaded from files by the daemon (or
+// made by a simulator), immutable, replaced as a whole at a reload.
 #pragma once
 
 #include <map>
@@ -26,8 +26,8 @@ struct ConnectionCredentials {
 
   // Remote.
   Secret remote_psk;
-  std::shared_ptr<const pki::TrustStore> trust;   // anchors and CRLs for this peer
-  std::vector<crypto::PublicKey> public_keys;     // raw public keys that are accepted
+  std::shared_ptr<const pki::TrustStore> trust;  // anchors and CRLs for this peer
+  std::vector<crypto::PublicKey> public_keys;    // raw public keys that are accepted
 };
 
 struct Credentials {

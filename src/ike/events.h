@@ -1,4 +1,5 @@
-// What an engine reports: for the log, `merlon monitor`, `merlon trace` and the metrics. Nobody's answer is awaited.
+// What an engine reports: for the log, `merlon monitor`, `merlon trace` and the metrics. Nobody's answer is
+// awaited.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,8 @@ struct IkeSaEstablished {
   bool natt = false;
   std::string local_id, remote_id;      // for people
   std::string algorithms;               // "AES_GCM_16-256/HMAC_SHA2_384/CURVE25519"
-  std::string local_auth, remote_auth;  // "Digital Signature (Ed25519), certificate CN=..." ; the remote one says who proved to be whom
+  std::string local_auth, remote_auth;  // "Digital Signature (Ed25519), certificate CN=..." ; the remote one
+                                        // says who proved to be whom
 };
 struct IkeSaClosed {
   std::string connection;
@@ -53,6 +55,9 @@ struct NegotiationFailed {
   std::string child;       // empty when the IKE SA itself failed
   Endpoint remote;
   Failure failure;
+  // The peer, or somebody who says so, asked, and we refused: no attempt of ours has failed. `connection` is
+  // then the one that the request came nearest to; nobody has proved anything.
+  bool unproved_request = false;
 };
 struct PeerMoved {
   std::string connection;
@@ -70,7 +75,8 @@ struct MessageTraced {
   std::vector<std::string> lines;  // a headline and one line a payload
 };
 
-// Only while `merlon trace --keys` asks, which only root can. What Wireshark's ikev2_decryption_table and esp_sa want.
+// Only while `merlon trace --keys` asks, which only root can. What Wireshark's ikev2_decryption_table and
+// esp_sa want.
 struct IkeKeysTraced {
   IkeSaId id;
   EncrId encr = EncrId::kAesGcm16;
@@ -82,7 +88,7 @@ struct ChildKeysTraced {
   policy::ChildSaPtr child_sa;
 };
 
-using Event = std::variant<IkeSaEstablished, IkeSaClosed, ChildSaEstablished, ChildSaClosed, NegotiationFailed,
-                           PeerMoved, MessageTraced, IkeKeysTraced, ChildKeysTraced>;
+using Event = std::variant<IkeSaEstablished, IkeSaClosed, ChildSaEstablished, ChildSaClosed,
+                           NegotiationFailed, PeerMoved, MessageTraced, IkeKeysTraced, ChildKeysTraced>;
 
 }  // namespace merlon::ike

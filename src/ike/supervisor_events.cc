@@ -84,6 +84,11 @@ void Supervisor::Impl::on(Now now, const ChildSaClosed& event) {
 void Supervisor::Impl::on(Now now, const NegotiationFailed& event) {
   Supervised* supervised = find(event.connection);
   if (supervised == nullptr) return;
+  if (event.unproved_request) {
+    // Anybody can send such a request, so it must neither end an attempt nor stain a connection that is up.
+    if (supervised->ike_sas.empty()) note_error(now, *supervised, event.failure);
+    return;
+  }
   if (supervised->stage != SupervisorStage::kTrying) {
     note_error(now, *supervised, event.failure);
     return;

@@ -30,14 +30,16 @@ policy::PadHelpers pad_helpers() {
 }
 
 // Says no in a protected response. RFC 7296 2.21.2: the IKE SA is not made.
-Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why) {
+Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why,
+                               const policy::ConnectionPtr& nearest = {}) {
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder, ike::ExchangeResult::kRefusedByUs);
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   if (type == NotifyType::kAuthenticationFailed) shard.count(Counter::kAuthenticationFailures);
   why.notify_type = static_cast<std::uint16_t>(type);
   std::vector<wire::Payload> payloads{wire::make_notify(type)};
   const bool answered = channel.respond(shard, sa, wire::ExchangeType::kIkeAuth, payloads).has_value();
-  (void)give_up(shard, sa, std::move(why));
+  shard.end_half_open(sa);
+  shard.emit(ike::Event(ike::NegotiationFailed{nearest ? nearest->name : sa.connection_name(), {}, sa.path.remote, std::move(why), true}));
   if (!answered) return Closed{};
   return Lingering{std::move(channel), shard.time() + kLingering};
 }
@@ -54,6 +56,10 @@ struct Verified {
   policy::ConnectionPtr connection;
   PeerAuthenticated peer;
 };
+struct Refused {
+  ike::Failure failure;
+  policy::ConnectionPtr nearest;  // the connection that the failure speaks of, if any
+};
 
 policy::PadQuery pad_query(const Path& path, const AuthRequest& request) {
   policy::PadQuery query;
@@ -64,7 +70,7 @@ policy::PadQuery pad_query(const Path& path, const AuthRequest& request) {
   return query;
 }
 
-ike::Failure nobody_accepts(Shard& shard, const Path& path, const AuthRequest& request) {
+Refused nobody_accepts(Shard& shard, const Path& path, const AuthRequest& request) {
   auto by_address = pad_query(path, request);
   by_address.remote_id.reset();
   by_address.local_id.reset();
@@ -77,45 +83,48 @@ ike::Failure nobody_accepts(Shard& shard, const Path& path, const AuthRequest& r
   }
   std::optional<Identity> asked;
   if (request.idr) asked = request.idr->identity;
-  return ike::diagnosis::no_connection_for_identity({nearest.get(), {}, path.remote}, request.idi->identity, asked, expected);
+  return {ike::diagnosis::no_connection_for_identity({nearest.get(), {}, path.remote}, request.idi->identity, asked, expected), nearest};
 }
 
 // RFC 4301 4.4.3: the connection is chosen by the identities and then proved by its own credentials. Several may fit the
 // same names (a rollover of keys, "any" beside "any"); few are tried.
 constexpr std::size_t kMaxTried = 4;
 
-tl::expected<Verified, ike::Failure> verify(Shard& shard, const IkeSa& sa, const HalfOpen& phase, const Path& path,
-                                            std::span<const wire::Payload> payloads) {
+tl::expected<Verified, Refused> verify(Shard& shard, const IkeSa& sa, const HalfOpen& phase, const Path& path,
+                                       std::span<const wire::Payload> payloads) {
   const AuthRequest request(payloads);
   const ike::diagnosis::Subject subject{nullptr, {}, sa.path.remote};
   if (!request.idi)
-    return tl::unexpected(ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "the request lacks IDi", NotifyType::kAuthenticationFailed));
+    return tl::unexpected(
+        Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "the request lacks IDi", NotifyType::kAuthenticationFailed), {}});
   // RFC 7296 2.16: without AUTH it asks for EAP.
   if (!request.auth)
-    return tl::unexpected(ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "it asks for EAP, which this side does not offer",
-                                                   NotifyType::kAuthenticationFailed));
+    return tl::unexpected(Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "it asks for EAP, which this side does not offer",
+                                                           NotifyType::kAuthenticationFailed),
+                                  {}});
   const auto found = policy::find_connections(shard.connections(), pad_query(path, request), pad_helpers());
   if (found.empty()) return tl::unexpected(nobody_accepts(shard, path, request));
   MERLON_ASSERT(phase.channel.has_value());
   auto octets = signed_octets({phase.request, phase.nonce_r, phase.algorithms.prf, phase.keys.sk_pi.bytes(),
                                wire::encode_id_body(request.idi->identity)});
-  if (!octets) return tl::unexpected(ike::diagnosis::internal(subject, octets.error()));
+  if (!octets) return tl::unexpected(Refused{ike::diagnosis::internal(subject, octets.error()), {}});
   const auto certificates = wire::find_all<wire::CertPayload>(payloads);
   const policy::Proposals chosen{policy::to_proposal(phase.chosen)};
-  std::optional<ike::Failure> first_failure;
+  std::optional<Refused> first_failure;
   std::size_t tried = 0;
   for (const auto& candidate : found) {
     // The proposal was chosen from all connections for this address: it must be one of this connection's, too.
     if (!policy::select_ike(candidate.connection->ike_proposals, chosen, {phase.chosen.ke})) {
       if (!first_failure)
-        first_failure = ike::diagnosis::no_proposal({candidate.connection.get(), {}, path.remote}, candidate.connection->ike_proposals, chosen);
+        first_failure = {ike::diagnosis::no_proposal({candidate.connection.get(), {}, path.remote}, candidate.connection->ike_proposals, chosen),
+                         candidate.connection};
       continue;
     }
     if (++tried > kMaxTried) break;
     auto peer = authenticate_peer(candidate.connection, shard.credentials(candidate.connection->name), path.remote, phase.algorithms.prf,
                                   {request.idi->identity, certificates, request.auth, *octets}, shard.wall());
     if (peer) return Verified{candidate.connection, std::move(*peer)};
-    if (!first_failure || tried == 1) first_failure = peer.error();
+    if (!first_failure || tried == 1) first_failure = {peer.error(), candidate.connection};
   }
   return tl::unexpected(std::move(*first_failure));
 }
@@ -246,9 +255,9 @@ AuthNext open_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Arrival& 
   }
   auto verified = verify(shard, sa, phase, incoming->path, incoming->payloads);
   if (!verified) {
-    const auto type = verified.error().kind == ike::FailureKind::kNoProposalChosen ? NotifyType::kNoProposalChosen
-                                                                                   : NotifyType::kAuthenticationFailed;
-    return refuse(shard, sa, std::move(channel), type, std::move(verified.error()));
+    auto& [why, nearest] = verified.error();
+    const auto type = why.kind == ike::FailureKind::kNoProposalChosen ? NotifyType::kNoProposalChosen : NotifyType::kAuthenticationFailed;
+    return refuse(shard, sa, std::move(channel), type, std::move(why), nearest);
   }
   return prove(shard, sa, std::move(phase), std::move(*verified), std::move(incoming->payloads), incoming->path);
 }

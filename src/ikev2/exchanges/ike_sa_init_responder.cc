@@ -62,10 +62,10 @@ bool cookie_is_missing(Shard& shard, const Arrival& arrival, const Request& requ
   return true;
 }
 
-void refuse(Shard& shard, const Arrival& arrival, wire::NotifyPayload notify, ike::Failure failure) {
+void refuse(Shard& shard, const Arrival& arrival, const std::string& connection, wire::NotifyPayload notify, ike::Failure failure) {
   failure.notify_type = static_cast<std::uint16_t>(notify.type);
   if (shard.answer_in_clear(arrival.datagram, arrival.message.header, {std::move(notify)}, true))
-    shard.emit(ike::Event(ike::NegotiationFailed{{}, {}, arrival.datagram.remote, std::move(failure)}));
+    shard.emit(ike::Event(ike::NegotiationFailed{connection, {}, arrival.datagram.remote, std::move(failure), true}));
 }
 
 // RFC 7296 2.7: one answer for whoever the peer may turn out to be; IKE_AUTH checks it against the one that it is.
@@ -77,7 +77,7 @@ std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival,
   auto selection = policy::select_ike(acceptable, request.sa->proposals, {request.ke->method});
   const ike::diagnosis::Subject subject{candidates.front().get(), {}, arrival.datagram.remote};
   if (!selection) {
-    refuse(shard, arrival, wire::make_notify(NotifyType::kNoProposalChosen),
+    refuse(shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kNoProposalChosen),
            ike::diagnosis::no_proposal(subject, acceptable, request.sa->proposals));
     return std::nullopt;
   }
@@ -90,7 +90,7 @@ std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival,
   // RFC 7296 2.10, 3.4
   if (!check_nonce_size(selection->chosen.prf, request.nonce->data.size()) ||
       request.ke->data.size() != crypto::public_value_size(request.ke->method)) {
-    refuse(shard, arrival, wire::make_notify(NotifyType::kInvalidSyntax),
+    refuse(shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kInvalidSyntax),
            ike::diagnosis::protocol(subject, Exchange::kIkeSaInit, "its nonce or public value has the wrong size",
                                     NotifyType::kInvalidSyntax));
     return std::nullopt;
@@ -131,7 +131,7 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
                                                                             arrival.datagram.local.address, std::nullopt,
                                                                             std::nullopt, 2}),
                          true};
-    refuse(shard, arrival, wire::make_notify(NotifyType::kNoProposalChosen), std::move(failure));
+    refuse(shard, arrival, {}, wire::make_notify(NotifyType::kNoProposalChosen), std::move(failure));
     return nullptr;
   }
   auto selection = select(shard, arrival, request, candidates);

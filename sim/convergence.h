@@ -1,0 +1,25 @@
+// What must be true some time after the last fault.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/host.h"
+#include "sim/scenario.h"
+
+namespace merlon::sim {
+
+using Hosts = std::vector<std::unique_ptr<Host>>;
+
+// Empty when every tunnel that should be up is, with exactly one IKE SA and one Child SA for each child, on which both ends agree, and
+// none that may not be; otherwise the first thing that is not so.
+[[nodiscard]] std::string why_not_converged(const Scenario& scenario, const Hosts& hosts);
+
+// Empty when nothing is left of any SA; for hosts that were told to stop.
+[[nodiscard]] std::string what_is_left(const Hosts& hosts);
+
+// Empty when what each host holds is bounded by what it is configured for, whatever happens; and no Child SA is forgotten.
+[[nodiscard]] std::string what_has_grown(const Scenario& scenario, const Hosts& hosts);
+
+}  // namespace merlon::sim

@@ -1,0 +1,235 @@
+#include "sim/host.h"
+
+#include <fmt/format.h>
+
+#include "policy/spd.h"
+#include "sim/host_life.h"
+#include "sim/stream.h"
+#include "wire/udp_encap.h"
+
+namespace merlon::sim {
+namespace {
+
+constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to our deletes
+constexpr Duration kTick = std::chrono::milliseconds(250);
+constexpr std::uint64_t kTicksPerSecond = 4;
+constexpr std::uint64_t kSpin = 20000;  // events at one instant: something never comes to rest
+
+}  // namespace
+
+Host::Host(Surroundings& surroundings, const HostPlan& plan, std::size_t number) : in_(surroundings), plan_(plan), number_(number) {}
+Host::~Host() = default;
+
+void Host::fail(std::string_view invariant, const std::string& detail) { in_.checker.fail(invariant, fmt::format("{}: {}", name(), detail)); }
+void Host::line(const std::string& text) {
+  if (in_.trace.on()) in_.trace.line(in_.queue.elapsed(), fmt::format("{} {}", name(), text));
+}
+
+void Host::after(Duration delay, std::function<void()> what) {
+  in_.queue.after(delay, [this, life = lives_, what = std::move(what)] {
+    if (life_ && lives_ == life) what();
+  });
+}
+
+void Host::start() {
+  if (life_) return;
+  ++lives_;
+  line(lives_ == 1 ? "=== starts" : "=== starts again");
+  life_ = std::make_unique<Life>(*this, plan_, in_.seed, number_, lives_);
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->engine.configure(now(), plan_.connections, plan_.credentials);
+  life_->supervisor.configure(now(), plan_.connections);
+  pump();
+  after(kTick, [this] { tick(); });
+}
+
+void Host::crash() {
+  if (!life_) return;
+  line("=== loses everything");
+  past_.merge(life_->engine.counters());
+  life_.reset();
+  taken_down_.clear();
+  in_.checker.crashed(number_);
+}
+
+void Host::stop(bool stay) {
+  if (!life_) return;
+  line("=== stops");
+  life_->stays = stay;
+  life_->stopping = true;
+  life_->engine.shut_down(now());
+  pump();
+  if (!stay)
+    after(kStopPatience, [this] { crash(); });
+}
+
+// Everything that follows from one mutation, until nothing is left; then the timer for what comes next.
+void Host::pump() {
+  if (!life_ || life_->pumping) return;
+  life_->pumping = true;
+  for (bool busy = true; busy && !in_.checker.violation();) {
+    busy = false;
+    for (ike::Action& action : life_->engine.drain()) {
+      busy = true;
+      in_.trace.digest().add(action.index());
+      std::visit([this](auto& a) { perform(a); }, action);
+    }
+    for (ike::SupervisorCommand& command : life_->supervisor.drain()) {
+      busy = true;
+      in_.trace.digest().add(100 + command.index());
+      std::visit([this](auto& c) { perform(c); }, command);
+    }
+  }
+  life_->pumping = false;
+  arm_timer();
+  if (life_->stopping && !life_->stays && life_->engine.idle()) after(Duration{0}, [this] { crash(); });
+}
+
+void Host::arm_timer() {
+  const Instant next = std::min(life_->engine.next_deadline(), life_->supervisor.next_deadline());
+  if (next >= life_->armed) return;  // it wakes in time: too early does no harm
+  life_->armed = next;
+  const std::uint64_t generation = ++life_->timer;
+  after(next - now().monotonic, [this, generation] {
+    if (generation != life_->timer) return;
+    life_->armed = kNever;
+    if (in_.queue.at_this_instant() > kSpin) return fail("timers come to rest", "timers are due again and again at one instant");
+    life_->engine.advance(now());
+    life_->supervisor.advance(now());
+    pump();
+  });
+}
+
+void Host::tick() {
+  ++life_->ticks;
+  read_data_plane_events();
+  if (life_->ticks % 2 == 0) poll_data_plane();
+  if (life_->ticks % kTicksPerSecond == 0) report_inbound();
+  pump();
+  after(kTick, [this] { tick(); });
+}
+
+void Host::receive(const WireDatagram& datagram) {
+  if (!life_) return;
+  in_.checker.arrived(number_, datagram);
+  if (datagram.carrier == Carrier::kUdp && datagram.destination.port == plan_.options.ike_port) {
+    life_->engine.receive(now(), {datagram.destination, datagram.source, false, datagram.payload});
+    return pump();
+  }
+  ByteView esp = datagram.payload;
+  if (datagram.carrier == Carrier::kUdp) {
+    if (datagram.destination.port != plan_.options.natt_port) return;
+    const auto sorted = wire::classify_udp_encap(datagram.payload);
+    if (sorted.kind == wire::UdpEncapKind::kIke) {
+      life_->engine.receive(now(), {datagram.destination, datagram.source, true, sorted.payload});
+      read_data_plane_events();
+      return pump();
+    }
+    if (sorted.kind != wire::UdpEncapKind::kEsp) return;
+    esp = sorted.payload;
+  }
+  packet::PacketPtr packet = life_->pool.copy_of(esp);
+  if (!packet) return fail("buffers are given back", fmt::format("all {} are in use", life_->pool.size()));
+  packet->meta.source = datagram.source;
+  packet->meta.destination = datagram.destination;
+  packet->meta.tos = datagram.tos;
+  packet->meta.udp_encapsulated = datagram.carrier == Carrier::kUdp;
+  life_->burst.push(std::move(packet));
+  life_->data_plane.worker().inbound(now().monotonic, life_->burst, life_->inbound);
+  for (const packet::PacketPtr& inner : life_->inbound.to_tun) inner_arrived(inner->bytes());
+  life_->inbound.clear();
+}
+
+void Host::inner_arrived(ByteView packet) {
+  if (in_.sabotage == Sabotage::kLosePackets && ++life_->inner_count % 100 == 0) return;
+  in_.checker.delivered(number_, packet);
+  if (in_.sabotage == Sabotage::kDeliverTwice) in_.checker.delivered(number_, packet);
+  if (in_.sabotage == Sabotage::kDeliverElsewhere) in_.checker.delivered(number_, in_.checker.make_stray(number_, life_->worker_rng));
+  if (in_.sabotage == Sabotage::kDeliverUnsent) in_.checker.delivered(number_, Bytes(packet.size(), 0x45));
+}
+
+void Host::send_inner(ByteView packet) {
+  if (!life_) return;
+  packet::PacketPtr inner = life_->pool.copy_of(packet);
+  if (!inner) return fail("buffers are given back", fmt::format("all {} are in use", life_->pool.size()));
+  if (in_.sabotage == Sabotage::kSendInClear && lives_ == 1 && ++life_->inner_count == 50)
+    transmit({Carrier::kUdp, {plan_.address, 4500}, {plan_.address, 4500}, 0, to_bytes(packet)}, {});
+  life_->burst.push(std::move(inner));
+  life_->data_plane.worker().outbound(now().monotonic, life_->burst, life_->outbound);
+  flush_outbound();
+}
+
+void Host::poll_data_plane() {
+  life_->data_plane.worker().poll(now().monotonic, life_->outbound);
+  flush_outbound();
+}
+
+void Host::flush_outbound() {
+  for (const packet::PacketPtr& packet : life_->outbound.transmit) {
+    const packet::PacketMeta& meta = packet->meta;
+    const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, meta.source, meta.destination, meta.tos,
+                                to_bytes(packet->bytes())};
+    transmit(datagram, {meta.sa_id});
+    if (in_.sabotage == Sabotage::kReuseSequence) transmit(datagram, {meta.sa_id});
+  }
+  if (!life_->outbound.to_tun.empty()) fail("no ICMP error without a cause", "an inner packet was answered with one");
+  life_->outbound.clear();
+}
+
+void Host::transmit(WireDatagram datagram, policy::ChildSaId sa) {
+  in_.checker.sent(number_, datagram, sa);
+  in_.network.send(number_, std::move(datagram));
+}
+
+// ---- commands ----------------------------------------------------------------------------------------------------------------------
+
+void Host::take_down(const std::string& connection) {
+  if (!life_ || !life_->supervisor.down(now(), connection, "")) return;
+  line("=== merlon down " + connection);
+  taken_down_.insert(connection);
+  pump();
+}
+
+void Host::bring_up(const std::string& connection) {
+  if (!life_ || taken_down_.erase(connection) == 0) return;
+  line("=== merlon up " + connection);
+  static_cast<void>(life_->supervisor.up(now(), connection, ""));
+  pump();
+}
+
+void Host::bring_up_all() {
+  while (!taken_down_.empty()) bring_up(std::string(*taken_down_.begin()));
+}
+
+void Host::terminate(const std::string& connection, const std::string& child) {
+  if (!life_) return;
+  line(fmt::format("=== terminates {} {}", connection, child));
+  static_cast<void>(life_->engine.terminate(now(), connection, child));
+  pump();
+}
+
+void Host::rekey(const std::string& connection, const std::string& child) {
+  if (!life_) return;
+  line(fmt::format("=== rekeys {} {}", connection, child.empty() ? "(the IKE SA)" : child));
+  static_cast<void>(child.empty() ? life_->engine.rekey_ike_sa(now(), connection) : life_->engine.rekey_child_sa(now(), connection, child));
+  pump();
+}
+
+void Host::reconfigure() {
+  if (!life_) return;
+  line("=== loads the same configuration again");
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->engine.configure(now(), plan_.connections, plan_.credentials);
+  life_->supervisor.configure(now(), plan_.connections);
+  pump();
+}
+
+void Host::check_paths() {
+  if (!life_) return;
+  line("=== addresses or routes changed");
+  life_->engine.check_paths(now());
+  life_->supervisor.network_changed(now());
+  pump();
+}
+
+}  // namespace merlon::sim

@@ -1,0 +1,118 @@
+// One simulated gateway: what src/daemon/gateway.cc does with engine, supervisor and packet engine, on a virtual network and in virtual
+// time. A crash loses everything but the configuration.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "esp/engine.h"
+#include "ike/supervisor.h"
+#include "ikev2/engine.h"
+#include "packet/pool.h"
+#include "sim/checker.h"
+#include "sim/event_queue.h"
+#include "sim/network.h"
+#include "sim/sabotage.h"
+#include "sim/scenario.h"
+#include "sim/trace.h"
+
+namespace merlon::sim {
+
+// What every host of a run shares.
+struct Surroundings {
+  std::uint64_t seed = 0;
+  EventQueue& queue;
+  Network& network;
+  Checker& checker;
+  Trace& trace;
+  Sabotage sabotage = Sabotage::kNone;
+};
+
+class Host {
+ public:
+  Host(Surroundings& surroundings, const HostPlan& plan, std::size_t number);
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  [[nodiscard]] const HostPlan& plan() const { return plan_; }
+  [[nodiscard]] const std::string& name() const { return plan_.name; }
+  [[nodiscard]] bool runs() const { return life_ != nullptr; }
+  [[nodiscard]] bool stopping() const;
+
+  void start();
+  void crash();
+  // Tells the peers, and ends when they have answered or after a few seconds. Unless `stay`: then it only stands still, for the last
+  // look at what is left.
+  void stop(bool stay = false);
+
+  void receive(const WireDatagram& datagram);
+  void send_inner(ByteView packet);
+
+  // Commands; a host that does not run ignores them.
+  void take_down(const std::string& connection);
+  void bring_up(const std::string& connection);
+  void bring_up_all();
+  void terminate(const std::string& connection, const std::string& child);
+  void rekey(const std::string& connection, const std::string& child);  // an empty child: the IKE SA
+  void reconfigure();
+  void check_paths();
+
+  // ---- what is looked at from outside; empty when it does not run.
+  [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;
+  [[nodiscard]] std::vector<policy::ChildSaId> installed() const;
+  [[nodiscard]] std::size_t spis_held() const;
+  [[nodiscard]] std::size_t packets_held() const;
+  [[nodiscard]] std::size_t ike_sa_count() const;
+  [[nodiscard]] bool idle() const;
+  // A Child SA in the packet engine that no IKE SA knows, for longer than late packets need.
+  [[nodiscard]] std::optional<policy::ChildSaId> orphan();
+  [[nodiscard]] std::string describe() const;
+  // Of all its lives.
+  [[nodiscard]] ike::Counters counters() const;
+
+ private:
+  struct Life;  // everything a crash loses
+
+  void pump();
+  void perform(ike::Transmit& action);
+  void perform(ike::TransmitKeepalive& action);
+  void perform(ike::InstallChildSa& action);
+  void perform(ike::UpdateChildSa& action);
+  void perform(ike::RemoveChildSa& action);
+  void perform(ike::RunKeyExchange& action);
+  void perform(ike::SignRequest& action);
+  void perform(ike::Event& event);
+  void perform(ike::Initiate& command);
+  void perform(ike::ResolveName& command);
+  void perform(ike::Terminate& command);
+
+  void arm_timer();
+  void tick();
+  void read_data_plane_events();
+  void handle(const esp::Event& event);
+  void report_inbound();
+  void poll_data_plane();
+  void flush_outbound();
+  void transmit(WireDatagram datagram, policy::ChildSaId sa);
+  void inner_arrived(ByteView packet);
+  void complete_later(std::function<ike::Answer()> work);
+  void fail(std::string_view invariant, const std::string& detail);
+  void line(const std::string& text);
+  [[nodiscard]] Now now() const { return in_.queue.now(); }
+  // Runs `what` after a delay, unless the host has crashed meanwhile.
+  void after(Duration delay, std::function<void()> what);
+
+  Surroundings& in_;
+  const HostPlan& plan_;
+  std::size_t number_;
+  std::unique_ptr<Life> life_;
+  std::uint64_t lives_ = 0;
+  ike::Counters past_;  // of the lives before
+  std::set<std::string> taken_down_;
+};
+
+}  // namespace merlon::sim

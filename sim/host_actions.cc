@@ -1,0 +1,219 @@
+// What the engines ask for, carried out; what the packet engine tells, passed on; and how a host looks from outside.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/writer.h"
+#include "policy/traffic_selector.h"
+#include "sim/event_text.h"
+#include "sim/host_life.h"
+#include "wire/ike/header.h"
+#include "wire/udp_encap.h"
+
+namespace merlon::sim {
+namespace {
+
+// Late packets of a replaced SA are taken for some seconds; what is there for longer has been forgotten.
+constexpr std::chrono::seconds kOrphanAge{90};
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+// Another value for a test that wants to see an invariant fail.
+policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage, const policy::ChildSaPtr& older) {
+  auto copy = std::make_shared<policy::ChildSa>(policy::without_keys(*sa));
+  const policy::ChildSa& keys = sabotage == Sabotage::kReinstallKeys && older ? *older : *sa;
+  copy->inbound = {keys.inbound.encryption.clone(), keys.inbound.integrity.clone()};
+  copy->outbound = {keys.outbound.encryption.clone(), keys.outbound.integrity.clone()};
+  if (sabotage == Sabotage::kCorruptKey) copy->inbound.encryption.mutable_bytes()[0] ^= 1U;
+  if (sabotage == Sabotage::kWidenSelectors) copy->remote_ts.push_back(policy::selector_for(IpPrefix{IpAddress::v4(0x0b000000), 8}));
+  return copy;
+}
+
+// IKE header: Message ID in bytes 20 to 23, the R flag in byte 19.
+constexpr std::size_t kMessageIdAt = 20;
+
+}  // namespace
+
+void Host::perform(ike::Transmit& action) {
+  const auto header = wire::IkeHeader::parse(action.payload);
+  const bool request = header && !header->flags.response && header->exchange_type != wire::ExchangeType::kIkeSaInit;
+  if (request && in_.sabotage == Sabotage::kSkipMessageId && header->message_id.value > 0) action.payload[kMessageIdAt + 3] ^= 8U;
+  if (request && in_.sabotage == Sabotage::kAlterRetransmission) action.payload.back() ^= static_cast<std::uint8_t>(++life_->inner_count);
+  const std::uint16_t port = action.natt ? plan_.options.natt_port : plan_.options.ike_port;
+  const IpAddress source = action.local.address.is_unspecified() ? plan_.address : action.local.address;
+  transmit({Carrier::kUdp, {source, port}, action.remote, 0,
+            action.natt ? wire::with_non_esp_marker(action.payload) : std::move(action.payload)},
+           {});
+}
+
+void Host::perform(ike::TransmitKeepalive& action) {
+  transmit({Carrier::kUdp, {action.local.address, plan_.options.natt_port}, action.remote, 0, to_bytes(wire::kNatKeepalive)}, {});
+}
+
+void Host::perform(ike::InstallChildSa& action) {
+  policy::ChildSaPtr sa = action.child_sa;
+  const bool tamper = in_.sabotage == Sabotage::kReinstallKeys || (number_ == 1 && (in_.sabotage == Sabotage::kCorruptKey ||
+                                                                                    in_.sabotage == Sabotage::kWidenSelectors));
+  if (tamper) sa = tampered(sa, in_.sabotage, life_->child_sas.empty() ? nullptr : life_->child_sas.begin()->second);
+  if (const auto done = life_->data_plane.install(sa); !done) return fail("a negotiated Child SA can be installed", done.error().message);
+  // The daemon keeps no keys; here the first one's are kept where a test wants to install them again.
+  life_->child_sas[sa->id] = in_.sabotage == Sabotage::kReinstallKeys ? sa : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
+  in_.checker.installed(number_, sa);
+  line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi, sa->outbound_spi,
+                   sa->use_outbound ? "" : " (inbound only)", policy::to_text(sa->local_ts, sa->remote_ts)));
+  poll_data_plane();
+}
+
+void Host::perform(ike::UpdateChildSa& action) {
+  const auto at = life_->child_sas.find(action.id);
+  if (at == life_->child_sas.end()) return fail("what is updated is there", fmt::format("Child SA {}", action.id.value));
+  auto changed = std::make_shared<policy::ChildSa>(policy::without_keys(*at->second));
+  changed->path = action.path;
+  changed->use_outbound = action.use_outbound;
+  if (const auto done = life_->data_plane.update(changed); !done) return fail("what is updated is there", done.error().message);
+  at->second = std::move(changed);
+  line(fmt::format("    updates Child SA in {}: {}, {}", at->second->inbound_spi, at->second->use_outbound ? "in use" : "inbound only",
+                   at->second->path.remote));
+  poll_data_plane();
+}
+
+void Host::perform(ike::RemoveChildSa& action) {
+  if (in_.sabotage == Sabotage::kKeepChildSas) return;
+  const auto at = life_->child_sas.find(action.id);
+  if (at != life_->child_sas.end()) {
+    line(fmt::format("    removes Child SA in {} out {}", at->second->inbound_spi, at->second->outbound_spi));
+    life_->spis.removed_with_its_sa(at->second->inbound_spi);
+    life_->child_sas.erase(at);
+  }
+  if (const auto done = life_->data_plane.remove(action.id); !done) fail("what is removed was there", done.error().message);
+  in_.checker.removed(number_, action.id);
+}
+
+void Host::complete_later(std::function<ike::Answer()> work) {
+  const auto most = static_cast<std::uint64_t>(plan_.slow_actions.count());
+  if (most == 0) return life_->engine.complete(now(), work());
+  after(Duration(static_cast<std::int64_t>(between(life_->worker_rng, 0, most))), [this, work = std::move(work)] {
+    life_->engine.complete(now(), work());
+    pump();
+  });
+}
+void Host::perform(ike::RunKeyExchange& action) {
+  complete_later([this, action = std::move(action)] { return ike::run(action, life_->rng); });
+}
+void Host::perform(ike::SignRequest& action) {
+  complete_later([action = std::move(action)] { return ike::run(action); });
+}
+
+void Host::perform(ike::Event& event) {
+  if (in_.trace.on())
+    for (const std::string& text : event_lines(event)) line("    " + text);
+  if (!std::holds_alternative<ike::MessageTraced>(event)) in_.trace.digest().add(200 + event.index());
+  life_->supervisor.handle(now(), event);
+}
+
+void Host::perform(ike::Initiate& command) {
+  Endpoint local = command.local;
+  if (local.address.is_unspecified()) local.address = plan_.address;
+  Result<> begun;
+  if (command.packet) {
+    begun = life_->engine.acquire(now(), command.connection, command.children.front(), local, command.remote,
+                                  ikev2::Engine::TriggeringPacket{command.packet->local, command.packet->remote});
+  } else {
+    begun = life_->engine.initiate(now(), command.connection, local, command.remote, command.children);
+  }
+  if (!begun) {
+    line("    does not begin: " + begun.error().message);
+    life_->supervisor.refused(now(), command.connection, begun.error());
+  }
+}
+
+void Host::perform(ike::ResolveName& command) {
+  life_->supervisor.resolved(now(), command.request, merlon::fail(ErrorCode::kNotFound, "the simulator has no names"));
+}
+
+void Host::perform(ike::Terminate& command) { static_cast<void>(life_->engine.terminate(now(), command.connection, command.child)); }
+
+// ---- the packet engine's reports -----------------------------------------------------------------------------------------------------
+
+void Host::read_data_plane_events() {
+  while (const auto event = life_->data_plane.next_event()) handle(*event);
+}
+
+void Host::handle(const esp::Event& event) {
+  std::visit(Overloaded{
+                 [&](const esp::SoftExpired& e) { life_->engine.report(now(), ike::ChildSaSoftExpired{e.sa}); },
+                 [&](const esp::HardExpired& e) { life_->engine.report(now(), ike::ChildSaHardExpired{e.sa}); },
+                 [&](const esp::Acquire& e) {
+                   const auto [local, remote] = policy::selectors_of_packet(e.packet, policy::Direction::kOutbound);
+                   life_->supervisor.acquire(now(), e.connection->name, e.connection->children[e.child_index].name,
+                                             ike::TriggeringPacket{local, remote});
+                 },
+                 [&](const esp::PeerMoved& e) { life_->engine.report(now(), ike::ChildSaPeerMoved{e.sa, e.remote}); },
+                 [&](const esp::FirstInbound& e) { life_->engine.report(now(), ike::ChildSaInbound{e.sa, now().monotonic}); },
+                 [](const esp::UnknownSpi&) {},
+                 [](const esp::Audit&) {},
+             },
+             event);
+}
+
+void Host::report_inbound() {
+  for (const auto& [id, sa] : life_->child_sas) {
+    const auto stats = life_->data_plane.stats(id);
+    if (stats && stats->inbound.last_used != kNever && now().monotonic - stats->inbound.last_used < std::chrono::seconds(2))
+      life_->engine.report(now(), ike::ChildSaInbound{id, stats->inbound.last_used});
+  }
+}
+
+// ---- from outside ------------------------------------------------------------------------------------------------------------------
+
+std::vector<ike::IkeSaStatus> Host::status() const { return life_ ? life_->engine.status() : std::vector<ike::IkeSaStatus>(); }
+std::vector<policy::ChildSaId> Host::installed() const { return life_ ? life_->data_plane.installed() : std::vector<policy::ChildSaId>(); }
+std::size_t Host::spis_held() const { return life_ ? life_->spis.held() : 0; }
+std::size_t Host::packets_held() const { return life_ ? life_->pool.in_use() : 0; }
+std::size_t Host::ike_sa_count() const { return life_ ? life_->engine.ike_sa_count() : 0; }
+bool Host::stopping() const { return life_ && life_->stopping; }
+bool Host::idle() const { return !life_ || life_->engine.idle(); }
+
+std::optional<policy::ChildSaId> Host::orphan() {
+  if (!life_) return std::nullopt;
+  std::set<policy::ChildSaId> known;
+  for (const auto& sa : status())
+    for (const auto& child : sa.children) known.insert(child.id);
+  std::map<policy::ChildSaId, Instant> unknown;
+  for (const policy::ChildSaId id : life_->data_plane.installed()) {
+    if (known.contains(id)) continue;
+    const auto before = life_->unknown_since.find(id);
+    unknown[id] = before == life_->unknown_since.end() ? now().monotonic : before->second;
+    if (now().monotonic - unknown[id] > kOrphanAge) return id;
+  }
+  life_->unknown_since = std::move(unknown);
+  return std::nullopt;
+}
+
+std::string Host::describe() const {
+  if (!life_) return name() + " does not run\n";
+  std::string text = fmt::format("{}: {} IKE SAs with those that end, {} Child SAs in the packet engine, {} SPIs held, {} packets held\n", name(),
+                                 ike_sa_count(), installed().size(), spis_held(), packets_held());
+  for (const auto& sa : status()) {
+    text += fmt::format("  {} {}-{} {} {} {} -> {}\n", sa.connection, sa.id.initiator, sa.id.responder,
+                        sa.initiator ? "initiator" : "responder", sa.phase, sa.local, sa.remote);
+    for (const auto& child : sa.children)
+      text += fmt::format("    {} in {} out {}{}{} {} === {}\n", child.child, child.inbound_spi, child.outbound_spi,
+                          child.rekeying ? " rekeying" : "", child.outbound_in_use ? "" : " (inbound only)", child.local_ts, child.remote_ts);
+  }
+  for (const auto& one : life_->supervisor.status())
+    text += fmt::format("  supervisor: {} {}, {} attempts, {} failures in a row{}\n", one.connection, ike::name(one.phase), one.attempts,
+                        one.failures, one.last_error ? ", last: " + one.last_error->sentence : "");
+  return text;
+}
+
+ike::Counters Host::counters() const {
+  ike::Counters all = past_;
+  if (life_) all.merge(life_->engine.counters());
+  return all;
+}
+
+}  // namespace merlon::sim

@@ -1,0 +1,77 @@
+// The inside of a running host: what a crash loses. Only host*.cc include this.
+#pragma once
+
+#include "sim/host.h"
+#include "sim/stream.h"
+
+namespace merlon::sim {
+
+// Inbound SPIs come from the packet engine's table, as in the daemon; this one also knows which are out.
+class Spis final : public ike::SpiAllocator {
+ public:
+  Spis(esp::DataPlane& data_plane, Rng& rng, Checker& checker, Sabotage sabotage)
+      : data_plane_(data_plane), rng_(rng), checker_(checker), sabotage_(sabotage) {}
+  Result<Spi> allocate() override {
+    auto spi = data_plane_.allocate_spi(rng_);
+    if (spi) held_.insert(spi->value);
+    return spi;
+  }
+  void release(Spi spi) override {
+    if (sabotage_ == Sabotage::kKeepSpis) return;
+    if (held_.erase(spi.value) == 0) checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
+    data_plane_.release_spi(spi);
+  }
+  void removed_with_its_sa(Spi spi) {
+    if (held_.erase(spi.value) == 0) checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
+  }
+  [[nodiscard]] std::size_t held() const { return held_.size(); }
+
+ private:
+  esp::DataPlane& data_plane_;
+  Rng& rng_;
+  Checker& checker_;
+  Sabotage sabotage_;
+  std::set<std::uint32_t> held_;
+};
+
+struct Host::Life {
+  static constexpr std::size_t kPackets = 512, kPacketSize = 2048;
+  static constexpr unsigned kSaCapacity = 1024;
+
+  static esp::EngineConfig config() {
+    esp::EngineConfig made;
+    made.sa_capacity = kSaCapacity;
+    return made;
+  }
+  Life(Host& host, const HostPlan& plan, std::uint64_t seed, std::size_t number, std::uint64_t life)
+      : rng(stream_seed(seed, "host", number, life)),
+        worker_rng(stream_seed(seed, "worker", number, life)),
+        pool(kPackets, kPacketSize),
+        data_plane(config(), pool, worker_rng),
+        spis(data_plane, rng, host.in_.checker, host.in_.sabotage),
+        engine(options(host, plan), rng, spis),
+        supervisor(rng) {}
+  static ikev2::EngineOptions options(const Host& host, const HostPlan& plan) {
+    ikev2::EngineOptions made = plan.options;
+    made.trace_all = host.in_.trace.on();
+    return made;
+  }
+
+  SeededRng rng, worker_rng;
+  packet::PacketPool pool;
+  esp::DataPlane data_plane;
+  Spis spis;
+  ikev2::Engine engine;
+  ike::Supervisor supervisor;
+
+  std::map<policy::ChildSaId, policy::ChildSaPtr> child_sas;
+  std::map<policy::ChildSaId, Instant> unknown_since;  // installed, but not in the engine's status
+  packet::Burst burst;
+  esp::OutboundResult outbound;
+  esp::InboundResult inbound;
+  Instant armed = kNever;
+  std::uint64_t timer = 0, ticks = 0, inner_count = 0;
+  bool pumping = false, stopping = false, stays = false;
+};
+
+}  // namespace merlon::sim

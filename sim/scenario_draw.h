@@ -1,0 +1,40 @@
+// How one tunnel's configuration is drawn. Only scenario*.cc include this.
+#pragma once
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "sim/key_store.h"
+#include "sim/scenario.h"
+
+namespace merlon::sim {
+
+// What the simulator itself writes is always right.
+template <class T>
+[[nodiscard]] T need(Result<T> result) {
+  MERLON_ASSERT(result.has_value());
+  return std::move(*result);
+}
+
+struct TunnelDraw {
+  Rng* rng = nullptr;
+  std::size_t number = 0;  // of the tunnel: its inner networks are 10.NUMBER.0.0/16
+  std::string encr;        // of the IKE proposal, without key exchange method
+  bool behind_nat = false;  // hosts[1]
+  bool lifetimes = false, volume = false, invalid_ke = false, small_path = false, narrowing = false, wrong_secret = false;
+};
+
+struct TunnelEnds {
+  std::array<policy::Connection, 2> connections;
+  policy::AuthKind auth = policy::AuthKind::kPsk;
+  KeyPlan key = KeyPlan::kEd25519;
+};
+
+// Fills in the tunnel's children and what is expected of it.
+[[nodiscard]] TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::vector<HostPlan>& hosts);
+[[nodiscard]] ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends, const TunnelPlan& tunnel, std::size_t end);
+
+}  // namespace merlon::sim

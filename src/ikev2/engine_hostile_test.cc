@@ -1,0 +1,256 @@
+// A peer that holds the keys and does not play by the rules: what it sends is authentic, and must still do no harm.
+#include <gmock/gmock.h>
+#include <rapidcheck.h>
+
+#include "ikev2/collision.h"
+#include "ikev2/engine_test_network.h"
+#include "ikev2/message_protection.h"
+#include "wire/ike/notify_data.h"
+
+namespace merlon::ikev2::test {
+namespace {
+
+using ike::Counter;
+using wire::ExchangeType;
+using wire::NotifyType;
+using wire::Payload;
+
+// An established pair, and the keys of one side in the hands of the test.
+struct Hostile : Pair {
+  std::optional<MessageProtection> as_a, as_b;
+  std::uint32_t next_id = 2;
+  IkeSaId id;
+
+  Hostile() {
+    a.engine.trace("office", false, true);
+    up();
+    const auto& event = *a.events_of<ike::IkeKeysTraced>().front();
+    IkeKeys keys;
+    keys.sk_ei = event.sk_ei.clone();
+    keys.sk_er = event.sk_er.clone();
+    keys.sk_ai = event.sk_ai.clone();
+    keys.sk_ar = event.sk_ar.clone();
+    const crypto::MessageCipherSuite suite{event.encr, event.key_bits, event.integ};
+    as_a.emplace(value(MessageProtection::create(suite, keys, true)));
+    as_b.emplace(value(MessageProtection::create(suite, keys, false)));
+    id = a.established().front().id;
+  }
+
+  wire::IkeHeader header(ExchangeType exchange, std::uint32_t message_id) const {
+    wire::IkeHeader made;
+    made.initiator_spi = id.initiator;
+    made.responder_spi = id.responder;
+    made.exchange_type = exchange;
+    made.flags.initiator = true;
+    made.message_id = MessageId{message_id};
+    return made;
+  }
+  // Sends a request as if from a; what b answers, decrypted.
+  std::optional<std::vector<Payload>> ask(ExchangeType exchange, std::vector<Payload> payloads) {
+    return deliver(value(as_a->seal(header(exchange, next_id++), payloads, a.rng)));
+  }
+  std::optional<std::vector<Payload>> ask_encoded(ExchangeType exchange, const wire::EncodedPayloads& payloads) {
+    return deliver(value(as_a->seal_encoded(header(exchange, next_id++), payloads, a.rng)));
+  }
+  std::optional<std::vector<Payload>> deliver(const Bytes& datagram) {
+    const auto before = network.sent.size();
+    b.engine.receive(network.time(), {{b.ip, 500}, {a.ip, 500}, false, datagram});
+    b.drain();
+    for (auto i = before; i < network.sent.size(); ++i) {
+      const auto& answer = network.sent[i];
+      if (!answer.header().flags.response) continue;
+      const auto message = wire::parse_message(answer.payload);
+      auto opened = as_a->open(answer.payload, *message);
+      if (opened) return std::move(opened->payloads);
+    }
+    return std::nullopt;
+  }
+  // What b answers to a's next CREATE_CHILD_SA request is replaced by this.
+  void answer_instead(std::vector<Payload> payloads) {
+    network.tamper = [this, payloads = std::move(payloads), done = false](Packet packet) mutable {
+      const auto head = packet.header();
+      if (!done && head.flags.response && head.exchange_type == ExchangeType::kCreateChildSa) {
+        done = true;
+        packet.payload = value(as_b->seal(head, payloads, b.rng));
+      }
+      return std::vector{packet};
+    };
+  }
+  Payload notify(NotifyType type) const { return wire::make_notify(type); }
+};
+
+bool says(const std::optional<std::vector<Payload>>& answer, NotifyType type) {
+  return answer && wire::find_notify(*answer, type) != nullptr;
+}
+
+TEST(HostilePeer, AnUnknownCriticalPayloadRefusesOnlyItsMessage) {
+  Hostile pair;
+  const auto answer = pair.ask(ExchangeType::kInformational, {wire::UnknownPayload{static_cast<wire::PayloadType>(200), {1, 2}, true}});
+  ASSERT_TRUE(says(answer, NotifyType::kUnsupportedCriticalPayload));
+  EXPECT_EQ(pair.b.established().size(), 1U);
+  EXPECT_TRUE(pair.ask(ExchangeType::kInformational, {wire::UnknownPayload{static_cast<wire::PayloadType>(200), {1, 2}, false}})->empty());
+}
+
+TEST(HostilePeer, BadSyntaxEndsTheIkeSa) {
+  Hostile pair;
+  const auto answer = pair.ask_encoded(ExchangeType::kInformational, {wire::PayloadType::kDelete, {0, 0, 0, 3, 1}});
+  EXPECT_TRUE(says(answer, NotifyType::kInvalidSyntax));
+  EXPECT_TRUE(pair.b.established().empty());
+  EXPECT_TRUE(pair.b.installed.empty());
+  EXPECT_EQ(pair.b.spis.held(), 0U);
+}
+
+TEST(HostilePeer, CreateChildSaWithoutWhatItNeeds) {
+  Hostile pair;
+  EXPECT_TRUE(says(pair.ask(ExchangeType::kCreateChildSa, {wire::NoncePayload{Bytes(32, 1), false}}), NotifyType::kInvalidSyntax));
+  EXPECT_TRUE(pair.b.established().empty());
+}
+
+TEST(HostilePeer, IkeAuthOnceMore) {
+  Hostile pair;
+  EXPECT_TRUE(says(pair.ask(ExchangeType::kIkeAuth, {}), NotifyType::kInvalidSyntax));
+  EXPECT_TRUE(pair.b.established().empty());
+}
+
+TEST(HostilePeer, MessageIdsOutsideTheWindowDoNothing) {
+  Hostile pair;
+  pair.next_id = 7;
+  EXPECT_FALSE(pair.ask(ExchangeType::kInformational, {wire::DeletePayload{}}));
+  pair.next_id = 0;
+  EXPECT_FALSE(pair.ask(ExchangeType::kInformational, {wire::DeletePayload{}}));
+  EXPECT_EQ(pair.b.established().size(), 1U);
+  pair.next_id = 2;
+  EXPECT_TRUE(pair.ask(ExchangeType::kInformational, {}));
+}
+
+TEST(HostilePeer, DeletesOfWhatIsNotThere) {
+  Hostile pair;
+  const auto answer = pair.ask(ExchangeType::kInformational, {wire::DeletePayload{SecurityProtocol::kEsp, {Spi{1}, Spi{0xffffffff}}, false},
+                                                             wire::DeletePayload{SecurityProtocol::kAh, {Spi{1000}}, false}});
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->empty());
+  EXPECT_EQ(pair.b.installed.size(), 1U);
+}
+
+TEST(HostilePeer, AnUnknownChildIsNotFound) {
+  Hostile pair;
+  const auto& child = *pair.a.outbound("net")->sa;
+  wire::Proposal spi;
+  spi.set_spi(Spi{0x1000});
+  std::vector<Payload> request{wire::make_rekey_sa({SecurityProtocol::kEsp, Spi{0x9999}}),
+                               wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false},
+                               wire::NoncePayload{Bytes(32, 1), false}, wire::TsiPayload{child.local_ts, {}, false},
+                               wire::TsrPayload{child.remote_ts, {}, false}};
+  EXPECT_TRUE(says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kChildSaNotFound));
+  // Without the name it is a new Child SA, and one after the other until it is too much.
+  request.erase(request.begin());
+  bool refused = false;
+  for (int i = 0; i < 60 && !refused; ++i) refused = says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kNoAdditionalSas);
+  EXPECT_TRUE(refused);
+  EXPECT_LE(pair.b.installed.size(), 34U);
+}
+
+TEST(HostilePeer, AuthenticationFailedClosesQuietly) {
+  Hostile pair;
+  EXPECT_TRUE(pair.ask(ExchangeType::kInformational, {pair.notify(NotifyType::kAuthenticationFailed)})->empty());
+  EXPECT_TRUE(pair.b.established().empty());
+  EXPECT_EQ(pair.b.events_of<ike::IkeSaClosed>().front()->reason.notify_type, 24);
+}
+
+TEST(HostilePeer, TemporaryFailureIsTriedAgainLater) {
+  Hostile pair;
+  pair.answer_instead({pair.notify(NotifyType::kTemporaryFailure)});
+  ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.a.drain();
+  pair.network.run_for(1s);
+  EXPECT_EQ(pair.a.engine.counters().value(Counter::kIkeSasRekeyed), 0U);
+  pair.network.run_for(30s);
+  // b believed in a rekey that a never heard of; a's second try must bring both together again, or close all.
+  if (!pair.a.established().empty()) EXPECT_EQ(pair.a.engine.counters().value(Counter::kIkeSasRekeyed), 0U);
+}
+
+TEST(HostilePeer, NoAdditionalSasLeadsToANewIkeSa) {
+  Hostile pair;
+  pair.answer_instead({pair.notify(NotifyType::kNoAdditionalSas)});
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(20s);
+  ASSERT_EQ(pair.a.established().size(), 1U);
+  EXPECT_NE(pair.a.established().front().id, pair.id);
+  expect_in_step(pair.a, pair.b, "net");
+}
+
+TEST(HostilePeer, AnAnswerThatIsWiderThanTheQuestionIsRefused) {
+  Hostile pair;
+  wire::Proposal chosen = policy::to_proposal(policy::ChosenEsp{EncrId::kAesGcm16, 256, IntegId::kNone, KeMethod::kNone, false});
+  chosen.set_spi(Spi{0x4444});
+  const auto wide = value(policy::parse_traffic_selectors("0.0.0.0/0"));
+  pair.answer_instead({wire::SaPayload{{chosen}, false}, wire::NoncePayload{Bytes(32, 9), false}, wire::TsiPayload{wide, {}, false},
+                       wire::TsrPayload{wide, {}, false}});
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(5s);
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 1U);
+  EXPECT_EQ(pair.a.spis.held(), 1U);
+}
+
+TEST(HostilePeer, AChosenProposalThatWasNotOfferedIsRefused) {
+  Hostile pair;
+  wire::Proposal chosen = policy::to_proposal(policy::ChosenEsp{EncrId::kNull, 0, IntegId::kHmacSha1_96, KeMethod::kNone, false});
+  chosen.set_spi(Spi{0x4444});
+  const auto& child = *pair.a.outbound("net")->sa;
+  pair.answer_instead({wire::SaPayload{{chosen}, false}, wire::NoncePayload{Bytes(32, 9), false}, wire::TsiPayload{child.local_ts, {}, false},
+                       wire::TsrPayload{child.remote_ts, {}, false}});
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(5s);
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  EXPECT_EQ(pair.a.installed.begin()->second.sa->algorithms.encr, EncrId::kAesGcm16);
+}
+
+// Any sequence of well-formed payloads into a live IKE SA: nothing breaks, nothing leaks.
+TEST(HostilePeer, AnySequenceOfPayloads) {
+  EXPECT_TRUE(rc::check("authentic nonsense does no harm", [] {
+    Hostile pair;
+    const auto& child = *pair.a.outbound("net")->sa;
+    const auto rounds = *rc::gen::inRange(1, 8);
+    for (int i = 0; i < rounds; ++i) {
+      std::vector<Payload> payloads;
+      const auto number = *rc::gen::inRange(0, 8);
+      for (int j = 0; j < number; ++j) {
+        wire::Proposal spi;
+        spi.set_spi(Spi{*rc::gen::arbitrary<std::uint32_t>()});
+        wire::Proposal ike_spi;
+        ike_spi.set_spi(IkeSpi{*rc::gen::arbitrary<std::uint64_t>()});
+        switch (*rc::gen::inRange(0, 11)) {
+          case 0: payloads.emplace_back(wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false}); break;
+          case 1: payloads.emplace_back(wire::SaPayload{policy::ike_offer(pair.at_a().ike_proposals, ike_spi.spi), false}); break;
+          case 2: payloads.emplace_back(wire::NoncePayload{Bytes(static_cast<std::size_t>(*rc::gen::inRange(16, 64)), 7), false}); break;
+          case 3: payloads.emplace_back(wire::KePayload{KeMethod::kCurve25519, Bytes(static_cast<std::size_t>(*rc::gen::inRange(0, 40)), *rc::gen::arbitrary<std::uint8_t>()), false}); break;
+          case 4: payloads.emplace_back(wire::TsiPayload{child.local_ts, {}, false}); break;
+          case 5: payloads.emplace_back(wire::TsrPayload{child.remote_ts, {}, false}); break;
+          case 6: payloads.emplace_back(wire::make_rekey_sa({SecurityProtocol::kEsp, *rc::gen::element(child.inbound_spi, child.outbound_spi, Spi{5})})); break;
+          case 7: payloads.emplace_back(wire::DeletePayload{SecurityProtocol::kEsp, {*rc::gen::element(child.inbound_spi, child.outbound_spi, Spi{0})}, false}); break;
+          case 8: payloads.emplace_back(wire::NotifyPayload{static_cast<NotifyType>(*rc::gen::arbitrary<std::uint16_t>()), SecurityProtocol::kNone, {}, *rc::gen::arbitrary<Bytes>(), false}); break;
+          case 9: payloads.emplace_back(wire::IdiPayload{value(Identity::parse("x")), false}); break;
+          default: payloads.emplace_back(wire::AuthPayload{AuthMethod::kSharedKeyMic, Bytes(32, 1), false}); break;
+        }
+      }
+      const auto exchange = *rc::gen::element(ExchangeType::kCreateChildSa, ExchangeType::kCreateChildSa, ExchangeType::kInformational,
+                                              ExchangeType::kIkeAuth, ExchangeType::kIkeIntermediate);
+      (void)pair.ask(exchange, payloads);
+      if (pair.b.established().empty()) break;
+    }
+    pair.a.alive = false;
+    pair.b.engine.shut_down(pair.network.time());
+    pair.b.drain();
+    pair.network.run_for(200s);
+    RC_ASSERT(pair.b.installed.empty());
+    RC_ASSERT(pair.b.spis.held() == 0U);
+    RC_ASSERT(pair.b.engine.status().empty());
+  }));
+}
+
+}  // namespace
+}  // namespace merlon::ikev2::test
