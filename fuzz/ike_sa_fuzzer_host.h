@@ -1,5 +1,5 @@
-// A gateway for ike_sa_fuzzer: an engine with its surroundings, which watch what it does. Every require() is a promise of
-// the engine that no peer, whatever it sends, may make it break.
+// A gateway for ike_sa_fuzzer: an engine with its surroundings, which watch what it does. Every require() is
+// a promise of the engine that no peer, whatever it sends, may make it break.
 #pragma once
 
 #include <cstdio>
@@ -34,7 +34,9 @@ class Spis final : public ike::SpiAllocator {
     held_.insert(++next_);
     return Spi{next_};
   }
-  void release(Spi spi) override { require(held_.erase(spi.value) == 1, "an SPI is released once, by who holds it"); }
+  void release(Spi spi) override {
+    require(held_.erase(spi.value) == 1, "an SPI is released once, by who holds it");
+  }
   [[nodiscard]] bool holds(Spi spi) const { return held_.contains(spi.value); }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 
@@ -58,10 +60,14 @@ class Host {
   using Send = std::function<void(ike::Transmit&&)>;
 
   Host(std::uint64_t seed, ikev2::EngineOptions options, Now& now, Send send)
-      : rng(seed), spis(static_cast<std::uint32_t>(seed << 16U)), engine(options, rng, spis), now_(now), send_(std::move(send)) {}
+      : rng(seed),
+        spis(static_cast<std::uint32_t>(seed << 16U)),
+        engine(options, rng, spis),
+        now_(now),
+        send_(std::move(send)) {}
 
-  bool slow = false;               // key exchanges and signatures wait for carry_out()
-  bool may_authenticate = true;    // false: the peer cannot know the pre-shared key
+  bool slow = false;             // key exchanges and signatures wait for carry_out()
+  bool may_authenticate = true;  // false: the peer cannot know the pre-shared key
   policy::ConnectionPtr connection;
   SeededRng rng;
   Spis spis;
@@ -137,7 +143,8 @@ class Host {
     require(established_ && may_authenticate, "no Child SA without an authenticated peer");
     require(spis.holds(sa.inbound_spi), "an inbound SPI was set aside");
     require(sa.outbound_spi.value > 255, "RFC 4303 2.1: no reserved SPI");
-    for (const auto& [id, other] : installed) require(other->inbound_spi != sa.inbound_spi, "inbound SPIs differ");
+    for (const auto& [id, other] : installed)
+      require(other->inbound_spi != sa.inbound_spi, "inbound SPIs differ");
     require(installed.emplace(sa.id.value, install.child_sa).second, "a Child SA is installed once");
     require(!sa.inbound.encryption.empty() && !sa.outbound.encryption.empty(), "no key is empty");
     for (const auto* key : {&sa.inbound.encryption, &sa.outbound.encryption})
@@ -147,7 +154,9 @@ class Host {
             "selectors lie within the configuration's");
     require(!sa.local_ts.empty() && !sa.remote_ts.empty(), "selectors are not empty");
   }
-  void on(ike::UpdateChildSa&& update) { require(installed.contains(update.id.value), "what is updated is installed"); }
+  void on(ike::UpdateChildSa&& update) {
+    require(installed.contains(update.id.value), "what is updated is installed");
+  }
   void on(ike::RemoveChildSa&& removed) {
     const auto at = installed.find(removed.id.value);
     require(at != installed.end(), "what is removed is installed");
@@ -186,7 +195,8 @@ class Host {
     keys.sk_ai = traced.sk_ai.clone();
     keys.sk_ar = traced.sk_ar.clone();
     const crypto::MessageCipherSuite suite{traced.encr, traced.key_bits, traced.integ};
-    // Which side the host is on shows in which of the two SPIs its engine answers to; the fuzzer needs no more than both.
+    // Which side the host is on shows in which of the two SPIs its engine answers to; the fuzzer needs no
+    // more than both.
     auto initiator = ikev2::MessageProtection::create(suite, keys, true);
     auto responder = ikev2::MessageProtection::create(suite, keys, false);
     require(initiator && responder, "the keys of an IKE SA fit its algorithms");
@@ -195,7 +205,7 @@ class Host {
     auto& as_peer = host_is_initiator ? *responder : *initiator;
     known.push_back({traced.id, host_is_initiator, std::move(as_peer), std::move(as_host), 0, 0});
   }
-  // An engine's own SPIs are those of its shard: the target's are odd, the peer's even.
+  // An engine's own SPIs are those of its shard: the target's are even, everybody else's odd.
   [[nodiscard]] bool is_ours(const IkeSaId& id) const { return id.initiator.value % 2 == shard; }
 
  public:

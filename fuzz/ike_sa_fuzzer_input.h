@@ -1,5 +1,5 @@
-// What the bytes of an input say to ike_sa_fuzzer: numbers, payloads, headers. Reading never fails: behind the end there
-// are zeros, so that every prefix of an input is an input.
+// What the bytes of an input say to ike_sa_fuzzer: numbers, payloads, headers. Reading never fails: behind
+// the end there are zeros, so that every prefix of an input is an input.
 #pragma once
 
 #include <algorithm>
@@ -82,14 +82,17 @@ inline std::optional<Spi> some_spi(Input& input, const Surroundings& around) {
 inline wire::SaPayload proposals(Input& input, const Surroundings& around, bool for_ike) {
   wire::Proposal with_spi;
   if (for_ike)
-    with_spi.set_spi(IkeSpi{std::uint64_t{input.u32()} << 32U | 1U});
+    with_spi.set_spi(IkeSpi{
+        std::uint64_t{input.u32()} << 32U | 1U  // odd: see Host::is_ours
+    });
   else
     with_spi.set_spi(Spi{input.u32()});
   const auto how = input.u8();
   if ((how & 0x40U) != 0) with_spi.spi.clear();
   wire::SaPayload made;
-  made.proposals = for_ike ? policy::ike_offer(around.of_peer->ike_proposals, with_spi.spi)
-                           : policy::esp_offer(around.of_peer->children.front().proposals, with_spi.spi, (how & 1U) != 0);
+  made.proposals =
+      for_ike ? policy::ike_offer(around.of_peer->ike_proposals, with_spi.spi)
+              : policy::esp_offer(around.of_peer->children.front().proposals, with_spi.spi, (how & 1U) != 0);
   if ((how & 0x80U) == 0) return made;
   auto& transforms = made.proposals[input.u8() % made.proposals.size()].transforms;
   if (transforms.empty()) return made;
@@ -103,10 +106,21 @@ inline wire::SaPayload proposals(Input& input, const Surroundings& around, bool 
 
 inline wire::NotifyType notify_type(Input& input) {
   using enum wire::NotifyType;
-  constexpr std::array kUsual = {kInvalidKePayload,   kTemporaryFailure,     kChildSaNotFound,   kNoAdditionalSas,
-                                 kAuthenticationFailed, kNoProposalChosen,   kTsUnacceptable,    kSinglePairRequired,
-                                 kInitialContact,     kCookie,               kInvalidIkeSpi,     kInvalidSyntax,
-                                 kIkev2FragmentationSupported, kSignatureHashAlgorithms, kNatDetectionSourceIp,
+  constexpr std::array kUsual = {kInvalidKePayload,
+                                 kTemporaryFailure,
+                                 kChildSaNotFound,
+                                 kNoAdditionalSas,
+                                 kAuthenticationFailed,
+                                 kNoProposalChosen,
+                                 kTsUnacceptable,
+                                 kSinglePairRequired,
+                                 kInitialContact,
+                                 kCookie,
+                                 kInvalidIkeSpi,
+                                 kInvalidSyntax,
+                                 kIkev2FragmentationSupported,
+                                 kSignatureHashAlgorithms,
+                                 kNatDetectionSourceIp,
                                  kNatDetectionDestinationIp};
   const auto how = input.u8();
   return how < 0xf0 ? kUsual[how % kUsual.size()] : static_cast<wire::NotifyType>(input.u16());
@@ -115,31 +129,47 @@ inline wire::NotifyType notify_type(Input& input) {
 inline wire::Payload payload(Input& input, const Surroundings& around) {
   const auto& child = around.of_peer->children.front();
   switch (input.u8() % 18) {
-    case 0: return proposals(input, around, false);
-    case 1: return proposals(input, around, true);
-    case 2: return wire::NoncePayload{Bytes(std::size_t{input.u8()} + 16, input.u8()), false};
+    case 0:
+      return proposals(input, around, false);
+    case 1:
+      return proposals(input, around, true);
+    case 2:
+      return wire::NoncePayload{Bytes(std::size_t{input.u8()} + 16, input.u8()), false};
     case 3: {
       const auto how = input.u8();
       if (how < 0xc0) return wire::KePayload{KeMethod::kCurve25519, around.public_value, false};
       return wire::KePayload{static_cast<KeMethod>(input.u16()), Bytes(input.u8(), input.u8()), false};
     }
-    case 4: return wire::TsiPayload{selectors(input, child.local_ts), {}, false};
-    case 5: return wire::TsrPayload{selectors(input, child.remote_ts), {}, false};
-    case 6: return wire::make_rekey_sa({SecurityProtocol::kEsp, *some_spi(input, around)});
+    case 4:
+      return wire::TsiPayload{selectors(input, child.local_ts), {}, false};
+    case 5:
+      return wire::TsrPayload{selectors(input, child.remote_ts), {}, false};
+    case 6:
+      return wire::make_rekey_sa({SecurityProtocol::kEsp, *some_spi(input, around)});
     case 7: {
       wire::DeletePayload made{SecurityProtocol::kEsp, {}, false};
-      for (unsigned number = input.u8() % 4U + 1; number > 0; --number) made.spis.push_back(*some_spi(input, around));
+      for (unsigned number = input.u8() % 4U + 1; number > 0; --number)
+        made.spis.push_back(*some_spi(input, around));
       return made;
     }
-    case 8: return wire::DeletePayload{};
-    case 9: return wire::make_notify(notify_type(input), input.string());
-    case 10: return wire::make_child_sa_not_found({SecurityProtocol::kEsp, *some_spi(input, around)});
-    case 11: return wire::IdiPayload{around.of_peer->local_auth.front().id, false};
-    case 12: return wire::IdrPayload{around.of_peer->local_auth.front().id, false};
-    case 13: return wire::AuthPayload{static_cast<AuthMethod>(input.u8() % 16), input.string(), false};
-    case 14: return wire::CertPayload{static_cast<CertEncoding>(input.u8() % 18), input.string(), false};
-    case 15: return wire::CertreqPayload{static_cast<CertEncoding>(input.u8() % 18), input.string(), false};
-    case 16: return wire::make_invalid_ke_payload(static_cast<KeMethod>(input.u8() % 40));
+    case 8:
+      return wire::DeletePayload{};
+    case 9:
+      return wire::make_notify(notify_type(input), input.string());
+    case 10:
+      return wire::make_child_sa_not_found({SecurityProtocol::kEsp, *some_spi(input, around)});
+    case 11:
+      return wire::IdiPayload{around.of_peer->local_auth.front().id, false};
+    case 12:
+      return wire::IdrPayload{around.of_peer->local_auth.front().id, false};
+    case 13:
+      return wire::AuthPayload{static_cast<AuthMethod>(input.u8() % 16), input.string(), false};
+    case 14:
+      return wire::CertPayload{static_cast<CertEncoding>(input.u8() % 18), input.string(), false};
+    case 15:
+      return wire::CertreqPayload{static_cast<CertEncoding>(input.u8() % 18), input.string(), false};
+    case 16:
+      return wire::make_invalid_ke_payload(static_cast<KeMethod>(input.u8() % 40));
     default: {
       const auto type = static_cast<wire::PayloadType>(200 + input.u8() % 20);
       return wire::UnknownPayload{type, input.string(), (input.u8() & 1U) != 0};
@@ -160,7 +190,8 @@ inline void start_with(std::vector<wire::Payload>& made, std::uint8_t how, const
   if (how % 4 == 1 || how % 4 == 2) {  // a new Child SA, or the rekey of one
     with_spi.set_spi(Spi{0x30000000U + how});
     if (how % 4 == 2 && !around.spis.empty())
-      made.emplace_back(wire::make_rekey_sa({SecurityProtocol::kEsp, around.spis[(how / 4U) % around.spis.size()]}));
+      made.emplace_back(
+          wire::make_rekey_sa({SecurityProtocol::kEsp, around.spis[(how / 4U) % around.spis.size()]}));
     made.emplace_back(wire::SaPayload{policy::esp_offer(child.proposals, with_spi.spi, true), false});
     made.emplace_back(wire::NoncePayload{Bytes(32, how), false});
     if (!policy::ke_methods(child.proposals).empty())
@@ -168,7 +199,7 @@ inline void start_with(std::vector<wire::Payload>& made, std::uint8_t how, const
     made.emplace_back(wire::TsiPayload{child.local_ts, {}, false});
     made.emplace_back(wire::TsrPayload{child.remote_ts, {}, false});
   } else if (how % 4 == 3) {  // the rekey of the IKE SA
-    with_spi.set_spi(IkeSpi{0x5151515151515100U + how});
+    with_spi.set_spi(IkeSpi{0x5151515151515101U + 2U * how});
     made.emplace_back(wire::SaPayload{policy::ike_offer(around.of_peer->ike_proposals, with_spi.spi), false});
     made.emplace_back(wire::NoncePayload{Bytes(32, how), false});
     made.emplace_back(wire::KePayload{KeMethod::kCurve25519, around.public_value, false});

@@ -50,7 +50,7 @@ def fragmentation_both_ways(lab, initiator):
     """RFC 7383: long chains and small datagrams; no IKE message leaves as IP fragments, and none exceeds the limit."""
     limit = 576
     with Pair(lab) as pair:
-        pair.certificates(credentials.by_strongswan("rsa-4096", "a.example", intermediates=2), credentials.by_strongswan("rsa-4096", "b.example", intermediates=2))
+        pair.certificates(credentials.by_strongswan("rsa", "a.example", intermediates=2), credentials.by_strongswan("rsa", "b.example", intermediates=2))
         pair.connection |= {"fragment_size": limit, "send_certificate": "always"}
         pair.swan_connection |= {"fragmentation": "yes", "send_cert": "always"}
         pair.charon["fragment_size"] = limit
@@ -75,7 +75,7 @@ def fragmentation_both_ways(lab, initiator):
 def large_certificates_without_fragmentation(lab):
     """One that does not know RFC 7383: IP fragments carry the message."""
     with Pair(lab) as pair:
-        pair.certificates(credentials.by_strongswan("rsa-4096", "a.example", intermediates=2), credentials.by_strongswan("rsa-4096", "b.example", intermediates=2))
+        pair.certificates(credentials.by_strongswan("rsa", "a.example", intermediates=2), credentials.by_strongswan("rsa", "b.example", intermediates=2))
         pair.swan_connection |= {"fragmentation": "no", "send_cert": "always"}
         pair.connection["send_certificate"] = "always"
         capture = pair.net.router.capture("to-a", expression=["ip", "host", pair.net.B4])

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/overloaded.h"
 #include "base/writer.h"
 #include "policy/traffic_selector.h"
 #include "sim/event_text.h"
@@ -15,11 +16,6 @@ namespace {
 
 // Late packets of a replaced SA are taken for some seconds; what is there for longer has been forgotten.
 constexpr std::chrono::seconds kOrphanAge{90};
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 // Another value for a test that wants to see an invariant fail.
 policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage, const policy::ChildSaPtr& older) {

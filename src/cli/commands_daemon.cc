@@ -35,6 +35,17 @@ void split_name(const std::string& name, Request& request) {
   if (dot != std::string::npos) request.child = name.substr(dot + 1);
 }
 
+// The status of one connection alone; all of it where no name is given.
+Result<> keep_only(nlohmann::json& status, const std::string& name) {
+  if (name.empty()) return {};
+  for (nlohmann::json& connection : status["connections"]) {
+    if (connection.value("name", "") != name) continue;
+    status = {{"ok", true}, {"connections", nlohmann::json::array({std::move(connection)})}};
+    return {};
+  }
+  return fail(ErrorCode::kNotFound, "no connection is called \"{}\"; `merlon status` lists them", name);
+}
+
 void add_status(CLI::App& app, Session& session) {
   struct Options {
     bool json = false;
@@ -46,8 +57,10 @@ void add_status(CLI::App& app, Session& session) {
   command->add_flag("--json", options->json, "For programs");
   command->add_option("NAME", options->connection, "Only this connection");
   command->callback([options, &session] {
-    const auto answer = ask(session, Request{});
+    auto answer = ask(session, Request{});
     if (!answer) return session.fail(answer.error());
+    if (const auto found = keep_only(*answer, options->connection); !found)
+      return session.fail(found.error());
     if (options->json) {
       std::cout << answer->dump(2) << "\n";
     } else {

@@ -105,7 +105,8 @@ void add_stream_commands(CLI::App& app, Session& session) {
   command->add_option("NAME", trace->name, "Connection")->required();
   command->add_flag("--json", trace->json, "One JSON object a line");
   command->add_option("--keys", trace->keys,
-                      "Folder for Wireshark's key files ikev2_decryption_table and esp_sa; only for root");
+                      "Folder for Wireshark's key files ikev2_decryption_table and esp_sa (and esp_sa_other, "
+                      "for what it cannot decrypt); only for root");
   command->callback([trace, &session] {
     Request request;
     request.command = Command::kTrace;

@@ -44,8 +44,6 @@ class View {
     if (only_.empty())
       for (const json& sa : status.value("unconfigured_ike_sas", json::array())) show_ike_sa(sa);
     if (only_.empty()) show_drops(status.value("drops", json::object()));
-    if (out_.empty() && !only_.empty())
-      return fmt::format("no connection is called \"{}\"; `merlon status` lists them\n", only_);
     if (out_.empty()) out_ = "No connections are configured: `merlon pair`, or docs/configuration.md.\n";
     return std::move(out_);
   }

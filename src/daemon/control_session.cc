@@ -14,27 +14,42 @@ using control::error_line;
 using control::ok_line;
 using nlohmann::json;
 
-ControlSession::ControlSession(ControlServer& server, asio::local::stream_protocol::socket socket, io::PeerCredentials peer)
+ControlSession::ControlSession(ControlServer& server, asio::local::stream_protocol::socket socket,
+                               io::PeerCredentials peer)
     : server_(server), socket_(std::move(socket)), peer_(peer) {}
 
 void ControlSession::close() {
   if (std::exchange(closed_, true)) return;
   if (subscription_ != 0) server_.gateway_.unsubscribe(subscription_);
-  if (streaming_ && streaming_->command == Command::kTrace) server_.gateway_.trace(streaming_->connection, false, false);
+  if (streaming_ && streaming_->command == Command::kTrace) trace_what_others_want(streaming_->connection);
   asio::error_code ignored;
   socket_.close(ignored);
   server_.sessions_.erase(shared_from_this());
 }
 
+void ControlSession::trace_what_others_want(const std::string& connection) {
+  bool messages = false, keys = false;
+  for (const auto& session : server_.sessions_) {
+    const auto& other = session->streaming_;
+    if (session->closed_ || !other || other->command != Command::kTrace || other->connection != connection)
+      continue;
+    messages = true;
+    keys = keys || other->keys;
+  }
+  server_.gateway_.trace(connection, messages, keys);
+}
+
 void ControlSession::read() {
-  asio::async_read_until(socket_, input_, '\n', [self = shared_from_this()](const asio::error_code& error, std::size_t size) {
-    if (error) return self->close();
-    const auto data = self->input_.data();
-    const std::string line(asio::buffers_begin(data), asio::buffers_begin(data) + static_cast<std::ptrdiff_t>(size - 1));
-    self->input_.consume(size);
-    self->handle(line);
-    if (!self->closed_) self->read();
-  });
+  asio::async_read_until(
+      socket_, input_, '\n', [self = shared_from_this()](const asio::error_code& error, std::size_t size) {
+        if (error) return self->close();
+        const auto data = self->input_.data();
+        const std::string line(asio::buffers_begin(data),
+                               asio::buffers_begin(data) + static_cast<std::ptrdiff_t>(size - 1));
+        self->input_.consume(size);
+        self->handle(line);
+        if (!self->closed_) self->read();
+      });
 }
 
 void ControlSession::handle(std::string_view line) {
@@ -46,21 +61,31 @@ void ControlSession::handle(std::string_view line) {
 
 void ControlSession::answer(const control::Request& request) {
   Gateway& gateway = server_.gateway_;
-  const auto done = [this](const Result<>& result) { send(result ? ok_line(json::object()) : error_line(result.error().message)); };
-  if (!request.connection.empty() && request.command != Command::kMonitor && !gateway.knows(request.connection))
-    return send(error_line(fmt::format("no connection is called \"{}\"; `merlon status` lists them", request.connection)));
+  const auto done = [this](const Result<>& result) {
+    send(result ? ok_line(json::object()) : error_line(result.error().message));
+  };
+  if (!request.connection.empty() && request.command != Command::kMonitor &&
+      !gateway.knows(request.connection))
+    return send(error_line(
+        fmt::format("no connection is called \"{}\"; `merlon status` lists them", request.connection)));
   switch (request.command) {
-    case Command::kStatus: return send(ok_line(gateway.status()));
-    case Command::kUp: return up(request);
-    case Command::kDown: return done(gateway.down(request.connection, request.child));
-    case Command::kRekey: return done(gateway.rekey(request.connection, request.child, request.ike));
+    case Command::kStatus:
+      return send(ok_line(gateway.status()));
+    case Command::kUp:
+      return up(request);
+    case Command::kDown:
+      return done(gateway.down(request.connection, request.child));
+    case Command::kRekey:
+      return done(gateway.rekey(request.connection, request.child, request.ike));
     case Command::kMonitor:
-    case Command::kTrace: return stream(request);
+    case Command::kTrace:
+      return stream(request);
     case Command::kReload: {
       const auto reloaded = gateway.reload();
       return send(reloaded ? ok_line({{"warnings", *reloaded}}) : error_line(reloaded.error().message));
     }
-    case Command::kMetrics: return send(ok_line({{"text", server_.metrics_()}}));
+    case Command::kMetrics:
+      return send(ok_line({{"text", server_.metrics_()}}));
     case Command::kStop:
       send(ok_line(json::object()));
       return server_.stop_();
@@ -99,21 +124,24 @@ void ControlSession::look_again() {
 void ControlSession::stream(const control::Request& request) {
   if (request.keys && peer_.uid != 0) return send(error_line("keys are shown to root only"));
   streaming_ = request;
-  if (request.command == Command::kTrace) server_.gateway_.trace(request.connection, true, request.keys);
-  subscription_ = server_.gateway_.subscribe([this, request](const ike::Event& event) { send_event(event, request); });
+  if (request.command == Command::kTrace) trace_what_others_want(request.connection);
+  subscription_ =
+      server_.gateway_.subscribe([this, request](const ike::Event& event) { send_event(event, request); });
   send(ok_line(json::object()));
 }
 
 void ControlSession::send_event(const ike::Event& event, const control::Request& request) {
   if (!request.connection.empty()) {
     const std::string of = connection_of(event);
-    const bool keys = std::holds_alternative<ike::IkeKeysTraced>(event) || std::holds_alternative<ike::ChildKeysTraced>(event);
+    const bool keys = std::holds_alternative<ike::IkeKeysTraced>(event) ||
+                      std::holds_alternative<ike::ChildKeysTraced>(event);
     // The first messages of a peer belong to no connection yet.
     const bool early = of.empty() && std::holds_alternative<ike::MessageTraced>(event);
     if (of != request.connection && !keys && !early) return;
   }
   if (request.keys)
-    for (const KeyFileLine& line : key_file_lines(event)) send(json{{"event", "keys"}, {"file", line.file}, {"line", line.line}}.dump());
+    for (const KeyFileLine& line : key_file_lines(event))
+      send(json{{"event", "keys"}, {"file", line.file}, {"line", line.line}}.dump());
   if (request.command == Command::kMonitor && std::holds_alternative<ike::MessageTraced>(event)) return;
   const json body = event_json(event);
   if (!body.is_null()) send(body.dump(-1, ' ', false, json::error_handler_t::replace));
@@ -133,11 +161,12 @@ void ControlSession::send(std::string line) {
 }
 
 void ControlSession::write_next() {
-  asio::async_write(socket_, asio::buffer(output_.front()), [self = shared_from_this()](const asio::error_code& error, std::size_t) {
-    if (error) return self->close();
-    self->output_.pop_front();
-    if (!self->output_.empty()) self->write_next();
-  });
+  asio::async_write(socket_, asio::buffer(output_.front()),
+                    [self = shared_from_this()](const asio::error_code& error, std::size_t) {
+                      if (error) return self->close();
+                      self->output_.pop_front();
+                      if (!self->output_.empty()) self->write_next();
+                    });
 }
 
 }  // namespace merlon::daemon

@@ -11,7 +11,8 @@ namespace merlon::daemon {
 
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
  public:
-  ControlSession(ControlServer& server, asio::local::stream_protocol::socket socket, io::PeerCredentials peer);
+  ControlSession(ControlServer& server, asio::local::stream_protocol::socket socket,
+                 io::PeerCredentials peer);
   void start() { read(); }
   void close();
   // Whether a connection that this client waits for is up or has failed meanwhile.
@@ -23,6 +24,8 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void answer(const control::Request& request);
   void up(const control::Request& request);
   void stream(const control::Request& request);
+  // Messages and keys of the connection, as far as some open session asked for them.
+  void trace_what_others_want(const std::string& connection);
   void send_event(const ike::Event& event, const control::Request& request);
   void send(std::string line);
   void write_next();

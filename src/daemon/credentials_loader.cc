@@ -35,7 +35,8 @@ class Loader {
     return content.slice(0, size);
   }
 
-  Result<> load_local(const policy::Connection& connection, policy::LocalAuth& local, ike::ConnectionCredentials& out) {
+  Result<> load_local(const policy::Connection& connection, policy::LocalAuth& local,
+                      ike::ConnectionCredentials& out) {
     if (local.kind == AuthKind::kPsk) {
       MERLON_TRY(out.local_psk, load_psk(local.psk_file, local.psk));
     } else {
@@ -47,27 +48,43 @@ class Loader {
 
   Result<> load_certificate(const policy::LocalAuth& local, ike::ConnectionCredentials& out) {
     MERLON_TRY(out.certificates, pki::read_certificates_file(local.certificate_file));
-    if (out.certificates.empty()) return fail(ErrorCode::kInvalidArgument, "{} holds no certificate", local.certificate_file);
+    if (out.certificates.empty())
+      return fail(ErrorCode::kInvalidArgument, "{} holds no certificate", local.certificate_file);
     if (!(out.certificates.front().public_key() == out.private_key->public_key()))
-      return fail(ErrorCode::kInvalidArgument, "the private key in {} does not belong to the first certificate in {}",
+      return fail(ErrorCode::kInvalidArgument,
+                  "the private key in {} does not belong to the first certificate in {}",
                   local.private_key_file, local.certificate_file);
     return {};
   }
 
-  static Result<> settle_local_id(const policy::Connection& connection, policy::LocalAuth& local, const ike::ConnectionCredentials& out) {
+  // The subject, or where that is empty (RFC 5280 4.1.2.6) the first name it speaks for.
+  static Result<Identity> identity_of(const pki::Certificate& certificate) {
+    const auto identities = pki::identities_of(certificate);
+    const auto subject = std::ranges::find(identities, IdType::kDerAsn1Dn, &Identity::type);
+    if (subject != identities.end()) return *subject;
+    if (identities.empty())
+      return fail(ErrorCode::kInvalidArgument, "our certificate names nobody: give local_id");
+    return identities.front();
+  }
+
+  static Result<> settle_local_id(const policy::Connection& connection, policy::LocalAuth& local,
+                                  const ike::ConnectionCredentials& out) {
     if (!local.id_text.empty()) {
       MERLON_TRY(local.id, pki::identity_from_text(local.id_text));
     } else if (!out.certificates.empty()) {
-      local.id = {IdType::kDerAsn1Dn, to_bytes(out.certificates.front().subject_dn_der())};
+      MERLON_TRY(local.id, identity_of(out.certificates.front()));
     } else if (connection.local_addresses.size() == 1) {
       MERLON_TRY(local.id, Identity::parse(connection.local_addresses.front()));
     } else {
-      return fail(ErrorCode::kInvalidArgument, "local_id is missing, and neither a certificate nor a single local address tells it");
+      return fail(ErrorCode::kInvalidArgument,
+                  "local_id is missing, and neither a certificate nor a single local address tells it");
     }
     // A peer would refuse a certificate that does not speak for the identity; better to hear it here.
     if (!out.certificates.empty())
       if (const auto matched = pki::matches(out.certificates.front(), local.id); !matched)
         return fail_in("local_id does not fit our own certificate", matched.error());
+    // Some peers compare a distinguished name byte by byte.
+    if (!out.certificates.empty()) local.id = pki::as_carried(out.certificates.front(), std::move(local.id));
     return {};
   }
 
@@ -108,7 +125,8 @@ class Loader {
     for (const std::string& file : files) {
       MERLON_TRY(auto certificates, pki::read_certificates_file(file));
       for (pki::Certificate& certificate : certificates)
-        if (const auto added = store->add_anchor(std::move(certificate)); !added) return fail_in(file, added.error());
+        if (const auto added = store->add_anchor(std::move(certificate)); !added)
+          return fail_in(file, added.error());
     }
     for (const std::string& file : daemon_.crl_files) {
       MERLON_TRY(const Bytes content, pki::read_file(file));
@@ -133,8 +151,11 @@ Result<ResolvedConfig> resolve(const control::Config& config) {
     auto connection = std::make_shared<policy::Connection>(*given);
     if (!connection->local_auth.empty()) {
       const auto supported = check_supported(*connection);
-      auto loaded = supported ? loader.load(*connection) : Result<ike::ConnectionCredentials>(tl::unexpect, supported.error());
-      if (!loaded) return fail_in(fmt::format("connection \"{}\" ({})", connection->name, connection->source), loaded.error());
+      auto loaded = supported ? loader.load(*connection)
+                              : Result<ike::ConnectionCredentials>(tl::unexpect, supported.error());
+      if (!loaded)
+        return fail_in(fmt::format("connection \"{}\" ({})", connection->name, connection->source),
+                       loaded.error());
       credentials->by_connection.emplace(connection->name, std::move(*loaded));
     }
     out.connections.push_back(std::move(connection));

@@ -1,5 +1,7 @@
 #include "daemon/event_json.h"
 
+#include "base/overloaded.h"
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -8,11 +10,6 @@ namespace merlon::daemon {
 namespace {
 
 using nlohmann::json;
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 json spi_json(Spi spi) { return fmt::format("{}", spi); }
 json id_json(const IkeSaId& id) { return {{"spi_i", fmt::format("{}", id.initiator)}, {"spi_r", fmt::format("{}", id.responder)}}; }

@@ -65,15 +65,16 @@ Result<std::unique_ptr<Gateway>> Gateway::create(asio::io_context& context, cont
 Result<> Gateway::open() {
   log_.set_level(config_.daemon.log_level);
   MERLON_TRY(auto resolved, resolve(config_));
-  MERLON_TRY(auto network, Network::open());
-  network_ = std::make_unique<Network>(std::move(network));
-  // Guards stand before anything else happens: nothing in clear from the first moment on.
-  MERLON_TRY(const auto plan, network_->apply(config_.daemon, resolved.connections, 0));
-  for (const std::string& warning : plan.warnings) log_.warning(warning);
-
+  // First what only one daemon can have: a second one, started by mistake, ends here and has touched nothing.
   std::vector<std::string> warnings;
   MERLON_TRY(sockets_, Sockets::open(config_.daemon, warnings));
   for (const std::string& warning : warnings) log_.warning(warning);
+  MERLON_TRY(auto network, Network::open());
+  network_ = std::make_unique<Network>(std::move(network));
+  // Guards stand before anything is read or sent: nothing in clear from the first moment on.
+  MERLON_TRY(const auto plan, network_->apply(config_.daemon, resolved.connections, 0));
+  for (const std::string& warning : plan.warnings) log_.warning(warning);
+
   io::TunOptions tun_options;
   tun_options.name = config_.daemon.interface;
   MERLON_TRY(tun_, io::Tun::open(tun_options));

@@ -1,5 +1,7 @@
 // What comes in to the control thread: IKE messages, mail from the data worker, network changes, time.
 #include "daemon/gateway.h"
+
+#include "base/overloaded.h"
 #include "io/system_clock.h"
 
 namespace merlon::daemon {
@@ -9,11 +11,6 @@ constexpr std::size_t kLargestDatagram = 65535;
 constexpr unsigned kTicksPerSecond = 4;
 constexpr unsigned kPathMtuMaxAge_s = 600;  // then a larger one is tried again (RFC 8201 4)
 constexpr unsigned kWatchdog_s = 30;
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 }  // namespace
 

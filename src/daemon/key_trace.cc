@@ -51,6 +51,9 @@ std::optional<std::string> esp_integrity(IntegId id) {
     case IntegId::kHmacSha2_256_128: return "HMAC-SHA-256-128 [RFC4868]";
     case IntegId::kHmacSha2_384_192: return "HMAC-SHA-384-192 [RFC4868]";
     case IntegId::kHmacSha2_512_256: return "HMAC-SHA-512-256 [RFC4868]";
+    // It decrypts, though it cannot check these.
+    case IntegId::kAesXcbc96:
+    case IntegId::kAesCmac96: return "ANY 96 bit authentication [no checking]";
     default: return std::nullopt;
   }
 }
@@ -70,11 +73,17 @@ std::vector<KeyFileLine> ike_lines(const ike::IkeKeysTraced& keys) {
 }
 
 std::vector<KeyFileLine> child_lines(const policy::ChildSa& sa) {
-  const auto encryption = esp_encryption(sa.algorithms.encr);
-  const auto integrity = esp_integrity(sa.algorithms.integ);
-  if (!encryption || !integrity) return {};
+  auto encryption = esp_encryption(sa.algorithms.encr);
+  auto integrity = esp_integrity(sa.algorithms.integ);
+  // Wireshark refuses a whole table for one name that it does not know; others are read by other tools.
+  const bool known = encryption && integrity;
+  if (!known) {
+    encryption = merlon::name(sa.algorithms.encr);
+    integrity = merlon::name(sa.algorithms.integ);
+  }
+  const char* file = known ? "esp_sa" : "esp_sa_other";
   const auto line = [&](const IpAddress& from, const IpAddress& to, Spi spi, const policy::DirectionKeys& keys) {
-    return KeyFileLine{"esp_sa", fmt::format("\"{}\",\"{}\",\"{}\",\"{}\",\"{}\",{},\"{}\",{}", from.is_v4() ? "IPv4" : "IPv6", from, to, spi,
+    return KeyFileLine{file, fmt::format("\"{}\",\"{}\",\"{}\",\"{}\",\"{}\",{},\"{}\",{}", from.is_v4() ? "IPv4" : "IPv6", from, to, spi,
                                              *encryption, hex_field(keys.encryption), *integrity, hex_field(keys.integrity))};
   };
   const IpAddress& local = sa.path.local.address;

@@ -9,11 +9,13 @@
 namespace merlon::daemon {
 
 struct KeyFileLine {
-  std::string file;  // "ikev2_decryption_table" or "esp_sa", as Wireshark names them
+  // "ikev2_decryption_table" or "esp_sa", as Wireshark names them; "esp_sa_other" in the same form for SAs that it cannot
+  // decrypt (AES-CCM, ChaCha20-Poly1305, GMAC), with IANA's names.
+  std::string file;
   std::string line;
 };
 
-// Nothing for events without keys, and for algorithms that Wireshark has no name for.
+// Nothing for events without keys, and for IKE SAs that Wireshark cannot decrypt.
 [[nodiscard]] std::vector<KeyFileLine> key_file_lines(const ike::Event& event);
 
 }  // namespace merlon::daemon

@@ -37,10 +37,11 @@ class Page {
   }
 
  private:
-  void add(const std::string& name, const std::string& help, MetricType type, Labels labels, ClientMetric metric) {
+  void add(const std::string& name, const std::string& help, MetricType type, Labels labels,
+           ClientMetric metric) {
     MetricFamily& family = families_[name];
     family.name = name;
-    family.help = help;
+    if (family.help.empty()) family.help = help;
     family.type = type;
     metric.label = std::move(labels);
     family.metric.push_back(std::move(metric));
@@ -48,13 +49,16 @@ class Page {
   std::map<std::string, MetricFamily> families_;
 };
 
-double number(std::uint64_t value) { return static_cast<double>(value); }
+double number(std::uint64_t value) {
+  return static_cast<double>(value);
+}
 
 void add_connections(Page& page, Gateway& gateway) {
   for (const ike::SupervisorStatus& status : gateway.supervisor().status()) {
-    page.gauge("merlon_connection_up", "1 while everything that the connection should have is there", {{"connection", status.connection}},
-               status.phase == ike::SupervisorPhase::kUp ? 1 : 0);
-    page.counter("merlon_connection_attempts_total", "Negotiations begun", {{"connection", status.connection}}, number(status.attempts));
+    page.gauge("merlon_connection_up", "1 while everything that the connection should have is there",
+               {{"connection", status.connection}}, status.phase == ike::SupervisorPhase::kUp ? 1 : 0);
+    page.counter("merlon_connection_attempts_total", "Negotiations begun",
+                 {{"connection", status.connection}}, number(status.attempts));
   }
 }
 
@@ -63,9 +67,12 @@ void add_sas(Page& page, Gateway& gateway, Instant now) {
   for (const ike::IkeSaStatus& sa : gateway.engine().status()) {
     if (sa.established != Instant{})
       page.gauge("merlon_ike_sa_age_seconds", "Age of an established IKE SA",
-                 {{"connection", sa.connection}, {"spi_i", fmt::format("{}", sa.id.initiator)}}, age(sa.established));
+                 {{"connection", sa.connection}, {"spi_i", fmt::format("{}", sa.id.initiator)}},
+                 age(sa.established));
     for (const ike::ChildSaStatus& child : sa.children) {
-      const Labels labels{{"connection", sa.connection}, {"child", child.child}, {"spi_in", fmt::format("{}", child.inbound_spi)}};
+      const Labels labels{{"connection", sa.connection},
+                          {"child", child.child},
+                          {"spi_in", fmt::format("{}", child.inbound_spi)}};
       page.gauge("merlon_child_sa_age_seconds", "Age of a Child SA", labels, age(child.established));
       const auto stats = gateway.worker().data_plane().stats(child.id);
       if (!stats) continue;
@@ -73,7 +80,8 @@ void add_sas(Page& page, Gateway& gateway, Instant now) {
         Labels with = labels;
         with.push_back({"direction", direction});
         page.counter("merlon_child_sa_packets_total", "Inner packets carried", with, number(totals.packets));
-        page.counter("merlon_child_sa_bytes_total", "Bytes of inner packets carried", with, number(totals.bytes));
+        page.counter("merlon_child_sa_bytes_total", "Bytes of inner packets carried", with,
+                     number(totals.bytes));
       };
       traffic("in", stats->inbound);
       traffic("out", stats->outbound);
@@ -82,28 +90,37 @@ void add_sas(Page& page, Gateway& gateway, Instant now) {
 }
 
 void add_engine(Page& page, Gateway& gateway) {
-  page.gauge("merlon_ike_sas", "IKE SAs, half-open ones included", {}, number(gateway.engine().ike_sa_count()));
-  page.gauge("merlon_ike_sas_half_open", "IKE SAs whose peer is not authenticated", {}, number(gateway.engine().half_open_count()));
+  page.gauge("merlon_ike_sas", "IKE SAs, half-open ones included", {},
+             number(gateway.engine().ike_sa_count()));
+  page.gauge("merlon_ike_sas_half_open", "IKE SAs whose peer is not authenticated", {},
+             number(gateway.engine().half_open_count()));
   gateway.engine().counters().for_each([&](const ike::CounterSample& sample) {
     Labels labels;
     for (const auto& [label, value] : sample.labels) labels.push_back({std::string(label), value});
-    page.counter("merlon_" + std::string(sample.metric) + "_total", "IKE engine: " + std::string(sample.metric), std::move(labels), number(sample.value));
+    page.counter("merlon_" + std::string(sample.metric) + "_total",
+                 "IKE engine: " + std::string(sample.metric), std::move(labels), number(sample.value));
   });
 }
 
 void add_data_plane(Page& page, Gateway& gateway) {
   for (std::size_t i = 0; i < esp::kDropReasons; ++i) {
     const auto reason = static_cast<esp::DropReason>(i);
-    page.counter("merlon_packets_dropped_total", "Packets dropped, by reason", {{"reason", std::string(esp::name(reason))}},
+    page.counter("merlon_packets_dropped_total", "Packets dropped, by reason",
+                 {{"reason", std::string(esp::name(reason))}},
                  number(gateway.worker().data_plane().drops(reason)));
   }
   const WorkerCounters& worker = gateway.worker().counters();
-  page.counter("merlon_io_failures_total", "Packets that the kernel did not take", {{"kind", "tun"}}, number(worker.tun_write_failed.load()));
+  page.counter("merlon_io_failures_total", "Packets that the kernel did not take", {{"kind", "tun"}},
+               number(worker.tun_write_failed.load()));
   page.counter("merlon_io_failures_total", "", {{"kind", "send"}}, number(worker.send_failed.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "send_blocked"}}, number(worker.send_blocked.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "invalid_datagram"}}, number(worker.invalid_datagrams.load()));
-  page.counter("merlon_mailbox_dropped_total", "IKE messages dropped before the control thread", {}, number(gateway.mail_dropped()));
-  page.counter("merlon_buffers_exhausted_total", "Times that no packet buffer was free", {}, number(worker.buffers_exhausted.load()));
+  page.counter("merlon_io_failures_total", "", {{"kind", "send_blocked"}},
+               number(worker.send_blocked.load()));
+  page.counter("merlon_io_failures_total", "", {{"kind", "invalid_datagram"}},
+               number(worker.invalid_datagrams.load()));
+  page.counter("merlon_mailbox_dropped_total", "IKE messages dropped before the control thread", {},
+               number(gateway.mail_dropped()));
+  page.counter("merlon_buffers_exhausted_total", "Times that no packet buffer was free", {},
+               number(worker.buffers_exhausted.load()));
 }
 
 std::vector<MetricFamily> collect(Gateway& gateway) {
@@ -115,8 +132,8 @@ std::vector<MetricFamily> collect(Gateway& gateway) {
   return page.take();
 }
 
-// Called on a thread of the HTTP server: the page is made on the control thread, and a server that is too busy to make it
-// within two seconds answers with nothing rather than holding the scraper.
+// Called on a thread of the HTTP server: the page is made on the control thread, and a server that is too
+// busy to make it within two seconds answers with nothing rather than holding the scraper.
 class Collector final : public prometheus::Collectable {
  public:
   Collector(asio::io_context& context, Gateway& gateway) : context_(context), gateway_(gateway) {}
@@ -135,7 +152,9 @@ class Collector final : public prometheus::Collectable {
 
 }  // namespace
 
-std::string metrics_text(Gateway& gateway) { return prometheus::TextSerializer().Serialize(collect(gateway)); }
+std::string metrics_text(Gateway& gateway) {
+  return prometheus::TextSerializer().Serialize(collect(gateway));
+}
 
 class MetricsServer::Impl {
  public:
@@ -152,9 +171,11 @@ class MetricsServer::Impl {
 MetricsServer::MetricsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 MetricsServer::~MetricsServer() = default;
 
-Result<std::unique_ptr<MetricsServer>> MetricsServer::open(asio::io_context& context, Gateway& gateway, const std::string& listen) {
+Result<std::unique_ptr<MetricsServer>> MetricsServer::open(asio::io_context& context, Gateway& gateway,
+                                                           const std::string& listen) {
   try {
-    return std::unique_ptr<MetricsServer>(new MetricsServer(std::make_unique<Impl>(context, gateway, listen)));
+    return std::unique_ptr<MetricsServer>(
+        new MetricsServer(std::make_unique<Impl>(context, gateway, listen)));
   } catch (const std::exception& error) {
     return fail(ErrorCode::kSystem, "metrics_listen: cannot listen at {}: {}", listen, error.what());
   }

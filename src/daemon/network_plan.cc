@@ -193,10 +193,9 @@ class Planner {
     }
   }
 
-  // ---- Rules in the SPD's order. Everything from a protected network asks our table at rule_priority, and
-  // what the table does not hold goes on to the main table. So only a bypass that a later protect would
-  // swallow needs a rule, before that; and only a protect that such a bypass would swallow needs one of its
-  // own, before the bypass.
+  // ---- Rules in the SPD's order. Everything from a protected network asks our table at rule_priority,
+  // whatever its protocol. So each bypass needs a rule before that, and a protect that such a bypass would
+  // swallow needs one of its own before the bypass, and so on.
   struct Decision {
     ChildAction action;
     Pair pair;
@@ -215,9 +214,9 @@ class Planner {
     std::uint32_t top = 0;
     for (auto decision = decisions_.rbegin(); decision != decisions_.rend(); ++decision) {
       const bool is_bypass = decision->action == ChildAction::kBypass;
+      if (is_bypass) decision->level = 1;
       for (const Decision* later : is_bypass ? protects : bypasses)
-        if ((is_bypass || later->level != 0) && decision->pair.meets(later->pair))
-          decision->level = std::max(decision->level, later->level + 1);
+        if (decision->pair.meets(later->pair)) decision->level = std::max(decision->level, later->level + 1);
       (is_bypass ? bypasses : protects).push_back(&*decision);
       top = std::max(top, decision->level);
     }

@@ -6,9 +6,8 @@
 //   each and stays when the device is gone.
 // - Rules lead to that table what comes from a protected local network, except outer packets, which carry a
 // mark.
-//   A bypass that a later protect would swallow is a rule before these, and a protect that such a bypass
-//   would swallow is one before that: whatever the order in the SPD, the packet meets the entry that decides
-//   first.
+//   A bypass is a rule before these, and a protect that a later bypass would swallow is one before that:
+//   whatever the order in the SPD, the packet meets the entry that decides first.
 // - The guard drops in the kernel what a policy protects and arrives or would leave in clear.
 #pragma once
 

@@ -112,9 +112,14 @@ std::optional<Incoming> Channel::open_whole(Shard& shard, const Arrival& arrival
     return incoming;
   }
   switch (opened.error().kind) {
-    case OpenFailure::kNotEncrypted: shard.count(Counter::kDropUnprotected); return std::nullopt;
-    case OpenFailure::kBadIcv: shard.count(Counter::kDropBadIcv); return std::nullopt;
-    case OpenFailure::kMalformed: break;
+    case OpenFailure::kNotEncrypted:
+      shard.count(Counter::kDropUnprotected);
+      return std::nullopt;
+    case OpenFailure::kBadIcv:
+      shard.count(Counter::kDropBadIcv);
+      return std::nullopt;
+    case OpenFailure::kMalformed:
+      break;
   }
   shard.count(Counter::kDropMalformedContent);
   incoming.malformed = opened.error().parse;
@@ -130,7 +135,8 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   }
   auto opened = protection_.open_fragment(arrival.datagram.payload, arrival.message);
   if (!opened) {
-    shard.count(opened.error().kind == OpenFailure::kBadIcv ? Counter::kDropBadIcv : Counter::kFragmentsDropped);
+    shard.count(opened.error().kind == OpenFailure::kBadIcv ? Counter::kDropBadIcv
+                                                            : Counter::kFragmentsDropped);
     return std::nullopt;
   }
   // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.

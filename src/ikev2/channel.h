@@ -1,5 +1,6 @@
-// One protected conversation with a peer: encryption, Message IDs and windows (RFC 7296 2.2, 2.3), retransmission (2.1) and
-// fragments (RFC 7383). The exchanges above it see typed, decrypted, authenticated payloads and nothing else.
+// One protected conversation with a peer: encryption, Message IDs and windows (RFC 7296 2.2, 2.3),
+// retransmission (2.1) and fragments (RFC 7383). The exchanges above it see typed, decrypted, authenticated
+// payloads and nothing else.
 #pragma once
 
 #include <optional>
@@ -37,7 +38,8 @@ struct Incoming {
   wire::ExchangeType exchange = wire::ExchangeType::kInformational;
   bool response = false;
   std::vector<wire::Payload> payloads;
-  std::optional<wire::ParseError> malformed;  // authentic, but what is inside contradicts its format (RFC 7296 2.21.3)
+  std::optional<wire::ParseError>
+      malformed;  // authentic, but what is inside contradicts its format (RFC 7296 2.21.3)
   Path path;
 };
 
@@ -64,16 +66,21 @@ class Channel {
   [[nodiscard]] const IkeSaId& id() const { return id_; }
   [[nodiscard]] const Path& path() const { return path_; }
   void set_path(const Path& path) { path_ = path; }
+  // Once a responder knows whose connection it is.
+  void set_fragment_size(std::size_t size) { fragment_size_ = static_cast<std::uint16_t>(size); }
   [[nodiscard]] bool fragmentation() const { return fragmentation_; }
 
-  // RFC 7296 2.3: one request of ours at a time. Errors: what sealing gives; the Message ID stays unused then.
-  Result<> request(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange, std::span<const wire::Payload> payloads,
-                   const RetransmissionSchedule& schedule);
+  // RFC 7296 2.3: one request of ours at a time. Errors: what sealing gives; the Message ID stays unused
+  // then.
+  Result<> request(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
+                   std::span<const wire::Payload> payloads, const RetransmissionSchedule& schedule);
   // Answers the request that open() gave last. The bytes are kept for the peer's retransmissions.
-  Result<> respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange, std::span<const wire::Payload> payloads);
+  Result<> respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
+                   std::span<const wire::Payload> payloads);
 
-  // Window, authentication, decryption, reassembly, answers to retransmitted requests. nullopt: nothing (more) to do; the
-  // reason was counted. A request is never given twice, and a response ends the request that it answers.
+  // Window, authentication, decryption, reassembly, answers to retransmitted requests. nullopt: nothing
+  // (more) to do; the reason was counted. A request is never given twice, and a response ends the request
+  // that it answers.
   [[nodiscard]] std::optional<Incoming> open(Shard& shard, const IkeSa& sa, const Arrival& arrival);
 
   [[nodiscard]] bool requesting() const { return own_.has_value(); }
@@ -86,7 +93,9 @@ class Channel {
   [[nodiscard]] unsigned sends() const { return own_ ? own_->sends : 0; }
   [[nodiscard]] Instant first_sent() const { return own_ ? own_->first_sent : Instant{}; }
   // RFC 7296 2.2: the IKE SA is rekeyed before Message IDs run out.
-  [[nodiscard]] bool nearly_exhausted() const { return own_id_ > kMessageIdLimit || peer_id_ > kMessageIdLimit; }
+  [[nodiscard]] bool nearly_exhausted() const {
+    return own_id_ > kMessageIdLimit || peer_id_ > kMessageIdLimit;
+  }
 
   static constexpr std::uint32_t kMessageIdLimit = 0xFFFF0000;
 
@@ -98,7 +107,8 @@ class Channel {
     Instant first_sent, next_send;
   };
   enum class Window { kRequest, kRepeatedRequest, kResponse, kOutside };
-  [[nodiscard]] wire::IkeHeader header(wire::ExchangeType exchange, bool response, std::uint32_t message_id) const;
+  [[nodiscard]] wire::IkeHeader header(wire::ExchangeType exchange, bool response,
+                                       std::uint32_t message_id) const;
   [[nodiscard]] Window judge(const wire::IkeHeader& received) const;
   void transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const;
   [[nodiscard]] std::optional<Incoming> open_whole(Shard& shard, const Arrival& arrival);

@@ -21,7 +21,8 @@ std::string describe(const policy::EspAlgorithms& algorithms) {
 Instant soft_expiry(Shard& shard, const policy::SaLifetime& lifetime) {
   if (lifetime.soft.count() <= 0) return kNever;
   auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(lifetime.soft);
-  const auto jitter = std::chrono::duration_cast<std::chrono::milliseconds>(std::min(lifetime.jitter, lifetime.soft));
+  const auto jitter =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::min(lifetime.jitter, lifetime.soft));
   if (jitter.count() > 0)
     wait -= std::chrono::milliseconds(shard.rng().below(static_cast<std::uint64_t>(jitter.count()) + 1));
   return shard.time() + wait;
@@ -43,10 +44,12 @@ policy::OuterPath outer_path(const Shard& shard, const IkeSa& sa, const Path& pa
   return outer;
 }
 
-// ---- making one ----------------------------------------------------------------------------------------------------
+// ---- making one
+// ----------------------------------------------------------------------------------------------------
 namespace {
-policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticated& peer, const ChildAgreement& agreement,
-                            const policy::EspAlgorithms& algorithms, ChildKeys keys, const Path& path) {
+policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticated& peer,
+                            const ChildAgreement& agreement, const policy::EspAlgorithms& algorithms,
+                            ChildKeys keys, const Path& path) {
   // Only an authenticated peer has Child SAs: that is what `peer` stands here for.
   MERLON_ASSERT(peer.connection() != nullptr);
   auto child = std::make_shared<policy::ChildSa>();
@@ -56,7 +59,8 @@ policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticat
   child->inbound_spi = agreement.inbound_spi;
   child->outbound_spi = agreement.outbound_spi;
   child->algorithms = algorithms;
-  child->outbound = std::move(agreement.initiator ? keys.initiator_to_responder : keys.responder_to_initiator);
+  child->outbound =
+      std::move(agreement.initiator ? keys.initiator_to_responder : keys.responder_to_initiator);
   child->inbound = std::move(agreement.initiator ? keys.responder_to_initiator : keys.initiator_to_responder);
   child->local_ts = agreement.local_ts;
   child->remote_ts = agreement.remote_ts;
@@ -71,12 +75,14 @@ policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticat
 }
 }  // namespace
 
-Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& established, const ChildAgreement& agreement) {
-  const policy::EspAlgorithms algorithms{agreement.chosen.encr, agreement.chosen.key_bits, agreement.chosen.integ,
-                                         agreement.chosen.esn};
-  MERLON_TRY(auto keys, derive_child_keys(established.algorithms.prf, established.sk_d, algorithms, agreement.nonce_i,
-                                          agreement.nonce_r, agreement.shared_secret));
-  const auto child = assemble(shard, sa, established.peer, agreement, algorithms, std::move(keys), established.channel.path());
+Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& established,
+                                          const ChildAgreement& agreement) {
+  const policy::EspAlgorithms algorithms{agreement.chosen.encr, agreement.chosen.key_bits,
+                                         agreement.chosen.integ, agreement.chosen.esn};
+  MERLON_TRY(auto keys, derive_child_keys(established.algorithms.prf, established.sk_d, algorithms,
+                                          agreement.nonce_i, agreement.nonce_r, agreement.shared_secret));
+  const auto child = assemble(shard, sa, established.peer, agreement, algorithms, std::move(keys),
+                              established.channel.path());
   const auto& config = child->child();
   ChildSaRecord record;
   record.sa = child;
@@ -89,15 +95,24 @@ Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& 
   shard.child_belongs(child->id, sa);
   shard.count(agreement.replaces ? Counter::kChildSasRekeyed : Counter::kChildSasEstablished);
   shard.emit(ike::InstallChildSa{child});
-  ike::ChildSaEstablished event{sa.connection_name(), config.name, sa.id, child->id, child->inbound_spi, child->outbound_spi,
-                                agreement.replaces.has_value(), child->path.udp_encapsulation, describe(algorithms),
-                                policy::to_text(child->local_ts), policy::to_text(child->remote_ts)};
+  ike::ChildSaEstablished event{sa.connection_name(),
+                                config.name,
+                                sa.id,
+                                child->id,
+                                child->inbound_spi,
+                                child->outbound_spi,
+                                agreement.replaces.has_value(),
+                                child->path.udp_encapsulation,
+                                describe(algorithms),
+                                policy::to_text(child->local_ts),
+                                policy::to_text(child->remote_ts)};
   shard.emit(ike::Event(std::move(event)));
   if (shard.keys_traced(sa)) shard.emit(ike::Event(ike::ChildKeysTraced{child}));
   return child->id;
 }
 
-// ---- the responder's answer ----------------------------------------------------------------------------------------
+// ---- the responder's answer
+// ----------------------------------------------------------------------------------------
 namespace {
 ChildRefusal refuse(NotifyType type, ike::Failure failure, const policy::ChildConfig& child) {
   failure.notify_type = static_cast<std::uint16_t>(type);
@@ -126,24 +141,30 @@ tl::expected<ChildAnswer, ChildRefusal> answer_child(const IkeSa& sa, const poli
   }
   // RFC 7296 2.9: TS_UNACCEPTABLE when nothing of the proposal is acceptable.
   if (answer.narrowed.verdict != policy::NarrowVerdict::kAccepted) {
-    const auto type = answer.narrowed.verdict == policy::NarrowVerdict::kSinglePairRequired ? NotifyType::kSinglePairRequired
-                                                                                             : NotifyType::kTsUnacceptable;
+    const auto type = answer.narrowed.verdict == policy::NarrowVerdict::kSinglePairRequired
+                          ? NotifyType::kSinglePairRequired
+                          : NotifyType::kTsUnacceptable;
     auto failure = ike::diagnosis::no_selectors(subject, {}, {}, tsr, tsi);
     failure.sentence = policy::explain_ts_mismatch(connection, tsi, tsr);
-    return tl::unexpected(refuse(type, std::move(failure), connection.children[question.child_index.value_or(0)]));
+    return tl::unexpected(
+        refuse(type, std::move(failure), connection.children[question.child_index.value_or(0)]));
   }
   const auto& child = connection.children[answer.child_index];
   subject.child = child.name;
-  auto selection = policy::select_esp(child.proposals, question.sa->proposals, {question.with_ke, question.ke_received});
+  auto selection =
+      policy::select_esp(child.proposals, question.sa->proposals, {question.with_ke, question.ke_received});
   // RFC 7296 2.7
   if (!selection)
-    return tl::unexpected(refuse(NotifyType::kNoProposalChosen,
-                                 ike::diagnosis::no_proposal(subject, child.proposals, question.sa->proposals), child));
+    return tl::unexpected(
+        refuse(NotifyType::kNoProposalChosen,
+               ike::diagnosis::no_proposal(subject, child.proposals, question.sa->proposals), child));
   const auto spi = offered_spi(*question.sa, selection->offered_index);
   if (!spi)
-    return tl::unexpected(refuse(NotifyType::kNoProposalChosen,
-                                 ike::diagnosis::protocol(subject, ike::diagnosis::Exchange::kCreateChild,
-                                                          "the chosen proposal has no usable SPI", NotifyType::kNoProposalChosen), child));
+    return tl::unexpected(refuse(
+        NotifyType::kNoProposalChosen,
+        ike::diagnosis::protocol(subject, ike::diagnosis::Exchange::kCreateChild,
+                                 "the chosen proposal has no usable SPI", NotifyType::kNoProposalChosen),
+        child));
   answer.selection = std::move(*selection);
   answer.outbound_spi = *spi;
   return answer;
@@ -153,16 +174,20 @@ void append_child_answer(std::vector<wire::Payload>& payloads, const ChildAnswer
   wire::SaPayload chosen;
   chosen.proposals.push_back(answer.selection.answer);
   chosen.proposals.back().set_spi(inbound_spi);
-  // SA stands first; TSi and TSr at the end (RFC 7296 1.3.1). The caller has put nonce and KE between, when there are any.
+  // SA stands first; TSi and TSr at the end (RFC 7296 1.3.1). The caller has put nonce and KE between, when
+  // there are any.
   payloads.insert(payloads.begin(), std::move(chosen));
   payloads.emplace_back(wire::TsiPayload{answer.narrowed.remote_ts, {}, false});
   payloads.emplace_back(wire::TsrPayload{answer.narrowed.local_ts, {}, false});
   // RFC 7296 2.9: more could be had, in another Child SA.
-  if (answer.narrowed.additional_possible) payloads.emplace_back(wire::make_notify(NotifyType::kAdditionalTsPossible));
+  if (answer.narrowed.additional_possible)
+    payloads.emplace_back(wire::make_notify(NotifyType::kAdditionalTsPossible));
 }
 
-// ---- the initiator's question --------------------------------------------------------------------------------------
-ChildProposed propose_child(const policy::Connection& connection, const ChildIntent& intent, Spi inbound_spi, bool with_ke) {
+// ---- the initiator's question
+// --------------------------------------------------------------------------------------
+ChildProposed propose_child(const policy::Connection& connection, const ChildIntent& intent, Spi inbound_spi,
+                            bool with_ke) {
   const auto& child = connection.children[intent.child_index];
   wire::Proposal spi_bytes;
   spi_bytes.set_spi(inbound_spi);
@@ -171,12 +196,15 @@ ChildProposed propose_child(const policy::Connection& connection, const ChildInt
     local = intent.packet->local;
     remote = intent.packet->remote;
   }
-  return {policy::esp_offer(child.proposals, spi_bytes.spi, with_ke), policy::selectors_to_propose(child.local_ts, local),
+  return {policy::esp_offer(child.proposals, spi_bytes.spi, with_ke),
+          policy::selectors_to_propose(child.local_ts, local),
           policy::selectors_to_propose(child.remote_ts, remote)};
 }
 
-tl::expected<ChildAccepted, ike::Failure> check_child_answer(const IkeSa& sa, const policy::Connection& connection,
-                                                             std::size_t child_index, const ChildProposed& proposed,
+tl::expected<ChildAccepted, ike::Failure> check_child_answer(const IkeSa& sa,
+                                                             const policy::Connection& connection,
+                                                             std::size_t child_index,
+                                                             const ChildProposed& proposed,
                                                              std::span<const wire::Payload> payloads) {
   using ike::diagnosis::Exchange;
   const ike::diagnosis::Subject subject{&connection, connection.children[child_index].name, sa.path.remote};
@@ -184,14 +212,17 @@ tl::expected<ChildAccepted, ike::Failure> check_child_answer(const IkeSa& sa, co
   const auto* tsi = wire::find<wire::TsiPayload>(payloads);
   const auto* tsr = wire::find<wire::TsrPayload>(payloads);
   if (!chosen || !tsi || !tsr)
-    return tl::unexpected(ike::diagnosis::protocol(subject, Exchange::kCreateChild, "the answer lacks SA, TSi or TSr"));
+    return tl::unexpected(
+        ike::diagnosis::protocol(subject, Exchange::kCreateChild, "the answer lacks SA, TSi or TSr"));
   auto esp = policy::verify_esp_choice(proposed.offer, chosen->proposals);
   if (!esp) return tl::unexpected(ike::diagnosis::proposal_not_ours(subject, esp.error()));
   const auto spi = offered_spi(*chosen, 0);
   if (!spi)
-    return tl::unexpected(ike::diagnosis::protocol(subject, Exchange::kCreateChild, "the chosen proposal has no usable SPI"));
+    return tl::unexpected(
+        ike::diagnosis::protocol(subject, Exchange::kCreateChild, "the chosen proposal has no usable SPI"));
   // RFC 7296 2.9: a subset of what was proposed.
-  if (auto subset = policy::verify_narrowed(proposed.tsi, proposed.tsr, tsi->selectors, tsr->selectors); !subset)
+  if (auto subset = policy::verify_narrowed(proposed.tsi, proposed.tsr, tsi->selectors, tsr->selectors);
+      !subset)
     return tl::unexpected(ike::diagnosis::protocol(subject, Exchange::kCreateChild, subset.error().message));
   return ChildAccepted{*esp, *spi, tsi->selectors, tsr->selectors};
 }
@@ -206,19 +237,23 @@ bool is_child_error(NotifyType type) {
     case NotifyType::kNoAdditionalSas:
     case NotifyType::kInvalidSelectors:
     case NotifyType::kTsMaxQueue:
-    case NotifyType::kTemporaryFailure: return true;
-    default: return false;
+    case NotifyType::kTemporaryFailure:
+      return true;
+    default:
+      return false;
   }
 }
 
-// ---- the end of one ------------------------------------------------------------------------------------------------
+// ---- the end of one
+// ------------------------------------------------------------------------------------------------
 void close_child(Shard& shard, const IkeSa& sa, ChildSaRecord& record, std::string_view reason) {
   if (record.remove_at != kNever) return;
   const bool replaced = record.replaced;
   record.remove_at = replaced ? shard.time() + kLateInbound : shard.time();
   shard.count(Counter::kChildSasClosed);
-  shard.emit(ike::Event(ike::ChildSaClosed{sa.connection_name(), record.sa->child().name, record.sa->id, record.sa->inbound_spi,
-                                           record.sa->outbound_spi, replaced, std::string(reason)}));
+  shard.emit(ike::Event(ike::ChildSaClosed{sa.connection_name(), record.sa->child().name, record.sa->id,
+                                           record.sa->inbound_spi, record.sa->outbound_spi, replaced,
+                                           std::string(reason)}));
 }
 
 void sweep_children(Shard& shard, Established& established) {

@@ -1,4 +1,5 @@
-// Child SAs as an IKE SA keeps them, and the steps that all three ways of making one share (RFC 7296 1.2, 1.3.1, 1.3.3).
+// Child SAs as an IKE SA keeps them, and the steps that all three ways of making one share (RFC
+// 7296 1.2, 1.3.1, 1.3.3).
 #pragma once
 
 #include <optional>
@@ -29,8 +30,9 @@ struct ChildSaRecord {
   policy::ChildSaPtr sa;        // as installed; shared with the packet engine
   std::size_t child_index = 0;  // into the children of the IKE SA's connection, which a reload may renumber
   Instant established, soft = kNever, hard = kNever;
-  // Made as a responder: the peer may not have our answer yet. It has, once it begins another exchange (its window is one) or sends
-  // on this SA, or this time is over. Until then neither a rekey nor a delete of ours may name it.
+  // Made as a responder: the peer may not have our answer yet. It has, once it begins another exchange (its
+  // window is one) or sends on this SA, or this time is over. Until then neither a rekey nor a delete of ours
+  // may name it.
   Instant unconfirmed_until{};
   Instant remove_at = kNever;  // deleted; late packets are still taken for a moment
   bool outbound_in_use = true;
@@ -59,7 +61,8 @@ struct ChildAgreement {
 };
 
 // Derives the keys, installs the SA, tells the world. Errors: kUnsupported algorithms.
-Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& established, const ChildAgreement& agreement);
+Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& established,
+                                          const ChildAgreement& agreement);
 
 // The answer of a responder to SAi2, TSi, TSr, before keys: or the notification that refuses.
 struct ChildAnswer {
@@ -81,7 +84,8 @@ struct ChildQuestion {
   KeMethod ke_received = KeMethod::kNone;
   std::optional<std::size_t> child_index;  // for a rekey: the child it must be
 };
-[[nodiscard]] tl::expected<ChildAnswer, ChildRefusal> answer_child(const IkeSa& sa, const policy::Connection& connection,
+[[nodiscard]] tl::expected<ChildAnswer, ChildRefusal> answer_child(const IkeSa& sa,
+                                                                   const policy::Connection& connection,
                                                                    const ChildQuestion& question);
 // SAr, TSi, TSr (and what goes with them) of the response.
 void append_child_answer(std::vector<wire::Payload>& payloads, const ChildAnswer& answer, Spi inbound_spi);
@@ -96,11 +100,11 @@ struct ChildAccepted {
   Spi outbound_spi;
   policy::TrafficSelectors local_ts, remote_ts;
 };
-[[nodiscard]] ChildProposed propose_child(const policy::Connection& connection, const ChildIntent& intent, Spi inbound_spi,
-                                          bool with_ke);
-[[nodiscard]] tl::expected<ChildAccepted, ike::Failure> check_child_answer(const IkeSa& sa, const policy::Connection& connection,
-                                                                           std::size_t child_index, const ChildProposed& proposed,
-                                                                           std::span<const wire::Payload> payloads);
+[[nodiscard]] ChildProposed propose_child(const policy::Connection& connection, const ChildIntent& intent,
+                                          Spi inbound_spi, bool with_ke);
+[[nodiscard]] tl::expected<ChildAccepted, ike::Failure> check_child_answer(
+    const IkeSa& sa, const policy::Connection& connection, std::size_t child_index,
+    const ChildProposed& proposed, std::span<const wire::Payload> payloads);
 // A child-related error in a response (NO_PROPOSAL_CHOSEN, TS_UNACCEPTABLE, ...): in words.
 [[nodiscard]] bool is_child_error(wire::NotifyType type);
 

@@ -16,7 +16,9 @@ using Key = std::shared_ptr<const crypto::PrivateKey>;
 Key key_of(const std::string& kind) {
   static std::map<std::string, Key> keys;
   auto& key = keys[kind];
-  if (!key) key = std::make_shared<const crypto::PrivateKey>(value(pki::generate_key(kind.substr(0, kind.find('/')))));
+  if (!key)
+    key =
+        std::make_shared<const crypto::PrivateKey>(value(pki::generate_key(kind.substr(0, kind.find('/')))));
   return key;
 }
 
@@ -34,7 +36,8 @@ struct Authority {
     return made;
   }
   pki::Certificate issue(const Key& subject, const std::string& dns, int days = 50) {
-    return value(pki::make_certificate(root, *key, subject->public_key(), spec("CN=" + dns, {dns}, days), rng));
+    return value(
+        pki::make_certificate(root, *key, subject->public_key(), spec("CN=" + dns, {dns}, days), rng));
   }
   std::shared_ptr<const pki::TrustStore> trust() {
     pki::TrustStore store;
@@ -64,7 +67,8 @@ struct CertificatePair : Pair {
 };
 
 class Certificates : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, Certificates, testing::Values("rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519", "ed448"),
+INSTANTIATE_TEST_SUITE_P(Kinds, Certificates,
+                         testing::Values("rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519", "ed448"),
                          [](const auto& kind) {
                            auto name = kind.param;
                            std::erase(name, '-');
@@ -75,7 +79,8 @@ TEST_P(Certificates, ComeUp) {
   CertificatePair pair;
   const auto a_key = key_of(GetParam() + "/a"), b_key = key_of(GetParam() + "/b");
   pair.network.slow_actions = 3ms;
-  pair.configure(a_key, pair.authority.issue(a_key, "a.example.com"), b_key, pair.authority.issue(b_key, "b.example.com"));
+  pair.configure(a_key, pair.authority.issue(a_key, "a.example.com"), b_key,
+                 pair.authority.issue(b_key, "b.example.com"));
   ASSERT_TRUE(pair.a.initiate("office", pair.b));
   pair.network.run_for(3s);
   ASSERT_EQ(pair.a.established().size(), 1U);
@@ -103,11 +108,13 @@ TEST(CertificateFailures, AnExpiredOneIsRefusedWhicheverSideBegan) {
 TEST(CertificateFailures, AnotherNameIsRefused) {
   CertificatePair pair;
   const auto a_key = key_of("ed25519/a"), b_key = key_of("ed25519/b");
-  pair.configure(a_key, pair.authority.issue(a_key, "eve.example.com"), b_key, pair.authority.issue(b_key, "b.example.com"));
+  pair.configure(a_key, pair.authority.issue(a_key, "eve.example.com"), b_key,
+                 pair.authority.issue(b_key, "b.example.com"));
   ASSERT_TRUE(pair.a.initiate("office", pair.b));
   pair.network.run_for(60s);
   ASSERT_EQ(pair.b.count<ike::NegotiationFailed>(), 1U);
-  EXPECT_THAT(pair.b.events_of<ike::NegotiationFailed>().front()->failure.sentence, HasSubstr("eve.example.com"));
+  EXPECT_THAT(pair.b.events_of<ike::NegotiationFailed>().front()->failure.sentence,
+              HasSubstr("eve.example.com"));
   pair.expect_clean();
 }
 
@@ -146,7 +153,8 @@ TEST(Memory, OfAnEstablishedIkeSa) {
   std::vector<Office> at_a, at_b;
   std::vector<policy::ConnectionPtr> connections_a, connections_b;
   for (int i = 0; i < kCount; ++i) {
-    const auto id_a = fmt::format("a{}.example.com", i), id_b = fmt::format("b{}.example.com", i), name = fmt::format("office{}", i);
+    const auto id_a = fmt::format("a{}.example.com", i), id_b = fmt::format("b{}.example.com", i),
+               name = fmt::format("office{}", i);
     at_a.push_back(office(id_a, id_b, "10.1.0.0/16", "10.2.0.0/16", "198.51.100.1", name));
     at_b.push_back(office(id_b, id_a, "10.2.0.0/16", "10.1.0.0/16", "192.0.2.1", name));
     connections_a.push_back(at_a.back().connection);

@@ -1,4 +1,5 @@
-// CREATE_CHILD_SA and INFORMATIONAL between two engines: rekeys, deletes, their collisions, liveness, lifetimes.
+// CREATE_CHILD_SA and INFORMATIONAL between two engines: rekeys, deletes, their collisions, liveness,
+// lifetimes.
 #include <gmock/gmock.h>
 
 #include "ikev2/collision.h"
@@ -49,7 +50,8 @@ class Rekeys : public testing::TestWithParam<bool> {
   void SetUp() override {
     if (GetParam())
       for (auto* connection : {&pair.at_a(), &pair.at_b()})
-        connection->children.front().proposals = {value(policy::parse_esp_proposal("aes256gcm16-x25519-noesn"))};
+        connection->children.front().proposals = {
+            value(policy::parse_esp_proposal("aes256gcm16-x25519-noesn"))};
     pair.up();
   }
   Pair pair;
@@ -82,7 +84,9 @@ TEST_P(Rekeys, NoPacketIsLostAtAnyMoment) {
 
 TEST_P(Rekeys, TheResponderMovesWhenPacketsCome) {
   rekey_child(pair.a);
-  pair.network.drop = [](const Packet& packet) { return packet.header().exchange_type == ExchangeType::kInformational; };
+  pair.network.drop = [](const Packet& packet) {
+    return packet.header().exchange_type == ExchangeType::kInformational;
+  };
   pair.network.run_for(500ms);
   const auto* next = pair.a.outbound("net");
   const auto* at_b = pair.b.by_inbound(next->sa->outbound_spi);
@@ -295,8 +299,10 @@ TEST(Lifecycle, SeveralChildrenShareOneIkeSa) {
 TEST(Lifecycle, APacketAsksForItsChild) {
   Pair pair;
   pair.configure();
-  const Engine::TriggeringPacket packet{value(policy::parse_traffic_selector("10.1.0.7[tcp/40000]")), value(policy::parse_traffic_selector("10.2.0.9[tcp/22]"))};
-  ASSERT_TRUE(pair.a.engine.acquire(pair.network.time(), "office", "net", {pair.a.ip, 0}, {pair.b.ip, 500}, packet));
+  const Engine::TriggeringPacket packet{value(policy::parse_traffic_selector("10.1.0.7[tcp/40000]")),
+                                        value(policy::parse_traffic_selector("10.2.0.9[tcp/22]"))};
+  ASSERT_TRUE(
+      pair.a.engine.acquire(pair.network.time(), "office", "net", {pair.a.ip, 0}, {pair.b.ip, 500}, packet));
   pair.a.drain();
   pair.network.run_for(2s);
   expect_in_step(pair.a, pair.b, "net");
@@ -376,7 +382,8 @@ TEST(Lifecycle, ARestartedPeerReplacesItsOldIkeSa) {
   again.configure({pair.office_a.connection}, credentials_of({pair.office_a}));
   ASSERT_TRUE(again.initiate("office", pair.b));
   pair.network.run_for(5s);
-  EXPECT_EQ(pair.b.engine.counters().value(Counter::kInitialContactsReceived), 2U);  // each was the first that it knew
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kInitialContactsReceived),
+            2U);  // each was the first that it knew
   EXPECT_EQ(pair.b.established().size(), 1U);
   EXPECT_EQ(pair.b.installed.size(), 1U);
   expect_in_step(again, pair.b, "net");
@@ -432,7 +439,8 @@ TEST(Lifecycle, ShuttingDownTellsThePeer) {
 
 TEST(Lifecycle, AnInvalidKeInARekeyIsTriedAgain) {
   Pair pair;
-  pair.at_a().children.front().proposals = {value(policy::parse_esp_proposal("aes256gcm16-x25519-ecp256-noesn"))};
+  pair.at_a().children.front().proposals = {
+      value(policy::parse_esp_proposal("aes256gcm16-x25519-ecp256-noesn"))};
   pair.at_b().children.front().proposals = {value(policy::parse_esp_proposal("aes256gcm16-ecp256-noesn"))};
   pair.at_a().ike_proposals = {value(policy::parse_ike_proposal("aes256gcm16-prfsha256-x25519-ecp256"))};
   pair.up();

@@ -1,7 +1,7 @@
 // IKE_SA_INIT and IKE_AUTH between two engines.
-#include "ikev2/engine_test_network.h"
-
 #include <gmock/gmock.h>
+
+#include "ikev2/engine_test_network.h"
 
 namespace merlon::ikev2::test {
 namespace {
@@ -117,13 +117,15 @@ TEST(Engine, AForgedErrorOnlyDelays) {
   bool forged = false;
   pair.network.tamper = [&](Packet packet) {
     std::vector<Packet> arriving;
-    if (!forged && packet.header().exchange_type == ExchangeType::kIkeSaInit && !packet.header().flags.response) {
+    if (!forged && packet.header().exchange_type == ExchangeType::kIkeSaInit &&
+        !packet.header().flags.response) {
       forged = true;
       wire::Message error;
       error.header.initiator_spi = packet.header().initiator_spi;
       error.header.exchange_type = ExchangeType::kIkeSaInit;
       error.header.flags.response = true;
-      error.payloads.emplace_back(wire::NotifyPayload{NotifyType::kNoProposalChosen, SecurityProtocol::kNone, {}, {}, false});
+      error.payloads.emplace_back(
+          wire::NotifyPayload{NotifyType::kNoProposalChosen, SecurityProtocol::kNone, {}, {}, false});
       arriving.push_back({packet.destination, packet.source, false, value(wire::encode_message(error))});
     } else {
       arriving.push_back(std::move(packet));
@@ -140,7 +142,8 @@ TEST(Engine, AForgedAnswerIsOneCandidateOfSeveral) {
   bool forged = false;
   pair.network.tamper = [&](Packet packet) {
     std::vector<Packet> arriving;
-    if (!forged && packet.header().exchange_type == ExchangeType::kIkeSaInit && packet.header().flags.response) {
+    if (!forged && packet.header().exchange_type == ExchangeType::kIkeSaInit &&
+        packet.header().flags.response) {
       forged = true;
       auto message = *wire::parse_message(packet.payload);
       message.header.responder_spi = IkeSpi{0x1234};
@@ -180,7 +183,8 @@ TEST(Engine, AnUnknownIdentityIsRefused) {
   pair.network.run_for(60s);
   ASSERT_EQ(pair.b.count<ike::NegotiationFailed>(), 1U);
   EXPECT_EQ(pair.b.events_of<ike::NegotiationFailed>().front()->failure.kind, FailureKind::kIdentity);
-  EXPECT_THAT(pair.b.events_of<ike::NegotiationFailed>().front()->failure.sentence, HasSubstr("c.example.com"));
+  EXPECT_THAT(pair.b.events_of<ike::NegotiationFailed>().front()->failure.sentence,
+              HasSubstr("c.example.com"));
   pair.expect_clean();
 }
 
@@ -289,7 +293,9 @@ TEST(Engine, LostFragmentsAreSentAgain) {
   Pair pair;
   for (auto* connection : {&pair.at_a(), &pair.at_b()}) connection->fragment_size = 256;
   std::size_t seen = 0;
-  pair.network.drop = [&](const Packet& packet) { return packet.header().next_payload == wire::PayloadType::kSkf && seen++ % 3 == 1 && seen < 9; };
+  pair.network.drop = [&](const Packet& packet) {
+    return packet.header().next_payload == wire::PayloadType::kSkf && seen++ % 3 == 1 && seen < 9;
+  };
   pair.configure();
   ASSERT_TRUE(pair.a.initiate("office", pair.b));
   pair.network.run_for(20s);
@@ -306,7 +312,8 @@ TEST(Engine, UnauthenticatedInputChangesNothing) {
   for (int round = 0; round < 3000; ++round) {
     auto packet = sent[rng.below(sent.size())];
     const auto flips = 1 + rng.below(3);
-    for (std::uint64_t i = 0; i < flips; ++i) packet.payload[rng.below(packet.payload.size())] ^= static_cast<std::uint8_t>(1 + rng.below(255));
+    for (std::uint64_t i = 0; i < flips; ++i)
+      packet.payload[rng.below(packet.payload.size())] ^= static_cast<std::uint8_t>(1 + rng.below(255));
     if (rng.below(4) == 0) packet.payload.resize(rng.below(packet.payload.size()));
     auto& to = packet.destination.address == pair.a.ip ? pair.a : pair.b;
     to.engine.receive(pair.network.time(), {packet.destination, packet.source, packet.natt, packet.payload});
@@ -326,7 +333,8 @@ TEST(Engine, AnUnknownSpiIsAnsweredOnlySoOften) {
   header.flags.initiator = true;
   header.exchange_type = ExchangeType::kInformational;
   const auto bytes = value(wire::encode_message({header, {}}));
-  for (int i = 0; i < 100; ++i) pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, bytes});
+  for (int i = 0; i < 100; ++i)
+    pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, bytes});
   const auto actions = pair.b.engine.drain();
   EXPECT_GE(actions.size(), 1U);
   EXPECT_LE(actions.size(), 20U);

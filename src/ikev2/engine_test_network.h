@@ -1,5 +1,6 @@
-// Two or more engines in virtual time, for tests: a network with latency, loss by choice and a NAT, and a stand-in for the packet
-// engine that checks what it is told. Slow actions are carried out at once, or after a delay.
+// Two or more engines in virtual time, for tests: a network with latency, loss by choice and a NAT, and a
+// stand-in for the packet engine that checks what it is told. Slow actions are carried out at once, or after
+// a delay.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,8 +25,12 @@ T value(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
   return std::move(*result);
 }
-inline IpAddress address(std::string_view text) { return value(IpAddress::parse(text)); }
-inline Endpoint endpoint(std::string_view text, std::uint16_t port) { return {address(text), port}; }
+inline IpAddress address(std::string_view text) {
+  return value(IpAddress::parse(text));
+}
+inline Endpoint endpoint(std::string_view text, std::uint16_t port) {
+  return {address(text), port};
+}
 
 class TestSpis final : public ike::SpiAllocator {
  public:
@@ -34,9 +39,7 @@ class TestSpis final : public ike::SpiAllocator {
     held_.insert(++next_);
     return Spi{next_};
   }
-  void release(Spi spi) override {
-    EXPECT_EQ(held_.erase(spi.value), 1U) << "an SPI was released twice";
-  }
+  void release(Spi spi) override { EXPECT_EQ(held_.erase(spi.value), 1U) << "an SPI was released twice"; }
   void used_up(Spi spi) { EXPECT_EQ(held_.erase(spi.value), 1U) << "removed with an SPI that nobody holds"; }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 
@@ -58,10 +61,12 @@ class Host {
  public:
   Host(Network& network, std::string name, std::string_view ip, EngineOptions options = {});
 
-  void configure(std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials);
+  void configure(std::vector<policy::ConnectionPtr> connections,
+                 std::shared_ptr<const ike::Credentials> credentials);
   void drain();
   void print(const ike::Event& event) const;
-  [[nodiscard]] Result<> initiate(const std::string& connection, Host& remote, std::vector<std::string> children = {});
+  [[nodiscard]] Result<> initiate(const std::string& connection, Host& remote,
+                                  std::vector<std::string> children = {});
 
   template <class T>
   [[nodiscard]] std::vector<const T*> events_of() const {
@@ -210,12 +215,14 @@ inline Host::Host(Network& net, std::string host_name, std::string_view ip_text,
   network.hosts[ip] = this;
 }
 
-inline void Host::configure(std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials) {
+inline void Host::configure(std::vector<policy::ConnectionPtr> connections,
+                            std::shared_ptr<const ike::Credentials> credentials) {
   engine.configure(network.time(), std::move(connections), std::move(credentials));
   drain();
 }
 
-inline Result<> Host::initiate(const std::string& connection, Host& remote, std::vector<std::string> children) {
+inline Result<> Host::initiate(const std::string& connection, Host& remote,
+                               std::vector<std::string> children) {
   auto result = engine.initiate(network.time(), connection, {ip, 0}, {remote.ip, 500}, children);
   drain();
   return result;
@@ -225,7 +232,9 @@ inline void Host::report(const ike::DataPlaneReport& what) {
   engine.report(network.time(), what);
   drain();
 }
-inline void Host::packet_arrived(const InstalledChild& child) { report(ike::ChildSaInbound{child.sa->id, network.now}); }
+inline void Host::packet_arrived(const InstalledChild& child) {
+  report(ike::ChildSaInbound{child.sa->id, network.now});
+}
 
 inline void Host::drain() {
   for (;;) {
@@ -273,22 +282,26 @@ inline void Host::drain() {
   }
 }
 
-// With MERLON_TEST_TRACE in the environment (and EngineOptions::trace_all), what happens is printed as it happens.
+// With MERLON_TEST_TRACE in the environment (and EngineOptions::trace_all), what happens is printed as it
+// happens.
 inline void Host::print(const ike::Event& event) const {
   if (std::getenv("MERLON_TEST_TRACE") == nullptr) return;
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(network.now.time_since_epoch() - 1h).count();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(network.now.time_since_epoch() - 1h).count();
   if (const auto* message = std::get_if<ike::MessageTraced>(&event)) {
     fmt::print("{:>8} {} {}", ms, name, message->sent ? "->" : "<-");
     for (const auto& line : message->lines) fmt::print("  {}", line);
     fmt::print("\n");
   } else if (const auto* up = std::get_if<ike::ChildSaEstablished>(&event)) {
-    fmt::print("{:>8} {} Child SA {} in {} out {}{}\n", ms, name, up->id.value, up->inbound_spi, up->outbound_spi, up->rekeyed ? " rekeyed" : "");
+    fmt::print("{:>8} {} Child SA {} in {} out {}{}\n", ms, name, up->id.value, up->inbound_spi,
+               up->outbound_spi, up->rekeyed ? " rekeyed" : "");
   } else if (const auto* down = std::get_if<ike::ChildSaClosed>(&event)) {
     fmt::print("{:>8} {} Child SA {} closed: {}\n", ms, name, down->id.value, down->reason);
   } else if (const auto* ike_up = std::get_if<ike::IkeSaEstablished>(&event)) {
     fmt::print("{:>8} {} IKE SA {}\n", ms, name, ike_up->id.initiator);
   } else if (const auto* ike_down = std::get_if<ike::IkeSaClosed>(&event)) {
-    fmt::print("{:>8} {} IKE SA {} closed: {}\n", ms, name, ike_down->id.initiator, ike_down->reason.sentence);
+    fmt::print("{:>8} {} IKE SA {} closed: {}\n", ms, name, ike_down->id.initiator,
+               ike_down->reason.sentence);
   } else if (const auto* failed = std::get_if<ike::NegotiationFailed>(&event)) {
     fmt::print("{:>8} {} failed: {}\n", ms, name, failed->failure.sentence);
   }
@@ -320,15 +333,17 @@ inline void expect_in_step(const Host& a, const Host& b, const std::string& chil
   }
 }
 
-// ---- configurations ------------------------------------------------------------------------------------------------
+// ---- configurations
+// ------------------------------------------------------------------------------------------------
 
 struct Office {
   std::shared_ptr<policy::Connection> connection = std::make_shared<policy::Connection>();
   std::string psk = "a shared secret of good length";
 };
 
-inline Office office(const std::string& local_id, const std::string& remote_id, const std::string& local_net, const std::string& remote_net,
-                     const std::string& remote_address, const std::string& name = "office") {
+inline Office office(const std::string& local_id, const std::string& remote_id, const std::string& local_net,
+                     const std::string& remote_net, const std::string& remote_address,
+                     const std::string& name = "office") {
   Office made;
   auto& connection = *made.connection;
   connection.name = name;

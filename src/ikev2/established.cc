@@ -14,7 +14,8 @@ namespace {
 
 template <class T>
 bool queued(const Established& established) {
-  return std::any_of(established.tasks.begin(), established.tasks.end(), [](const Task& task) { return std::holds_alternative<T>(task.what); });
+  return std::any_of(established.tasks.begin(), established.tasks.end(),
+                     [](const Task& task) { return std::holds_alternative<T>(task.what); });
 }
 
 const DeleteIkeTask* delete_ike_task(const Established& established) {
@@ -31,8 +32,11 @@ bool idle(const Established& established) {
 bool may_begin(const Established& established, const Task& task) {
   if (std::holds_alternative<DeleteIkeTask>(task.what)) return true;
   // Undecided which of two new IKE SAs stays, or the peer is replacing this one: children wait for the heir.
-  if (established.predecessor || std::holds_alternative<std::unique_ptr<AnsweringRekeyIke>>(established.answering)) return false;
-  if (std::holds_alternative<RekeyIkeTask>(task.what)) return std::holds_alternative<std::monostate>(established.answering);
+  if (established.predecessor ||
+      std::holds_alternative<std::unique_ptr<AnsweringRekeyIke>>(established.answering))
+    return false;
+  if (std::holds_alternative<RekeyIkeTask>(task.what))
+    return std::holds_alternative<std::monostate>(established.answering);
   return true;
 }
 
@@ -40,21 +44,24 @@ Instant confirmed_at(const Established& established, const Task& task) {
   for (const auto& record : established.children) {
     const auto* rekey = std::get_if<RekeyChildTask>(&task.what);
     const auto* remove = std::get_if<DeleteChildTask>(&task.what);
-    if ((rekey && rekey->id == record.sa->id) || (remove && remove->inbound_spi == record.sa->inbound_spi)) return record.unconfirmed_until;
+    if ((rekey && rekey->id == record.sa->id) || (remove && remove->inbound_spi == record.sa->inbound_spi))
+      return record.unconfirmed_until;
   }
   return Instant{};
 }
 
 std::optional<Task> next_task(Established& established, Instant now) {
   // A Delete of the IKE SA goes before all else.
-  auto found = std::find_if(established.tasks.begin(), established.tasks.end(),
-                            [](const Task& task) { return std::holds_alternative<DeleteIkeTask>(task.what); });
+  auto found = std::find_if(established.tasks.begin(), established.tasks.end(), [](const Task& task) {
+    return std::holds_alternative<DeleteIkeTask>(task.what);
+  });
   if (found == established.tasks.end())
     found = std::find_if(established.tasks.begin(), established.tasks.end(),
                          [&](const Task& task) { return task_ready_at(established, task) <= now; });
   if (found == established.tasks.end()) return std::nullopt;
   // Deletes of Child SAs go together in one message: they are taken from the list there.
-  if (std::holds_alternative<DeleteChildTask>(found->what)) return Task{*std::get_if<DeleteChildTask>(&found->what), {}};
+  if (std::holds_alternative<DeleteChildTask>(found->what))
+    return Task{*std::get_if<DeleteChildTask>(&found->what), {}};
   auto task = std::move(*found);
   established.tasks.erase(found);
   return task;
@@ -64,7 +71,8 @@ Next<Established, Closing, Closed> begin_tasks(Shard& shard, IkeSa& sa, Establis
   while (idle(phase)) {
     auto task = next_task(phase, shard.time());
     if (!task) break;
-    if (auto* remove = std::get_if<DeleteIkeTask>(&task->what)) return begin_delete_ike(shard, sa, std::move(phase), *remove->reason);
+    if (auto* remove = std::get_if<DeleteIkeTask>(&task->what))
+      return begin_delete_ike(shard, sa, std::move(phase), *remove->reason);
     if (auto* create = std::get_if<NewChildTask>(&task->what)) {
       begin_new_child(shard, sa, phase, std::move(*create));
     } else if (const auto* rekey = std::get_if<RekeyChildTask>(&task->what)) {
@@ -89,7 +97,8 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
   }
   if (now >= established.hard) {
     established.hard = kNever;
-    queue_delete_ike(shard, established, ike::diagnosis::deleted_by_us(subject_of(sa), "its hard lifetime is over"));
+    queue_delete_ike(shard, established,
+                     ike::diagnosis::deleted_by_us(subject_of(sa), "its hard lifetime is over"));
   }
   for (auto& record : established.children) {
     if (now >= record.soft) {
@@ -107,7 +116,8 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
 
 Instant liveness_deadline(const IkeSa& sa, const Established& established) {
   const auto interval = sa.connection->liveness_interval;
-  if (interval.count() <= 0 || !idle(established) || established.successor || queued<ProbeTask>(established)) return kNever;
+  if (interval.count() <= 0 || !idle(established) || established.successor || queued<ProbeTask>(established))
+    return kNever;
   return established.last_inbound + interval;
 }
 
@@ -148,12 +158,14 @@ Closed lost(Shard& shard, IkeSa& sa, Established&& phase, unsigned sends, Durati
 Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa, Established&& phase) {
   const auto sends = phase.channel.sends();
   const auto elapsed = shard.time() - phase.channel.first_sent();
-  if (phase.channel.advance(shard, sa) == Channel::Due::kGivenUp) return lost(shard, sa, std::move(phase), sends, elapsed);
+  if (phase.channel.advance(shard, sa) == Channel::Due::kGivenUp)
+    return lost(shard, sa, std::move(phase), sends, elapsed);
   check_lifetimes(shard, sa, phase);
   if (shard.time() >= phase.replaced_until)
     return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
   for (const auto& task : phase.tasks)
-    if (const auto* remove = std::get_if<DeleteIkeTask>(&task.what); remove && !idle(phase) && shard.time() >= task.not_before + kDeletePatience) {
+    if (const auto* remove = std::get_if<DeleteIkeTask>(&task.what);
+        remove && !idle(phase) && shard.time() >= task.not_before + kDeletePatience) {
       auto reason = *remove->reason;
       return give_up(shard, sa, phase, std::move(reason));
     }
@@ -164,9 +176,12 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 }
 
 Instant established_deadline(const IkeSa& sa, const Established& established) {
-  auto deadline = std::min({established.channel.deadline(), established.hard, established.replaced_until, sa.next_keepalive});
-  if (!established.soft_expired) deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
-  for (const auto& record : established.children) deadline = std::min({deadline, record.soft, record.hard, record.remove_at});
+  auto deadline = std::min(
+      {established.channel.deadline(), established.hard, established.replaced_until, sa.next_keepalive});
+  if (!established.soft_expired)
+    deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
+  for (const auto& record : established.children)
+    deadline = std::min({deadline, record.soft, record.hard, record.remove_at});
   deadline = std::min(deadline, liveness_deadline(sa, established));
   for (const auto& task : established.tasks) {
     if (idle(established))
@@ -175,7 +190,8 @@ Instant established_deadline(const IkeSa& sa, const Established& established) {
       deadline = std::min(deadline, task.not_before + kDeletePatience);
   }
   // The first keepalive sets its own timer.
-  if (sa.nat.local_behind_nat && established.channel.path().natt && sa.connection->keepalive_interval.count() > 0 && sa.next_keepalive == kNever)
+  if (sa.nat.local_behind_nat && established.channel.path().natt &&
+      sa.connection->keepalive_interval.count() > 0 && sa.next_keepalive == kNever)
     deadline = std::min(deadline, established.established);
   return deadline;
 }
@@ -183,7 +199,8 @@ Instant established_deadline(const IkeSa& sa, const Established& established) {
 void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from) {
   const auto& path = established.channel.path();
   if (from == path) return;
-  // RFC 7296 2.23: the side that is not behind the NAT follows; without a NAT addresses do not move (MOBIKE would).
+  // RFC 7296 2.23: the side that is not behind the NAT follows; without a NAT addresses do not move (MOBIKE
+  // would).
   if (!from.natt || !path.natt || sa.nat.local_behind_nat || from.remote == path.remote) return;
   shard.count(Counter::kPeersMoved);
   shard.emit(ike::Event(ike::PeerMoved{sa.connection_name(), sa.id, path.remote, from.remote}));
@@ -196,19 +213,24 @@ Instant task_ready_at(const Established& established, const Task& task) {
   return may_begin(established, task) ? std::max(task.not_before, confirmed_at(established, task)) : kNever;
 }
 
-// ---- intentions ----------------------------------------------------------------------------------------------------
+// ---- intentions
+// ----------------------------------------------------------------------------------------------------
 
 void queue_rekey_child(Established& established, ChildSaRecord& record) {
   if (!record.live() || record.replaced) return;
   const auto id = record.sa->id;
   for (const auto& task : established.tasks)
     if (const auto* rekey = std::get_if<RekeyChildTask>(&task.what); rekey && rekey->id == id) return;
-  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == id) return;
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && (*own)->rekeys == id)
+    return;
   established.tasks.push_back({RekeyChildTask{id, 0, KeMethod::kNone}, {}});
 }
 
 void queue_rekey_ike(Established& established) {
-  if (established.successor || queued<RekeyIkeTask>(established) || std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own)) return;
+  if (established.successor || queued<RekeyIkeTask>(established) ||
+      std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own))
+    return;
   established.tasks.push_back({RekeyIkeTask{}, {}});
 }
 
@@ -219,7 +241,8 @@ void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& r
 }
 
 void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason) {
-  if (!delete_ike_task(established)) established.tasks.push_back({DeleteIkeTask{std::move(reason)}, shard.time()});
+  if (!delete_ike_task(established))
+    established.tasks.push_back({DeleteIkeTask{std::move(reason)}, shard.time()});
 }
 
 void queue_probe(Established& established) {
@@ -227,15 +250,20 @@ void queue_probe(Established& established) {
 }
 
 bool has_child(const Established& established, std::size_t child_index) {
-  return std::any_of(established.children.begin(), established.children.end(),
-                     [&](const ChildSaRecord& record) { return record.child_index == child_index && record.live(); });
+  return std::any_of(
+      established.children.begin(), established.children.end(),
+      [&](const ChildSaRecord& record) { return record.child_index == child_index && record.live(); });
 }
 
 void queue_new_child(Established& established, ChildIntent intent) {
   if (has_child(established, intent.child_index)) return;
   for (const auto& task : established.tasks)
-    if (const auto* create = std::get_if<NewChildTask>(&task.what); create && create->intent.child_index == intent.child_index) return;
-  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->intent.child_index == intent.child_index) return;
+    if (const auto* create = std::get_if<NewChildTask>(&task.what);
+        create && create->intent.child_index == intent.child_index)
+      return;
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && (*own)->intent.child_index == intent.child_index)
+    return;
   established.tasks.push_back({NewChildTask{std::move(intent), 0, KeMethod::kNone, false}, {}});
 }
 

@@ -1,4 +1,5 @@
-// What an established IKE SA does by itself: begins what it intends, keeps its timers, follows a peer that moves.
+// What an established IKE SA does by itself: begins what it intends, keeps its timers, follows a peer that
+// moves.
 #pragma once
 
 #include "ikev2/ike_sa.h"
@@ -11,7 +12,8 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 // RFC 7296 2.23: an authentic, newest message came from elsewhere.
 void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from);
 
-// When this task may begin, provided that nothing of ours is in flight; kNever while something else must happen first.
+// When this task may begin, provided that nothing of ours is in flight; kNever while something else must
+// happen first.
 [[nodiscard]] Instant task_ready_at(const Established& established, const Task& task);
 
 void queue_rekey_child(Established& established, ChildSaRecord& record);

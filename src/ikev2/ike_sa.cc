@@ -1,15 +1,16 @@
 // Which handler an IKE SA's phase gives a message, an answer or a timer to.
 //
-//   phase         message                          answer                       timer
-//   InitSent      IKE_SA_INIT response             key pair                     retransmission, end of patience
-//   AuthSent      IKE_SA_INIT, IKE_AUTH response   secret, signature            retransmission
-//   HalfOpen      IKE_AUTH request                 key pair, secret             half-open timeout
-//   Proving       -                                signature                    half-open timeout
-//   Established   CREATE_CHILD_SA, INFORMATIONAL   key pair, secret             lifetimes, liveness, retransmission ...
-//   Closing       INFORMATIONAL                    -                            retransmission
-//   Lingering     repeated requests                -                            its end
+//   phase         message                          answer                timer
+//   InitSent      IKE_SA_INIT response             key pair              retransmission, end of patience
+//   AuthSent      IKE_SA_INIT, IKE_AUTH response   secret, signature     retransmission
+//   HalfOpen      IKE_AUTH request                 key pair, secret      half-open timeout
+//   Proving       -                                signature             half-open timeout
+//   Established   CREATE_CHILD_SA, INFORMATIONAL   key pair, secret      lifetimes, liveness, retransmission
+//   Closing       INFORMATIONAL                    -                     retransmission
+//   Lingering     repeated requests                -                     its end
 #include "ikev2/ike_sa.h"
 
+#include "base/overloaded.h"
 #include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
@@ -31,21 +32,21 @@ const std::string& IkeSa::connection_name() const {
 
 namespace {
 
-template <class... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-
 // Consumes the phase and puts the next one into its place.
 template <class... Handlers>
 void step(IkeSa& sa, Handlers... handlers) {
   const Overloaded overloaded{std::move(handlers)...};
-  sa.phase = std::visit([&](auto&& phase) -> Phase { return overloaded(std::forward<decltype(phase)>(phase)); }, std::move(sa.phase));
+  sa.phase =
+      std::visit([&](auto&& phase) -> Phase { return overloaded(std::forward<decltype(phase)>(phase)); },
+                 std::move(sa.phase));
 }
 
-bool is_init(const Arrival& arrival) { return arrival.message.header.exchange_type == ExchangeType::kIkeSaInit; }
+bool is_init(const Arrival& arrival) {
+  return arrival.message.header.exchange_type == ExchangeType::kIkeSaInit;
+}
 
-// ---- established ---------------------------------------------------------------------------------------------------
+// ---- established
+// ---------------------------------------------------------------------------------------------------
 
 bool deletes_ike(const Incoming& incoming) {
   for (const auto* one : wire::find_all<wire::DeletePayload>(incoming.payloads))
@@ -59,7 +60,8 @@ void settle_predecessor(Shard& shard, IkeSa& sa) {
   if (!established->predecessor) return;
   auto* old = shard.find(*established->predecessor);
   established->predecessor.reset();
-  if (old && old->established() && !old->established()->successor) inherit(shard, *old, *old->established(), sa);
+  if (old && old->established() && !old->established()->successor)
+    inherit(shard, *old, *old->established(), sa);
 }
 
 Phase on_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
@@ -73,7 +75,8 @@ Phase on_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incomi
 Phase on_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
   if (incoming.malformed) {
     // RFC 7296 2.21.3: there is no way to say so but to close.
-    auto why = ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational, incoming.malformed->error.message);
+    auto why =
+        ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational, incoming.malformed->error.message);
     release_in_flight_own(shard, phase);
     queue_delete_ike(shard, phase, std::move(why));
     return std::move(phase);
@@ -81,14 +84,17 @@ Phase on_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incom
   // RFC 7296 2.21.2, 2.21.3: with these the peer has closed the IKE SA already.
   for (const auto type : {NotifyType::kInvalidSyntax, NotifyType::kAuthenticationFailed})
     if (wire::find_notify(incoming.payloads, type)) {
-      (void)give_up(shard, sa, phase, ike::diagnosis::peer_refused(subject_of(sa), Exchange::kInformational, type, true));
+      (void)give_up(shard, sa, phase,
+                    ike::diagnosis::peer_refused(subject_of(sa), Exchange::kInformational, type, true));
       return Closed{};
     }
   const bool creating = std::holds_alternative<std::unique_ptr<CreatingChild>>(phase.own) ||
                         std::holds_alternative<std::unique_ptr<RekeyingIke>>(phase.own);
   if (creating != (incoming.exchange == ExchangeType::kCreateChildSa)) {
     release_in_flight_own(shard, phase);
-    queue_delete_ike(shard, phase, ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational, "it answered with another exchange"));
+    queue_delete_ike(shard, phase,
+                     ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational,
+                                              "it answered with another exchange"));
     return std::move(phase);
   }
   if (creating) return on_create_child_response(shard, sa, std::move(phase), std::move(incoming)).take();
@@ -134,15 +140,18 @@ void receive(Shard& shard, IkeSa& sa, const Arrival& arrival) {
   step(
       sa,
       [&](InitSent&& phase) -> Phase {
-        return is_init(arrival) ? on_ike_sa_init_response(shard, sa, std::move(phase), arrival).take() : drop(std::move(phase));
+        return is_init(arrival) ? on_ike_sa_init_response(shard, sa, std::move(phase), arrival).take()
+                                : drop(std::move(phase));
       },
       [&](AuthSent&& phase) -> Phase {
-        return is_init(arrival) ? Phase(on_further_ike_sa_init_response(shard, sa, std::move(phase), arrival).take())
-                                : on_ike_auth_response(shard, sa, std::move(phase), arrival).take();
+        return is_init(arrival)
+                   ? Phase(on_further_ike_sa_init_response(shard, sa, std::move(phase), arrival).take())
+                   : on_ike_auth_response(shard, sa, std::move(phase), arrival).take();
       },
       [&](HalfOpen&& phase) -> Phase {
         const bool fits = arrival.message.header.exchange_type == ExchangeType::kIkeAuth;
-        return fits ? on_ike_auth_request(shard, sa, std::move(phase), arrival).take() : drop(std::move(phase));
+        return fits ? on_ike_auth_request(shard, sa, std::move(phase), arrival).take()
+                    : drop(std::move(phase));
       },
       [&](Proving&& phase) -> Phase { return drop(std::move(phase)); },
       [&](Lingering&& phase) -> Phase {
@@ -177,8 +186,12 @@ void complete_key_exchange(Shard& shard, IkeSa& sa, ike::KeyExchangeDone&& done)
   const auto ignore = [](auto&& phase) -> Phase { return std::forward<decltype(phase)>(phase); };
   step(
       sa, ignore,
-      [&](InitSent&& phase) -> Phase { return on_init_key_pair(shard, sa, std::move(phase), std::move(done)).take(); },
-      [&](AuthSent&& phase) -> Phase { return on_candidate_secret(shard, sa, std::move(phase), std::move(done)).take(); },
+      [&](InitSent&& phase) -> Phase {
+        return on_init_key_pair(shard, sa, std::move(phase), std::move(done)).take();
+      },
+      [&](AuthSent&& phase) -> Phase {
+        return on_candidate_secret(shard, sa, std::move(phase), std::move(done)).take();
+      },
       [&](HalfOpen&& phase) -> Phase {
         if (phase.pending != done.request) return std::move(phase);
         phase.pending = 0;
@@ -186,8 +199,10 @@ void complete_key_exchange(Shard& shard, IkeSa& sa, ike::KeyExchangeDone&& done)
         return on_responder_key_pair(shard, sa, std::move(phase), std::move(done)).take();
       },
       [&](Established&& phase) -> Phase {
-        if (waits_for(phase.own, done.request)) return on_own_key_exchange(shard, sa, std::move(phase), std::move(done)).take();
-        if (waits_for(phase.answering, done.request)) return on_peer_key_exchange(shard, sa, std::move(phase), std::move(done)).take();
+        if (waits_for(phase.own, done.request))
+          return on_own_key_exchange(shard, sa, std::move(phase), std::move(done)).take();
+        if (waits_for(phase.answering, done.request))
+          return on_peer_key_exchange(shard, sa, std::move(phase), std::move(done)).take();
         return std::move(phase);
       });
 }
@@ -196,12 +211,18 @@ void complete_key_exchange(Shard& shard, IkeSa& sa, ike::KeyExchangeDone&& done)
 
 void complete(Shard& shard, IkeSa& sa, ike::Answer answer) {
   shard.touch(sa);
-  if (auto* done = std::get_if<ike::KeyExchangeDone>(&answer)) return complete_key_exchange(shard, sa, std::move(*done));
+  if (auto* done = std::get_if<ike::KeyExchangeDone>(&answer))
+    return complete_key_exchange(shard, sa, std::move(*done));
   auto& done = std::get<ike::SignDone>(answer);
   const auto ignore = [](auto&& phase) -> Phase { return std::forward<decltype(phase)>(phase); };
   step(
-      sa, ignore, [&](AuthSent&& phase) -> Phase { return on_initiator_signature(shard, sa, std::move(phase), std::move(done)).take(); },
-      [&](Proving&& phase) -> Phase { return on_responder_signature(shard, sa, std::move(phase), std::move(done)).take(); });
+      sa, ignore,
+      [&](AuthSent&& phase) -> Phase {
+        return on_initiator_signature(shard, sa, std::move(phase), std::move(done)).take();
+      },
+      [&](Proving&& phase) -> Phase {
+        return on_responder_signature(shard, sa, std::move(phase), std::move(done)).take();
+      });
 }
 
 void advance(Shard& shard, IkeSa& sa) {
@@ -210,14 +231,21 @@ void advance(Shard& shard, IkeSa& sa) {
   step(
       sa, [&](InitSent&& phase) -> Phase { return on_init_timer(shard, sa, std::move(phase)).take(); },
       [&](AuthSent&& phase) -> Phase { return on_auth_timer(shard, sa, std::move(phase)).take(); },
-      [&](HalfOpen&& phase) -> Phase { return now >= phase.expires ? Phase(Closed{}) : Phase(std::move(phase)); },
-      [&](Proving&& phase) -> Phase { return now >= phase.init.expires ? Phase(Closed{}) : Phase(std::move(phase)); },
+      [&](HalfOpen&& phase) -> Phase {
+        return now >= phase.expires ? Phase(Closed{}) : Phase(std::move(phase));
+      },
+      [&](Proving&& phase) -> Phase {
+        return now >= phase.init.expires ? Phase(Closed{}) : Phase(std::move(phase));
+      },
       [&](Established&& phase) -> Phase { return on_established_timer(shard, sa, std::move(phase)).take(); },
       [&](Closing&& phase) -> Phase {
-        const bool over = phase.channel.advance(shard, sa) == Channel::Due::kGivenUp || !phase.channel.requesting();
+        const bool over =
+            phase.channel.advance(shard, sa) == Channel::Due::kGivenUp || !phase.channel.requesting();
         return over ? Phase(Closed{}) : Phase(std::move(phase));
       },
-      [&](Lingering&& phase) -> Phase { return now >= phase.until ? Phase(Closed{}) : Phase(std::move(phase)); },
+      [&](Lingering&& phase) -> Phase {
+        return now >= phase.until ? Phase(Closed{}) : Phase(std::move(phase));
+      },
       [&](Closed&& phase) -> Phase { return std::move(phase); });
 }
 

@@ -14,9 +14,9 @@ struct IkeSa {
   NatDetection nat;
   policy::ConnectionPtr connection;  // null in a responder before IKE_AUTH
   bool established_once = false;
-  bool indexed = false;             // the shard finds it by its connection
-  std::uint64_t identity_key = 0;   // the shard finds it by its two identities; 0: not yet
-  bool redundant = false;           // lost against one that the peer began at the same time
+  bool indexed = false;            // the shard finds it by its connection
+  std::uint64_t identity_key = 0;  // the shard finds it by its two identities; 0: not yet
+  bool redundant = false;          // lost against one that the peer began at the same time
   Instant next_keepalive = kNever;
   Phase phase = Closed{};
 

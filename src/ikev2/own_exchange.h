@@ -1,5 +1,5 @@
-// What an established IKE SA intends to do, is doing, and is answering. RFC 7296 2.3: one request of ours at a time, so
-// intentions wait in a list; what is in flight keeps its own data apart from the phase.
+// What an established IKE SA intends to do, is doing, and is answering. RFC 7296 2.3: one request of ours at
+// a time, so intentions wait in a list; what is in flight keeps its own data apart from the phase.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,8 @@
 
 namespace merlon::ikev2 {
 
-// ---- intentions ----------------------------------------------------------------------------------------------------
+// ---- intentions
+// ----------------------------------------------------------------------------------------------------
 struct NewChildTask {
   ChildIntent intent;
   unsigned attempts = 0;
@@ -46,8 +47,9 @@ struct Task {
   Instant not_before{};
 };
 
-// ---- in flight, ours -----------------------------------------------------------------------------------------------
-// The exchange of the peer that crossed ours and rekeyed the same SA (RFC 7296 2.8.1, 2.8.2).
+// ---- in flight, ours
+// ----------------------------------------------------------------------------------------------- The
+// exchange of the peer that crossed ours and rekeyed the same SA (RFC 7296 2.8.1, 2.8.2).
 struct Crossed {
   Bytes nonce_i, nonce_r;
   policy::ChildSaId child;  // what it made
@@ -69,8 +71,9 @@ struct CreatingChild {  // also a rekey
   std::optional<ChildAccepted> accepted;  // the answer, while the shared secret is computed
   Bytes nonce_r;
   std::optional<Crossed> crossed;
-  bool target_gone = false;         // Followup::kOwnTargetGone
-  std::vector<Spi> deleted_early;   // SPIs that the peer deleted and that we never knew: perhaps the one that this makes
+  bool target_gone = false;  // Followup::kOwnTargetGone
+  std::vector<Spi>
+      deleted_early;  // SPIs that the peer deleted and that we never knew: perhaps the one that this makes
 };
 inline constexpr std::size_t kMaxDeletedEarly = 16;
 struct RekeyingIke {
@@ -91,9 +94,11 @@ struct DeletingChild {
   std::vector<Spi> inbound_spis;
 };
 struct Probing {};
-using OwnInFlight = std::variant<std::monostate, std::unique_ptr<CreatingChild>, std::unique_ptr<RekeyingIke>, DeletingChild, Probing>;
+using OwnInFlight = std::variant<std::monostate, std::unique_ptr<CreatingChild>, std::unique_ptr<RekeyingIke>,
+                                 DeletingChild, Probing>;
 
-// ---- in flight, the peer's -----------------------------------------------------------------------------------------
+// ---- in flight, the peer's
+// -----------------------------------------------------------------------------------------
 struct AnsweringChild {
   ChildAnswer answer;
   std::optional<policy::ChildSaId> rekeys;
@@ -111,6 +116,7 @@ struct AnsweringRekeyIke {
   std::shared_ptr<const crypto::KeyExchange> exchange;
   ike::RequestId pending = 0;
 };
-using PeerInFlight = std::variant<std::monostate, std::unique_ptr<AnsweringChild>, std::unique_ptr<AnsweringRekeyIke>>;
+using PeerInFlight =
+    std::variant<std::monostate, std::unique_ptr<AnsweringChild>, std::unique_ptr<AnsweringRekeyIke>>;
 
 }  // namespace merlon::ikev2

@@ -1,5 +1,6 @@
-// The phases of an IKE SA (RFC 7296 1.2, 2.4). Each owns just the data that exists in it; exchanges/ has the handlers that
-// take a phase and return the next. The IKE SA itself is {phase, own request in flight, peer's request window, Child SAs}.
+// The phases of an IKE SA (RFC 7296 1.2, 2.4). Each owns just the data that exists in it; exchanges/ has the
+// handlers that take a phase and return the next. The IKE SA itself is {phase, own request in flight, peer's
+// request window, Child SAs}.
 //
 //   initiator:  InitSent -> AuthSent -> Established -> Closing -> Closed
 //   responder:  HalfOpen -> Proving  -> Established -> Closing -> Closed
@@ -41,16 +42,17 @@ struct InitMaterial {
   Bytes request;  // RealMessage1 of RFC 7296 2.15: the last one sent
   unsigned cookies = 0, ke_retries = 0, sends = 0;
   Instant began, next_send = kNever;
-  Instant give_up = kNever;            // set by an unprotected error (RFC 7296 2.21.1)
-  std::optional<ike::Failure> hint;    // what that error said
-  bool heard = false;                  // anything at all came from there
+  Instant give_up = kNever;          // set by an unprotected error (RFC 7296 2.21.1)
+  std::optional<ike::Failure> hint;  // what that error said
+  bool heard = false;                // anything at all came from there
 };
 struct InitSent {
   std::vector<ChildIntent> intents;  // the first goes along with IKE_AUTH
   InitMaterial init;
 };
 
-// One answer to IKE_SA_INIT. It may be forged: several are kept until one leads to a valid IKE_AUTH (RFC 7296 2.4).
+// One answer to IKE_SA_INIT. It may be forged: several are kept until one leads to a valid IKE_AUTH (RFC
+// 7296 2.4).
 struct Candidate {
   IkeSpi responder_spi;
   Bytes response;  // RealMessage2
@@ -75,10 +77,11 @@ struct AuthSent {
   std::optional<ike::Failure> last_failure;  // of a candidate that led nowhere
 };
 
-// The responder's side, between IKE_SA_INIT and IKE_AUTH. The shared secret is computed when IKE_AUTH comes, not before:
-// a flood of IKE_SA_INIT costs half the work.
+// The responder's side, between IKE_SA_INIT and IKE_AUTH. The shared secret is computed when IKE_AUTH comes,
+// not before: a flood of IKE_SA_INIT costs half the work.
 struct HalfOpen {
-  Bytes request, response;  // RealMessage1, RealMessage2; the response also answers retransmissions (RFC 7296 2.1)
+  Bytes request,
+      response;  // RealMessage1, RealMessage2; the response also answers retransmissions (RFC 7296 2.1)
   Bytes nonce_i, nonce_r, public_value;
   IkeAlgorithms algorithms;
   policy::ChosenIke chosen;
@@ -110,8 +113,8 @@ struct Proving {
   ike::RequestId pending = 0;
 };
 
-// Over: refused in IKE_AUTH, deleted by the peer, or broken by a malformed request. Our last response is still repeated when its request
-// is (RFC 7296 2.1), so that the peer learns of it.
+// Over: refused in IKE_AUTH, deleted by the peer, or broken by a malformed request. Our last response is
+// still repeated when its request is (RFC 7296 2.1), so that the peer learns of it.
 struct Lingering {
   Channel channel;
   Instant until;
@@ -131,13 +134,13 @@ struct Established {
   std::vector<Task> tasks;
   OwnInFlight own;
   PeerInFlight answering;
-  // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one replaced while it
-  // is not yet clear which of two wins.
+  // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one
+  // replaced while it is not yet clear which of two wins.
   std::optional<IkeSpi> successor, predecessor;
   Instant replaced_until = kNever;                  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
   bool soft_expired = false;                        // its rekey was begun
-  bool broken = false;                              // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)
+  bool broken = false;  // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)
 };
 
 // Our Delete (or AUTHENTICATION_FAILED) is on its way; whatever the answer, this IKE SA is over.

@@ -16,11 +16,16 @@ using wire::ExchangeType;
 using wire::NotifyType;
 
 Shard::Shard(EngineOptions options, Rng& rng, ike::SpiAllocator& spis)
-    : options_(options), rng_(rng), spis_(spis), cookies_(rng), half_open_(options.half_open_limit, options.half_open_limit_per_source) {
+    : options_(options),
+      rng_(rng),
+      spis_(spis),
+      cookies_(rng),
+      half_open_(options.half_open_limit, options.half_open_limit_per_source) {
   options_.shard_count = std::max<std::uint64_t>(1, options_.shard_count);
 }
 
-// ---- what exchanges use --------------------------------------------------------------------------------------------
+// ---- what exchanges use
+// --------------------------------------------------------------------------------------------
 
 const ike::ConnectionCredentials& Shard::credentials(const std::string& connection) const {
   const auto* found = credentials_ ? credentials_->find(connection) : nullptr;
@@ -51,7 +56,8 @@ ike::RequestId Shard::generate_key_pair(const IkeSa& sa, KeMethod method) {
   return request;
 }
 
-ike::RequestId Shard::derive_secret(const IkeSa& sa, std::shared_ptr<const crypto::KeyExchange> exchange, ByteView peer_public_value) {
+ike::RequestId Shard::derive_secret(const IkeSa& sa, std::shared_ptr<const crypto::KeyExchange> exchange,
+                                    ByteView peer_public_value) {
   const auto request = register_request(sa);
   const auto method = exchange->method();
   emit(ike::RunKeyExchange{request, method, std::move(exchange), to_bytes(peer_public_value)});
@@ -94,16 +100,19 @@ void Shard::end_half_open(const IkeSa& sa) {
   half_open_source_.erase(at);
 }
 
-// ---- tracing -------------------------------------------------------------------------------------------------------
+// ---- tracing
+// -------------------------------------------------------------------------------------------------------
 
 bool Shard::traced(const IkeSa& sa) const {
-  return options_.trace_all || (!trace_messages_.empty() && (!sa.connection || trace_messages_.contains(sa.connection_name())));
+  return options_.trace_all ||
+         (!trace_messages_.empty() && (!sa.connection || trace_messages_.contains(sa.connection_name())));
 }
 bool Shard::keys_traced(const IkeSa& sa) const {
   return !trace_keys_.empty() && (!sa.connection || trace_keys_.contains(sa.connection_name()));
 }
 
-void Shard::trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads, const Path& path, bool sent,
+void Shard::trace_message(const IkeSa& sa, const wire::IkeHeader& header,
+                          std::span<const wire::Payload> payloads, const Path& path, bool sent,
                           bool retransmission) {
   if (!traced(sa)) return;
   ike::MessageTraced event;
@@ -120,13 +129,17 @@ void Shard::trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::s
 
 void Shard::trace_retransmission(const IkeSa& sa, const Path& path) {
   if (!traced(sa)) return;
-  emit(ike::Event(ike::MessageTraced{sa.connection_name(), sa.id, true, true, path.local, path.remote, {"the last request again"}}));
+  emit(ike::Event(ike::MessageTraced{
+      sa.connection_name(), sa.id, true, true, path.local, path.remote, {"the last request again"}}));
 }
 
-bool Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header, std::vector<wire::Payload> payloads, bool rate_limited) {
+bool Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
+                            std::vector<wire::Payload> payloads, bool rate_limited) {
   if (rate_limited) {
     constexpr double kPerSecond = 10, kBurst = 20;
-    clear_answers_ = std::min(kBurst, clear_answers_ + kPerSecond * std::chrono::duration<double>(time() - clear_answers_at_).count());
+    clear_answers_ =
+        std::min(kBurst, clear_answers_ +
+                             kPerSecond * std::chrono::duration<double>(time() - clear_answers_at_).count());
     clear_answers_at_ = time();
     if (clear_answers_ < 1) return false;
     clear_answers_ -= 1;
@@ -140,14 +153,16 @@ bool Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader
   message.header.flags.response = true;
   message.header.flags.initiator = !header.flags.initiator;
   message.payloads = std::move(payloads);
-  for (const auto* notify : wire::find_all<wire::NotifyPayload>(message.payloads)) counters_.add_notify_sent(static_cast<std::uint16_t>(notify->type));
+  for (const auto* notify : wire::find_all<wire::NotifyPayload>(message.payloads))
+    counters_.add_notify_sent(static_cast<std::uint16_t>(notify->type));
   auto bytes = wire::encode_message(message);
   if (!bytes) return false;
   transmit({datagram.local, datagram.remote, datagram.natt}, std::move(*bytes));
   return true;
 }
 
-// ---- what arrives --------------------------------------------------------------------------------------------------
+// ---- what arrives
+// --------------------------------------------------------------------------------------------------
 
 void Shard::receive(Now now, const ike::Datagram& datagram) {
   begin(now);
@@ -166,7 +181,8 @@ void Shard::receive(Now now, const ike::Datagram& datagram) {
   } else {
     auto* sa = find(header->flags.initiator ? header->responder_spi : header->initiator_spi);
     // Before IKE_AUTH the initiator has several possible peers (RFC 7296 2.4); later both SPIs must fit.
-    const bool tentative = sa && (std::holds_alternative<InitSent>(sa->phase) || std::holds_alternative<AuthSent>(sa->phase));
+    const bool tentative =
+        sa && (std::holds_alternative<InitSent>(sa->phase) || std::holds_alternative<AuthSent>(sa->phase));
     if (!sa || sa->initiator == header->flags.initiator || (!tentative && header->ike_sa_id() != sa->id)) {
       receive_unknown(datagram, *header);
     } else if (auto message = wire::parse_message(datagram.payload)) {
@@ -201,14 +217,16 @@ void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeH
     }
     return;
   }
-  if (header.message_id.value != 0 || header.responder_spi.value != 0 || header.initiator_spi.value == 0 || !header.flags.initiator)
+  if (header.message_id.value != 0 || header.responder_spi.value != 0 || header.initiator_spi.value == 0 ||
+      !header.flags.initiator)
     return count(Counter::kDropMalformed);
   auto message = wire::parse_message(datagram.payload);
   if (!message) {
     count(Counter::kDropMalformed);
     // RFC 7296 2.5
     if (message.error().notify == NotifyType::kUnsupportedCriticalPayload)
-      answer_in_clear(datagram, header, {wire::make_unsupported_critical_payload(message.error().payload_type)}, true);
+      answer_in_clear(datagram, header,
+                      {wire::make_unsupported_critical_payload(message.error().payload_type)}, true);
     return;
   }
   auto made = answer_ike_sa_init(*this, {datagram, std::move(*message)});
@@ -241,7 +259,8 @@ void Shard::advance(Now now) {
 }
 
 void Shard::settle() {
-  // A handler may touch other IKE SAs (a successor, a replaced one), so until nothing is left; what is due at once runs now.
+  // A handler may touch other IKE SAs (a successor, a replaced one), so until nothing is left; what is due at
+  // once runs now.
   for (unsigned rounds = 0; !touched_.empty(); ++rounds) {
     const auto touched = std::move(touched_);
     touched_.clear();
@@ -284,7 +303,8 @@ void Shard::remove(IkeSa& sa) {
   sas_.erase(spi);
 }
 
-// ---- one peer, several IKE SAs (RFC 7296 2.4) ----------------------------------------------------------------------
+// ---- one peer, several IKE SAs (RFC 7296 2.4)
+// ----------------------------------------------------------------------
 
 namespace {
 std::uint64_t identity_key(const Identity& local, const Identity& remote) {
@@ -302,14 +322,17 @@ std::vector<IkeSa*> Shard::same_peers(const IkeSa& newest, const Identity& local
     auto* sa = find({first->second});
     const auto* other = sa && sa != &newest ? sa->established() : nullptr;
     // Two connections between the same identities do not replace each other.
-    const bool same = other && sa->connection && newest.connection && sa->connection->name == newest.connection->name;
-    if (same && !other->successor && other->peer.identity() == remote && other->local_id == local) found.push_back(sa);
+    const bool same =
+        other && sa->connection && newest.connection && sa->connection->name == newest.connection->name;
+    if (same && !other->successor && other->peer.identity() == remote && other->local_id == local)
+      found.push_back(sa);
   }
   return found;
 }
 
 bool Shard::refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id) {
-  return newest.connection->unique == policy::Connection::Uniqueness::kKeep && !same_peers(newest, local_id, peer.identity()).empty();
+  return newest.connection->unique == policy::Connection::Uniqueness::kKeep &&
+         !same_peers(newest, local_id, peer.identity()).empty();
 }
 
 bool Shard::has_established(const IkeSa& except, const policy::Connection& connection) {

@@ -1,5 +1,5 @@
-// One control shard: the table of IKE SAs and everything an exchange may ask of its surroundings. Behind Engine; nothing outside
-// this room includes it.
+// One control shard: the table of IKE SAs and everything an exchange may ask of its surroundings. Behind
+// Engine; nothing outside this room includes it.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,8 @@ class Shard {
  public:
   Shard(EngineOptions options, Rng& rng, ike::SpiAllocator& spis);
 
-  // ---- what exchanges use ------------------------------------------------------------------------------------------
+  // ---- what exchanges use
+  // ------------------------------------------------------------------------------------------
   [[nodiscard]] Instant time() const { return now_.monotonic; }
   [[nodiscard]] UnixTime wall() const { return now_.wall; }
   [[nodiscard]] Rng& rng() const { return rng_; }
@@ -40,7 +41,8 @@ class Shard {
   // Registers a slow action: its answer comes back to this IKE SA.
   [[nodiscard]] ike::RequestId register_request(const IkeSa& sa);
   [[nodiscard]] ike::RequestId generate_key_pair(const IkeSa& sa, KeMethod method);
-  [[nodiscard]] ike::RequestId derive_secret(const IkeSa& sa, std::shared_ptr<const crypto::KeyExchange> exchange,
+  [[nodiscard]] ike::RequestId derive_secret(const IkeSa& sa,
+                                             std::shared_ptr<const crypto::KeyExchange> exchange,
                                              ByteView peer_public_value);
   [[nodiscard]] policy::ChildSaId next_child_id() { return {++last_child_id_}; }
   // Random, never 0, unused, and of this shard.
@@ -49,7 +51,8 @@ class Shard {
   // Takes a new IKE SA (a rekeyed one) into the table.
   IkeSa& adopt(std::unique_ptr<IkeSa> sa);
   [[nodiscard]] IkeSa* find(IkeSpi own_spi);
-  // Remembers that the IKE SA changed: its timer is set anew, or it is removed when closed, once the handlers are done.
+  // Remembers that the IKE SA changed: its timer is set anew, or it is removed when closed, once the handlers
+  // are done.
   void touch(const IkeSa& sa) { touched_.insert(sa.own_spi().value); }
   // RFC 7296 2.4: other established IKE SAs with the same two identities, when one more is established.
   void resolve_uniqueness(IkeSa& newest, const Established& established, bool initial_contact);
@@ -57,22 +60,25 @@ class Shard {
   void know_identity(IkeSa& sa, const Established& established);
   [[nodiscard]] bool has_established(const IkeSa& except, const policy::Connection& connection);
   // Whether "unique = keep" forbids one more for these identities.
-  [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id);
+  [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer,
+                                       const Identity& local_id);
   [[nodiscard]] CookieJar& cookies() { return cookies_; }
   [[nodiscard]] SourceLimits& half_open() { return half_open_; }
   void end_half_open(const IkeSa& sa);
 
   [[nodiscard]] bool traced(const IkeSa& sa) const;
   [[nodiscard]] bool keys_traced(const IkeSa& sa) const;
-  void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads, const Path& path,
-                     bool sent, bool retransmission);
+  void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
+                     const Path& path, bool sent, bool retransmission);
   void trace_retransmission(const IkeSa& sa, const Path& path);
   // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1); false when the limit on such answers swallowed it.
-  bool answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header, std::vector<wire::Payload> payloads,
-                       bool rate_limited);
+  bool answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
+                       std::vector<wire::Payload> payloads, bool rate_limited);
 
-  // ---- what Engine forwards ----------------------------------------------------------------------------------------
-  void configure(Now now, std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials);
+  // ---- what Engine forwards
+  // ----------------------------------------------------------------------------------------
+  void configure(Now now, std::vector<policy::ConnectionPtr> connections,
+                 std::shared_ptr<const ike::Credentials> credentials);
   void receive(Now now, const ike::Datagram& datagram);
   void complete(Now now, ike::Answer answer);
   void report(Now now, const ike::DataPlaneReport& report);
@@ -99,7 +105,8 @@ class Shard {
   void settle();
   void remove(IkeSa& sa);
   void index(IkeSa& sa);
-  [[nodiscard]] std::vector<IkeSa*> same_peers(const IkeSa& newest, const Identity& local, const Identity& remote);
+  [[nodiscard]] std::vector<IkeSa*> same_peers(const IkeSa& newest, const Identity& local,
+                                               const Identity& remote);
   void receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header);
   void receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader& header);
   Result<> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
@@ -120,7 +127,7 @@ class Shard {
   ike::Counters counters_;
   std::vector<ike::Action> actions_;
   std::unordered_map<std::uint64_t, std::unique_ptr<IkeSa>> sas_;
-  std::unordered_map<std::uint64_t, IkeSpi> by_init_request_;   // hash of source and request: RFC 7296 2.1
+  std::unordered_map<std::uint64_t, IkeSpi> by_init_request_;  // hash of source and request: RFC 7296 2.1
   std::unordered_map<std::uint64_t, std::uint64_t> init_request_of_;
   std::unordered_map<std::uint64_t, IpAddress> half_open_source_;
   std::unordered_map<ike::RequestId, IkeSpi> requests_;

@@ -13,11 +13,15 @@ namespace {
 
 std::optional<std::size_t> child_index(const policy::Connection& connection, std::string_view child) {
   for (std::size_t i = 0; i < connection.children.size(); ++i)
-    if (connection.children[i].name == child && connection.children[i].action == policy::ChildAction::kProtect) return i;
+    if (connection.children[i].name == child &&
+        connection.children[i].action == policy::ChildAction::kProtect)
+      return i;
   return std::nullopt;
 }
 
-tl::unexpected<Error> no_connection(const std::string& name) { return fail(ErrorCode::kNotFound, "there is no connection '{}'", name); }
+tl::unexpected<Error> no_connection(const std::string& name) {
+  return fail(ErrorCode::kNotFound, "there is no connection '{}'", name);
+}
 tl::unexpected<Error> no_child(const std::string& connection, const std::string& child) {
   return fail(ErrorCode::kNotFound, "connection '{}' has no child '{}' that protects", connection, child);
 }
@@ -25,7 +29,9 @@ tl::unexpected<Error> not_up(const std::string& connection) {
   return fail(ErrorCode::kNotFound, "connection '{}' has no IKE SA", connection);
 }
 
-bool replaced(const Established& established) { return established.successor.has_value(); }
+bool replaced(const Established& established) {
+  return established.successor.has_value();
+}
 
 }  // namespace
 
@@ -34,12 +40,15 @@ std::vector<IkeSa*> Shard::of_connection(const std::string& connection) {
   auto [first, last] = by_connection_.equal_range(connection);
   for (; first != last; ++first)
     if (auto* sa = find({first->second})) found.push_back(sa);
-  std::sort(found.begin(), found.end(), [](const IkeSa* a, const IkeSa* b) { return a->own_spi() < b->own_spi(); });
+  std::sort(found.begin(), found.end(),
+            [](const IkeSa* a, const IkeSa* b) { return a->own_spi() < b->own_spi(); });
   return found;
 }
 
-Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote, std::vector<ChildIntent> intents) {
-  if (intents.empty()) return fail(ErrorCode::kInvalidArgument, "connection '{}' has no child to negotiate", connection->name);
+Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
+                          const Endpoint& remote, std::vector<ChildIntent> intents) {
+  if (intents.empty())
+    return fail(ErrorCode::kInvalidArgument, "connection '{}' has no child to negotiate", connection->name);
   for (auto* sa : of_connection(connection->name)) {
     auto* established = sa->established();
     if (established && !replaced(*established) && !sa->redundant) {
@@ -52,20 +61,24 @@ Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoin
     auto* under_way = init ? &init->intents : auth ? &auth->intents : nullptr;
     if (!under_way) continue;
     for (auto& intent : intents) {
-      const bool known = std::any_of(under_way->begin(), under_way->end(), [&](const ChildIntent& one) { return one.child_index == intent.child_index; });
+      const bool known = std::any_of(under_way->begin(), under_way->end(), [&](const ChildIntent& one) {
+        return one.child_index == intent.child_index;
+      });
       if (!known) under_way->push_back(std::move(intent));
     }
     return {};
   }
   if (shutting_down_) return fail(ErrorCode::kPolicy, "the engine is stopping");
-  if (sas_.size() >= options_.ike_sa_limit) return fail(ErrorCode::kExhausted, "there are {} IKE SAs already", sas_.size());
+  if (sas_.size() >= options_.ike_sa_limit)
+    return fail(ErrorCode::kExhausted, "there are {} IKE SAs already", sas_.size());
   if (policy::ke_methods(connection->ike_proposals).empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no IKE proposal", connection->name);
   begin_ike_sa_init(*this, connection, local, remote, std::move(intents));
   return {};
 }
 
-Result<> Shard::initiate(Now now, const std::string& name, const Endpoint& local, const Endpoint& remote, std::span<const std::string> children) {
+Result<> Shard::initiate(Now now, const std::string& name, const Endpoint& local, const Endpoint& remote,
+                         std::span<const std::string> children) {
   begin(now);
   const auto connection = this->connection(name);
   if (!connection) return no_connection(name);
@@ -77,15 +90,16 @@ Result<> Shard::initiate(Now now, const std::string& name, const Endpoint& local
   }
   if (children.empty())
     for (std::size_t i = 0; i < connection->children.size(); ++i)
-      if (connection->children[i].action == policy::ChildAction::kProtect && connection->children[i].start == policy::StartMode::kAlways)
+      if (connection->children[i].action == policy::ChildAction::kProtect &&
+          connection->children[i].start == policy::StartMode::kAlways)
         intents.push_back({i, std::nullopt});
   auto result = negotiate(connection, local, remote, std::move(intents));
   settle();
   return result;
 }
 
-Result<> Shard::acquire(Now now, const std::string& name, const std::string& child, const Endpoint& local, const Endpoint& remote,
-                        std::optional<TriggeredBy> packet) {
+Result<> Shard::acquire(Now now, const std::string& name, const std::string& child, const Endpoint& local,
+                        const Endpoint& remote, std::optional<TriggeredBy> packet) {
   begin(now);
   const auto connection = this->connection(name);
   if (!connection) return no_connection(name);
@@ -115,7 +129,8 @@ Result<> Shard::terminate(Now now, const std::string& name, const std::string& c
         const auto* create = std::get_if<NewChildTask>(&task.what);
         return create && sa->connection->children[create->intent.child_index].name == child;
       });
-    } else if (child.empty() && (std::holds_alternative<InitSent>(sa->phase) || std::holds_alternative<AuthSent>(sa->phase))) {
+    } else if (child.empty() &&
+               (std::holds_alternative<InitSent>(sa->phase) || std::holds_alternative<AuthSent>(sa->phase))) {
       close_now(*sa, reason);
       found = true;
     }
@@ -128,7 +143,8 @@ Result<> Shard::terminate(Now now, const std::string& name, const std::string& c
 
 // An IKE SA that is not established yet: nobody has to be told.
 void Shard::close_now(IkeSa& sa, const ike::Failure& reason) {
-  if (auto* auth = std::get_if<AuthSent>(&sa.phase); auth && auth->inbound_spi.value != 0) spis_.release(auth->inbound_spi);
+  if (auto* auth = std::get_if<AuthSent>(&sa.phase); auth && auth->inbound_spi.value != 0)
+    spis_.release(auth->inbound_spi);
   (void)give_up(*this, sa, reason);
   sa.phase = Closed{};
   touch(sa);
@@ -186,7 +202,9 @@ void Shard::shut_down(Now now) {
 }
 
 bool Shard::idle() const {
-  return std::all_of(sas_.begin(), sas_.end(), [](const auto& entry) { return std::holds_alternative<Lingering>(entry.second->phase); });
+  return std::all_of(sas_.begin(), sas_.end(), [](const auto& entry) {
+    return std::holds_alternative<Lingering>(entry.second->phase);
+  });
 }
 
 void Shard::close_for_configuration(IkeSa& sa, std::string_view why) {
@@ -205,7 +223,8 @@ void Shard::trace(const std::string& connection, bool messages, bool keys) {
   keys ? (void)trace_keys_.insert(connection) : (void)trace_keys_.erase(connection);
 }
 
-// ---- the data plane ------------------------------------------------------------------------------------------------
+// ---- the data plane
+// ------------------------------------------------------------------------------------------------
 
 void Shard::report(Now now, const ike::DataPlaneReport& report) {
   begin(now);
@@ -214,7 +233,8 @@ void Shard::report(Now now, const ike::DataPlaneReport& report) {
   auto* sa = owner == child_owner_.end() ? nullptr : find(owner->second);
   auto* established = sa ? sa->established() : nullptr;
   if (!established) return;
-  const auto record = std::find_if(established->children.begin(), established->children.end(), [&](const ChildSaRecord& one) { return one.sa->id == id; });
+  const auto record = std::find_if(established->children.begin(), established->children.end(),
+                                   [&](const ChildSaRecord& one) { return one.sa->id == id; });
   if (record == established->children.end()) return;
   if (std::holds_alternative<ike::ChildSaSoftExpired>(report)) {
     queue_rekey_child(*established, *record);
@@ -234,12 +254,14 @@ void Shard::report(Now now, const ike::DataPlaneReport& report) {
   settle();
 }
 
-// ---- for people ----------------------------------------------------------------------------------------------------
+// ---- for people
+// ----------------------------------------------------------------------------------------------------
 
 std::vector<IkeSa*> Shard::sorted() {
   std::vector<IkeSa*> all;
   for (const auto& [spi, sa] : sas_) all.push_back(sa.get());
-  std::sort(all.begin(), all.end(), [](const IkeSa* a, const IkeSa* b) { return a->own_spi() < b->own_spi(); });
+  std::sort(all.begin(), all.end(),
+            [](const IkeSa* a, const IkeSa* b) { return a->own_spi() < b->own_spi(); });
   return all;
 }
 
@@ -247,14 +269,22 @@ namespace {
 
 std::string phase_name(const Phase& phase) {
   switch (phase.index()) {
-    case 0: return "IKE_SA_INIT sent";
-    case 1: return "IKE_AUTH sent";
-    case 2: return "half open";
-    case 3: return "proving";
-    case 4: return "lingering";
-    case 5: return "established";
-    case 6: return "closing";
-    default: return "closed";
+    case 0:
+      return "IKE_SA_INIT sent";
+    case 1:
+      return "IKE_AUTH sent";
+    case 2:
+      return "half open";
+    case 3:
+      return "proving";
+    case 4:
+      return "lingering";
+    case 5:
+      return "established";
+    case 6:
+      return "closing";
+    default:
+      return "closed";
   }
 }
 

@@ -10,34 +10,41 @@ namespace merlon::ikev2 {
 namespace {
 
 bool same(const policy::LocalAuth& a, const policy::LocalAuth& b) {
-  return a.kind == b.kind && a.id_text == b.id_text && a.id == b.id && a.certificate_file == b.certificate_file &&
-         a.private_key_file == b.private_key_file && a.psk_file == b.psk_file && a.psk == b.psk && a.eap_method == b.eap_method;
+  return a.kind == b.kind && a.id_text == b.id_text && a.id == b.id &&
+         a.certificate_file == b.certificate_file && a.private_key_file == b.private_key_file &&
+         a.psk_file == b.psk_file && a.psk == b.psk && a.eap_method == b.eap_method;
 }
 bool same(const policy::RemoteAuth& a, const policy::RemoteAuth& b) {
-  return a.kind == b.kind && a.id_text == b.id_text && a.id == b.id && a.id_pattern == b.id_pattern && a.ca_files == b.ca_files &&
-         a.public_keys == b.public_keys && a.psk_file == b.psk_file && a.psk == b.psk && a.eap_method == b.eap_method && a.revocation == b.revocation;
+  return a.kind == b.kind && a.id_text == b.id_text && a.id == b.id && a.id_pattern == b.id_pattern &&
+         a.ca_files == b.ca_files && a.public_keys == b.public_keys && a.psk_file == b.psk_file &&
+         a.psk == b.psk && a.eap_method == b.eap_method && a.revocation == b.revocation;
 }
 template <class T>
 bool same(const std::vector<T>& a, const std::vector<T>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const T& one, const T& other) { return same(one, other); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const T& one, const T& other) { return same(one, other); });
 }
 
-// What an IKE SA was negotiated by. Lifetimes, timers, retransmission, liveness, backoff and the like are taken over while running.
+// What an IKE SA was negotiated by. Lifetimes, timers, retransmission, liveness, backoff and the like are
+// taken over while running.
 bool same_peer(const policy::Connection& a, const policy::Connection& b) {
-  return a.ike_version == b.ike_version && a.local_addresses == b.local_addresses && a.remote_addresses == b.remote_addresses &&
-         a.local_port == b.local_port && a.remote_port == b.remote_port && a.ike_proposals == b.ike_proposals && same(a.local_auth, b.local_auth) &&
-         same(a.remote_auth, b.remote_auth) && a.pools == b.pools && a.virtual_ips == b.virtual_ips && a.encapsulation == b.encapsulation &&
-         a.mobike == b.mobike;
+  return a.ike_version == b.ike_version && a.local_addresses == b.local_addresses &&
+         a.remote_addresses == b.remote_addresses && a.local_port == b.local_port &&
+         a.remote_port == b.remote_port && a.ike_proposals == b.ike_proposals &&
+         same(a.local_auth, b.local_auth) && same(a.remote_auth, b.remote_auth) && a.pools == b.pools &&
+         a.virtual_ips == b.virtual_ips && a.encapsulation == b.encapsulation && a.mobike == b.mobike;
 }
 
 // What a Child SA was negotiated by, and what the packet engine was told with it.
 bool same_child(const policy::ChildConfig& a, const policy::ChildConfig& b) {
   const auto& x = a.lifetime;
   const auto& y = b.lifetime;
-  return a.name == b.name && a.action == b.action && a.mode == b.mode && a.local_ts == b.local_ts && a.remote_ts == b.remote_ts &&
-         a.proposals == b.proposals && a.replay_window == b.replay_window && a.copy_dscp == b.copy_dscp && a.df == b.df &&
-         a.tcp_mss_clamp == b.tcp_mss_clamp && a.tunnel_mtu == b.tunnel_mtu && a.mark_in == b.mark_in && a.mark_out == b.mark_out &&
-         x.soft_bytes == y.soft_bytes && x.hard_bytes == y.hard_bytes && x.soft_packets == y.soft_packets && x.hard_packets == y.hard_packets;
+  return a.name == b.name && a.action == b.action && a.mode == b.mode && a.local_ts == b.local_ts &&
+         a.remote_ts == b.remote_ts && a.proposals == b.proposals && a.replay_window == b.replay_window &&
+         a.copy_dscp == b.copy_dscp && a.df == b.df && a.tcp_mss_clamp == b.tcp_mss_clamp &&
+         a.tunnel_mtu == b.tunnel_mtu && a.mark_in == b.mark_in && a.mark_out == b.mark_out &&
+         x.soft_bytes == y.soft_bytes && x.hard_bytes == y.hard_bytes && x.soft_packets == y.soft_packets &&
+         x.hard_packets == y.hard_packets;
 }
 
 std::optional<std::size_t> index_of(const policy::Connection& connection, const policy::ChildConfig& child) {
@@ -47,7 +54,8 @@ std::optional<std::size_t> index_of(const policy::Connection& connection, const 
 }
 
 // The new index of every old child; none where it is gone or changed.
-std::vector<std::optional<std::size_t>> renumber(const policy::Connection& before, const policy::Connection& after) {
+std::vector<std::optional<std::size_t>> renumber(const policy::Connection& before,
+                                                 const policy::Connection& after) {
   std::vector<std::optional<std::size_t>> indices;
   for (const auto& child : before.children) indices.push_back(index_of(after, child));
   return indices;
@@ -77,7 +85,8 @@ void Shard::take_over(IkeSa& sa, const policy::ConnectionPtr& connection) {
   touch(sa);
 }
 
-void Shard::configure(Now now, std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials) {
+void Shard::configure(Now now, std::vector<policy::ConnectionPtr> connections,
+                      std::shared_ptr<const ike::Credentials> credentials) {
   begin(now);
   connections_ = std::move(connections);
   credentials_ = std::move(credentials);
@@ -87,8 +96,10 @@ void Shard::configure(Now now, std::vector<policy::ConnectionPtr> connections, s
     if (after == sa->connection) continue;
     // An exchange in flight knows children by their old numbers.
     const auto* established = sa->established();
-    const bool quiet = established && std::holds_alternative<std::monostate>(established->own) && std::holds_alternative<std::monostate>(established->answering);
-    const bool children_same = after && renumber(*sa->connection, *after) == renumber(*sa->connection, *sa->connection);
+    const bool quiet = established && std::holds_alternative<std::monostate>(established->own) &&
+                       std::holds_alternative<std::monostate>(established->answering);
+    const bool children_same =
+        after && renumber(*sa->connection, *after) == renumber(*sa->connection, *sa->connection);
     if (after && same_peer(*after, *sa->connection) && established && (quiet || children_same))
       take_over(*sa, after);
     else

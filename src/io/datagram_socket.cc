@@ -109,9 +109,11 @@ iovec part_of(ByteView bytes) {
   return {const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
 }
 
-void prepare_send(Burst& burst, std::size_t i, const OutgoingDatagram& datagram) {
+void prepare_send(Burst& burst, std::size_t i, const OutgoingDatagram& datagram, bool raw) {
   burst.parts[i] = {part_of(datagram.head), part_of(datagram.payload)};
-  burst.addresses[i] = socket_address(datagram.destination, datagram.interface_index);
+  // raw(7), ipv6(7): in a raw socket's address the port stands for the protocol; IPv6 refuses any other than its own.
+  const Endpoint destination{datagram.destination.address, raw ? std::uint16_t{0} : datagram.destination.port};
+  burst.addresses[i] = socket_address(destination, datagram.interface_index);
   msghdr& header = burst.messages[i].msg_hdr;
   header = {};
   header.msg_name = &burst.addresses[i].storage;
@@ -206,7 +208,7 @@ Result<std::size_t> DatagramSocket::receive_burst(std::span<ReceivedDatagram> sl
 std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams,
                                      std::span<SendOutcome> outcomes) {
   Burst burst;
-  for (std::size_t i = 0; i < datagrams.size(); ++i) prepare_send(burst, i, datagrams[i]);
+  for (std::size_t i = 0; i < datagrams.size(); ++i) prepare_send(burst, i, datagrams[i], raw_);
   std::size_t sent = 0;
   bool retried = false;
   for (std::size_t done = 0; done < datagrams.size();) {

@@ -143,7 +143,7 @@ class Capture:
 
     def __init__(self, host, device, path, expression):
         self.path = path
-        self.process = host.start("tcpdump", "-i", device, "-U", "-n", "-s", "0", "-w", path, *expression, log=f"{path.name}.log")
+        self.process = host.start("tcpdump", "--immediate-mode", "-i", device, "-U", "-n", "-s", "0", "-w", path, *expression, log=f"{path.name}.log")
         wait_until(lambda: "listening on" in self.process.log(), "tcpdump listens")
 
     def stop(self):

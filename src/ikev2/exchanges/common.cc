@@ -22,7 +22,9 @@ Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat
 }
 
 void close_if_redundant(Shard& shard, IkeSa& sa, Established& established) {
-  if (sa.redundant) queue_delete_ike(shard, established, ike::diagnosis::deleted_by_us(subject_of(sa), "the peer made one at the same time"));
+  if (sa.redundant)
+    queue_delete_ike(shard, established,
+                     ike::diagnosis::deleted_by_us(subject_of(sa), "the peer made one at the same time"));
 }
 
 void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys) {
@@ -45,7 +47,8 @@ Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
     shard.count(Counter::kIkeSasClosed);
     shard.emit(ike::Event(ike::IkeSaClosed{sa.connection_name(), sa.id, std::move(failure)}));
   } else {
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
+    shard.emit(
+        ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
   }
   return {};
 }
@@ -64,14 +67,16 @@ Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure f
 }
 
 void release_in_flight_own(Shard& shard, Established& established) {
-  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->inbound_spi.value != 0)
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && (*own)->inbound_spi.value != 0)
     shard.spis().release((*own)->inbound_spi);
   established.own = std::monostate{};
 }
 
 void release_in_flight(Shard& shard, Established& established) {
   release_in_flight_own(shard, established);
-  if (auto* peers = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering); peers && (*peers)->inbound_spi.value != 0)
+  if (auto* peers = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering);
+      peers && (*peers)->inbound_spi.value != 0)
     shard.spis().release((*peers)->inbound_spi);
   established.answering = std::monostate{};
 }
@@ -82,8 +87,8 @@ Lingering linger(Shard& shard, IkeSa& sa, Established&& established, ike::Failur
 }
 
 void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure) {
-  shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), sa.connection->children[child_index].name, sa.path.remote,
-                                               std::move(failure)}));
+  shard.emit(ike::Event(ike::NegotiationFailed{
+      sa.connection_name(), sa.connection->children[child_index].name, sa.path.remote, std::move(failure)}));
 }
 
 Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {

@@ -14,11 +14,12 @@ namespace merlon::ikev2 {
   return {sa.connection.get(), std::move(child), sa.path.remote};
 }
 [[nodiscard]] IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen);
-// RFC 7296 2.23: behind a NAT (or where the configuration wants UDP) IKE_AUTH and all after it goes to port 4500.
+// RFC 7296 2.23: behind a NAT (or where the configuration wants UDP) IKE_AUTH and all after it goes to port
+// 4500.
 [[nodiscard]] Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat);
 
-// The IKE SA could not be made, or an established one is lost: tells the world, closes its children without a word to the
-// peer.
+// The IKE SA could not be made, or an established one is lost: tells the world, closes its children without a
+// word to the peer.
 Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure);
 Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure);
 // SPIs that were set aside for exchanges that will not come to an end.

@@ -1,4 +1,5 @@
-// CREATE_CHILD_SA (RFC 7296 1.3, 2.8, 2.17, 2.18, 2.25): a new Child SA, the rekey of one, the rekey of the IKE SA. Figures in the .cc files.
+// CREATE_CHILD_SA (RFC 7296 1.3, 2.8, 2.17, 2.18, 2.25): a new Child SA, the rekey of one, the rekey of the
+// IKE SA. Figures in the .cc files.
 #pragma once
 
 #include "ikev2/ike_sa.h"
@@ -6,27 +7,35 @@
 
 namespace merlon::ikev2 {
 
-// ---- ours ----------------------------------------------------------------------------------------------------------
-// Each takes a task that is due while nothing of ours is in flight. A task that is moot leaves nothing in flight.
+// ---- ours
+// ----------------------------------------------------------------------------------------------------------
+// Each takes a task that is due while nothing of ours is in flight. A task that is moot leaves nothing in
+// flight.
 void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task);
 void begin_rekey_child(Shard& shard, IkeSa& sa, Established& established, const RekeyChildTask& task);
 void begin_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const RekeyIkeTask& task);
-Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done);
+Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                      ike::KeyExchangeDone&& done);
 Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
 
-// ---- the peer's ----------------------------------------------------------------------------------------------------
-Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
-Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done);
+// ---- the peer's
+// ----------------------------------------------------------------------------------------------------
+Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase,
+                                                     Incoming&& incoming);
+Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                                  ike::KeyExchangeDone&& done);
 
-// ---- shared by the files of this exchange --------------------------------------------------------------------------
+// ---- shared by the files of this exchange
+// --------------------------------------------------------------------------
 inline constexpr unsigned kMaxAttempts = 3;  // INVALID_KE_PAYLOAD, SINGLE_PAIR_REQUIRED
 [[nodiscard]] OwnExchange own_exchange(const Established& established);
 [[nodiscard]] ChildSaRecord* find_child(Established& established, policy::ChildSaId id);
 [[nodiscard]] ChildSaRecord* find_child_by_outbound(Established& established, Spi outbound_spi);
 [[nodiscard]] NamedChild named_child(const Established& established, const ChildSaRecord* record);
 // A refusal of our request: what the table says is done. `retry` is what to try again later.
-void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange own, wire::NotifyType type, bool target_gone,
-                  Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure, std::optional<std::size_t> child_index);
+void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange own, wire::NotifyType type,
+                  bool target_gone, Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure,
+                  std::optional<std::size_t> child_index);
 
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret);
 void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming);
@@ -42,7 +51,8 @@ void finish_peer_rekey_ike(Shard& shard, IkeSa& sa, Established& established, co
 void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::NotifyPayload notify);
 
 // Our rekey of the IKE SA led nowhere, or lost: what the peer's crossing rekey made, if any, takes over.
-void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established, const std::optional<Crossed>& crossed);
+void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established,
+                            const std::optional<Crossed>& crossed);
 // Children and what is intended with them go over to the IKE SA that replaces this one (RFC 7296 2.8).
 void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to);
 // A replaced IKE SA is deleted by the side that began the rekey; the other gives it this long.

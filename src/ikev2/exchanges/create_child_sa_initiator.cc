@@ -3,14 +3,16 @@
 //   initiator                                              responder
 //     HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr} -->
 //                                                      <--   HDR, SK {SA, Nr, [KEr,] TSi, TSr}
-//                                                      or    HDR, SK {N(NO_PROPOSAL_CHOSEN | TS_UNACCEPTABLE | INVALID_KE_PAYLOAD |
-//                                                                       NO_ADDITIONAL_SAS | TEMPORARY_FAILURE | CHILD_SA_NOT_FOUND ...)}
+//                                                      or    HDR, SK {N(NO_PROPOSAL_CHOSEN | TS_UNACCEPTABLE
+//                                                      | INVALID_KE_PAYLOAD |
+//                                                                       NO_ADDITIONAL_SAS | TEMPORARY_FAILURE
+//                                                                       | CHILD_SA_NOT_FOUND ...)}
 //   and after a rekey, from whoever began it:
 //     HDR, SK {D(old)}                                 -->
 //                                                      <--   HDR, SK {D(old)}
 //
-// Nothing is lost over a rekey: the answer says that the responder receives on the new SA, so we send on it from then on; what
-// is still coming on the old one is taken until its delete, and a moment longer.
+// Nothing is lost over a rekey: the answer says that the responder receives on the new SA, so we send on it
+// from then on; what is still coming on the old one is taken until its delete, and a moment longer.
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -27,7 +29,8 @@ using wire::NotifyType;
 OwnExchange own_exchange(const Established& established) {
   if (const auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&established.own))
     return (*child)->rekeys ? OwnExchange::kRekeyingChild : OwnExchange::kCreatingChild;
-  if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own)) return OwnExchange::kRekeyingIkeSa;
+  if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(established.own))
+    return OwnExchange::kRekeyingIkeSa;
   if (std::holds_alternative<DeletingChild>(established.own)) return OwnExchange::kDeletingChild;
   return established.successor ? OwnExchange::kIkeSaReplaced : OwnExchange::kNone;
 }
@@ -46,10 +49,12 @@ ChildSaRecord* find_child_by_outbound(Established& established, Spi outbound_spi
 
 NamedChild named_child(const Established& established, const ChildSaRecord* record) {
   if (!record) return NamedChild::kUnknown;
-  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == record->sa->id)
+  if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && (*own)->rekeys == record->sa->id)
     return NamedChild::kInFlight;
   if (const auto* own = std::get_if<DeletingChild>(&established.own))
-    if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record->sa->inbound_spi) != own->inbound_spis.end())
+    if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record->sa->inbound_spi) !=
+        own->inbound_spis.end())
       return NamedChild::kInFlight;
   return record->replaced || record->deleting ? NamedChild::kReplaced : NamedChild::kLive;
 }
@@ -64,7 +69,8 @@ ike::ExchangeKind kind_of(const CreatingChild& own) {
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
   auto spi = shard.spis().allocate();
   if (!spi) {
-    tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::internal(subject_of(sa), spi.error()));
+    tell_child_failed(shard, sa, own->intent.child_index,
+                      ike::diagnosis::internal(subject_of(sa), spi.error()));
     return;
   }
   own->inbound_spi = *spi;
@@ -119,18 +125,22 @@ void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
   }
   payloads.emplace_back(wire::SaPayload{own.proposed.offer, false});
   payloads.emplace_back(wire::NoncePayload{own.nonce, false});
-  if (own.exchange) payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
+  if (own.exchange)
+    payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
   payloads.emplace_back(wire::TsiPayload{own.proposed.tsi, {}, false});
   payloads.emplace_back(wire::TsrPayload{own.proposed.tsr, {}, false});
   own.sent = true;
-  auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads, RetransmissionSchedule::of(*sa.connection));
+  auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
+                                          RetransmissionSchedule::of(*sa.connection));
   if (sent) return;
-  tell_child_failed(shard, sa, own.intent.child_index, ike::diagnosis::internal(subject_of(sa), sent.error()));
+  tell_child_failed(shard, sa, own.intent.child_index,
+                    ike::diagnosis::internal(subject_of(sa), sent.error()));
   shard.spis().release(own.inbound_spi);
   established.own = std::monostate{};
 }
 
-Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
+Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                      ike::KeyExchangeDone&& done) {
   if (auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&phase.own)) {
     auto& own = **child;
     own.pending = 0;
@@ -139,7 +149,8 @@ Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& pha
       if (own.exchange) {
         send_child_request(shard, sa, phase);
       } else {
-        tell_child_failed(shard, sa, own.intent.child_index, ike::diagnosis::internal(subject_of(sa), {ErrorCode::kSystem, "no key pair"}));
+        tell_child_failed(shard, sa, own.intent.child_index,
+                          ike::diagnosis::internal(subject_of(sa), {ErrorCode::kSystem, "no key pair"}));
         release_in_flight_own(shard, phase);
       }
     } else if (done.shared_secret) {
@@ -147,7 +158,8 @@ Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& pha
     } else {
       phase.tasks.push_back({DeleteChildTask{own.inbound_spi, "bad public value"}, {}});
       tell_child_failed(shard, sa, own.intent.child_index,
-                        ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, done.shared_secret.error().message));
+                        ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
+                                                 done.shared_secret.error().message));
       release_in_flight_own(shard, phase);
     }
     return std::move(phase);
@@ -173,7 +185,8 @@ Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& pha
   return std::move(phase);
 }
 
-Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase,
+                                           Incoming&& incoming) {
   if (std::holds_alternative<std::unique_ptr<CreatingChild>>(phase.own))
     on_child_response(shard, sa, phase, std::move(incoming));
   else if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(phase.own))
@@ -184,14 +197,19 @@ Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&
 namespace {
 
 // RFC 7296 1.3: another method is wanted; true when we go for it.
-bool retry_with_method(Shard& shard, Established& established, const CreatingChild& own, const wire::NotifyPayload& notify) {
+bool retry_with_method(Shard& shard, Established& established, const CreatingChild& own,
+                       const wire::NotifyPayload& notify) {
   const auto wanted = wire::read_invalid_ke_payload(notify);
-  if (!wanted || *wanted == own.method || own.attempts + 1 >= kMaxAttempts || !policy::allows_ke(own.proposed.offer, *wanted)) return false;
+  if (!wanted || *wanted == own.method || own.attempts + 1 >= kMaxAttempts ||
+      !policy::allows_ke(own.proposed.offer, *wanted))
+    return false;
   shard.count(Counter::kInvalidKeRetries);
   if (own.rekeys)
-    established.tasks.insert(established.tasks.begin(), {RekeyChildTask{*own.rekeys, own.attempts + 1, *wanted}, {}});
+    established.tasks.insert(established.tasks.begin(),
+                             {RekeyChildTask{*own.rekeys, own.attempts + 1, *wanted}, {}});
   else
-    established.tasks.insert(established.tasks.begin(), {NewChildTask{own.intent, own.attempts + 1, *wanted, own.only_packet}, {}});
+    established.tasks.insert(established.tasks.begin(),
+                             {NewChildTask{own.intent, own.attempts + 1, *wanted, own.only_packet}, {}});
   return true;
 }
 
@@ -201,7 +219,8 @@ void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::N
   shard.spis().release(own->inbound_spi);
   shard.counters().add_notify_received(static_cast<std::uint16_t>(notify.type));
   shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByPeer);
-  if (notify.type == NotifyType::kInvalidKePayload && retry_with_method(shard, established, *own, notify)) return;
+  if (notify.type == NotifyType::kInvalidKePayload && retry_with_method(shard, established, *own, notify))
+    return;
   if (notify.type == NotifyType::kSinglePairRequired && own->intent.packet && !own->only_packet) {
     established.tasks.push_back({NewChildTask{own->intent, own->attempts + 1, own->method, true}, {}});
     return;
@@ -213,8 +232,10 @@ void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::N
     retry.what = RekeyChildTask{*own->rekeys, 0, KeMethod::kNone};
   else
     retry.what = NewChildTask{own->intent, 0, KeMethod::kNone, own->only_packet};
-  on_own_error(shard, sa, established, own->rekeys ? OwnExchange::kRekeyingChild : OwnExchange::kCreatingChild, notify.type,
-               own->target_gone, std::move(retry), own->rekeys, ike::diagnosis::peer_refused(subject_of(sa, name), exchange, notify.type, true),
+  on_own_error(shard, sa, established,
+               own->rekeys ? OwnExchange::kRekeyingChild : OwnExchange::kCreatingChild, notify.type,
+               own->target_gone, std::move(retry), own->rekeys,
+               ike::diagnosis::peer_refused(subject_of(sa, name), exchange, notify.type, true),
                own->intent.child_index);
 }
 
@@ -231,9 +252,11 @@ void refuse_answer(Shard& shard, IkeSa& sa, Established& established, ike::Failu
 
 void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming) {
   auto& own = *std::get<std::unique_ptr<CreatingChild>>(established.own);
-  if (const auto* error = wire::find_error_notify(incoming.payloads)) return on_refused(shard, sa, established, *error);
+  if (const auto* error = wire::find_error_notify(incoming.payloads))
+    return on_refused(shard, sa, established, *error);
   established.temporary_failures_since.reset();
-  auto accepted = check_child_answer(sa, *sa.connection, own.intent.child_index, own.proposed, incoming.payloads);
+  auto accepted =
+      check_child_answer(sa, *sa.connection, own.intent.child_index, own.proposed, incoming.payloads);
   if (!accepted) return refuse_answer(shard, sa, established, accepted.error());
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
@@ -241,7 +264,8 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
   // RFC 7296 1.3.1, 2.10: the chosen method is that of the KE payloads.
   if (!nonce || (with_ke && (!ke || ke->method != accepted->chosen.ke || ke->method != own.method)))
     return refuse_answer(shard, sa, established,
-                         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, "the answer lacks its nonce or the right KE payload"));
+                         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
+                                                  "the answer lacks its nonce or the right KE payload"));
   own.nonce_r = nonce->data;
   own.accepted = std::move(*accepted);
   if (with_ke)
@@ -271,14 +295,18 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   agreement.initiator = true;
   agreement.replaces = own->rekeys;
   // RFC 7296 2.8.1: of two SAs that replace the same one, the one with the lowest nonce goes.
-  const bool redundant = own->crossed && redundant_rekey({own->nonce, own->nonce_r}, {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
+  const bool redundant =
+      own->crossed && redundant_rekey({own->nonce, own->nonce_r},
+                                      {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
   agreement.use_outbound = !redundant;
   auto made = create_child_sa(shard, sa, established, agreement);
-  shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator, made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
+  shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator,
+                       made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
   if (!made) {
     shard.spis().release(own->inbound_spi);
     established.tasks.push_back({DeleteChildTask{own->inbound_spi, made.error().message}, {}});
-    tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::internal(subject_of(sa), made.error()));
+    tell_child_failed(shard, sa, own->intent.child_index,
+                      ike::diagnosis::internal(subject_of(sa), made.error()));
     return;
   }
   if (!own->rekeys) return;
@@ -292,7 +320,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
     return;
   }
   if (own->crossed)
-    if (auto* theirs = find_child(established, own->crossed->child)) theirs->replaced = true;  // the peer deletes it
+    if (auto* theirs = find_child(established, own->crossed->child))
+      theirs->replaced = true;  // the peer deletes it
   if (old) {
     old->replaced = old->deleting = true;
     established.tasks.push_back({DeleteChildTask{old->sa->inbound_spi, "rekeyed"}, {}});

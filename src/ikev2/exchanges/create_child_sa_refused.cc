@@ -1,4 +1,5 @@
-// What an error in the answer to our CREATE_CHILD_SA request leads to (RFC 7296 2.25); the decision is ikev2/collision.h's.
+// What an error in the answer to our CREATE_CHILD_SA request leads to (RFC 7296 2.25); the decision is
+// ikev2/collision.h's.
 //
 //   TEMPORARY_FAILURE     wait, and begin anew; for minutes on end: both ends disagree, close the IKE SA
 //   CHILD_SA_NOT_FOUND    ours is a ghost: drop it, create one from scratch
@@ -16,10 +17,14 @@ namespace {
 
 AnswerError error_of(NotifyType type) {
   switch (type) {
-    case NotifyType::kTemporaryFailure: return AnswerError::kTemporaryFailure;
-    case NotifyType::kChildSaNotFound: return AnswerError::kChildSaNotFound;
-    case NotifyType::kNoAdditionalSas: return AnswerError::kNoAdditionalSas;
-    default: return AnswerError::kOther;
+    case NotifyType::kTemporaryFailure:
+      return AnswerError::kTemporaryFailure;
+    case NotifyType::kChildSaNotFound:
+      return AnswerError::kChildSaNotFound;
+    case NotifyType::kNoAdditionalSas:
+      return AnswerError::kNoAdditionalSas;
+    default:
+      return AnswerError::kOther;
   }
 }
 
@@ -35,22 +40,27 @@ void retry_later(Shard& shard, Established& established, Task retry, ike::Failur
   established.tasks.push_back(std::move(retry));
 }
 
-void drop_and_renew(Shard& shard, const IkeSa& sa, Established& established, std::optional<policy::ChildSaId> target,
-                    std::optional<std::size_t> child_index) {
+void drop_and_renew(Shard& shard, const IkeSa& sa, Established& established,
+                    std::optional<policy::ChildSaId> target, std::optional<std::size_t> child_index) {
   if (target)
-    if (auto* ghost = find_child(established, *target)) close_child(shard, sa, *ghost, "the peer does not know it any more");
+    if (auto* ghost = find_child(established, *target))
+      close_child(shard, sa, *ghost, "the peer does not know it any more");
   if (!child_index) return;
-  const bool replaced = std::any_of(established.children.begin(), established.children.end(), [&](const ChildSaRecord& record) {
-    return record.child_index == *child_index && record.live() && !record.replaced;
-  });
-  if (!replaced) established.tasks.push_back({NewChildTask{{*child_index, std::nullopt}, 0, KeMethod::kNone, false}, {}});
+  const bool replaced =
+      std::any_of(established.children.begin(), established.children.end(), [&](const ChildSaRecord& record) {
+        return record.child_index == *child_index && record.live() && !record.replaced;
+      });
+  if (!replaced)
+    established.tasks.push_back({NewChildTask{{*child_index, std::nullopt}, 0, KeMethod::kNone, false}, {}});
 }
 
 // A whole new IKE SA with all that this one carries; its IKE_AUTH replaces this one (RFC 7296 2.8, 1.3).
 void reestablish(Shard& shard, const IkeSa& sa, const Established& established) {
   std::vector<ChildIntent> intents;
   for (const auto& record : established.children) {
-    const bool listed = std::any_of(intents.begin(), intents.end(), [&](const ChildIntent& intent) { return intent.child_index == record.child_index; });
+    const bool listed = std::any_of(intents.begin(), intents.end(), [&](const ChildIntent& intent) {
+      return intent.child_index == record.child_index;
+    });
     if (record.live() && !record.replaced && !listed) intents.push_back({record.child_index, std::nullopt});
   }
   if (intents.empty()) return;
@@ -60,21 +70,28 @@ void reestablish(Shard& shard, const IkeSa& sa, const Established& established) 
 
 }  // namespace
 
-void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange own, NotifyType type, bool target_gone, Task retry,
-                  std::optional<policy::ChildSaId> target, ike::Failure failure, std::optional<std::size_t> child_index) {
+void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange own, NotifyType type,
+                  bool target_gone, Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure,
+                  std::optional<std::size_t> child_index) {
   const auto decision = own_answer(own, error_of(type), target_gone);
   shard.counters().add_collision(decision.row);
   switch (decision.action) {
-    case OwnAnswerAction::kDone: return;
-    case OwnAnswerAction::kRetryLater: return retry_later(shard, established, std::move(retry), std::move(failure));
-    case OwnAnswerAction::kDropChildAndRenew: return drop_and_renew(shard, sa, established, target, child_index);
-    case OwnAnswerAction::kReestablish: return reestablish(shard, sa, established);
-    case OwnAnswerAction::kGiveUp: break;
+    case OwnAnswerAction::kDone:
+      return;
+    case OwnAnswerAction::kRetryLater:
+      return retry_later(shard, established, std::move(retry), std::move(failure));
+    case OwnAnswerAction::kDropChildAndRenew:
+      return drop_and_renew(shard, sa, established, target, child_index);
+    case OwnAnswerAction::kReestablish:
+      return reestablish(shard, sa, established);
+    case OwnAnswerAction::kGiveUp:
+      break;
   }
   if (child_index)
     tell_child_failed(shard, sa, *child_index, std::move(failure));
   else
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
+    shard.emit(
+        ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
 }
 
 }  // namespace merlon::ikev2

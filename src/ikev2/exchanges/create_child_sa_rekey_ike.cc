@@ -7,7 +7,8 @@
 //     HDR (old), SK {D(IKE)}               -->
 //                                          <--   HDR (old), SK {}
 //
-// When both begin at once, both new IKE SAs exist until the nonces decide (2.8.2); the children stay with the old one until then.
+// When both begin at once, both new IKE SAs exist until the nonces decide (2.8.2); the children stay with the
+// old one until then.
 #include "crypto/key_exchange.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
@@ -30,7 +31,8 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to) {
   }
   established.children.clear();
   std::erase_if(established.tasks, [&](Task& task) {
-    const bool about_ike = std::holds_alternative<RekeyIkeTask>(task.what) || std::holds_alternative<DeleteIkeTask>(task.what) ||
+    const bool about_ike = std::holds_alternative<RekeyIkeTask>(task.what) ||
+                           std::holds_alternative<DeleteIkeTask>(task.what) ||
                            std::holds_alternative<ProbeTask>(task.what);
     if (about_ike) return std::holds_alternative<RekeyIkeTask>(task.what);
     heir->tasks.push_back(std::move(task));
@@ -41,9 +43,11 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to) {
   shard.touch(from);
 }
 
-void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established, const std::optional<Crossed>& crossed) {
+void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established,
+                            const std::optional<Crossed>& crossed) {
   if (!crossed) return;
-  if (auto* theirs = shard.find(crossed->ike_sa); theirs && theirs->established()) inherit(shard, sa, established, *theirs);
+  if (auto* theirs = shard.find(crossed->ike_sa); theirs && theirs->established())
+    inherit(shard, sa, established, *theirs);
 }
 
 namespace {
@@ -56,7 +60,8 @@ struct Made {
 };
 
 // The new IKE SA, beside the old one. It has no children yet. RFC 7296 2.18: Message IDs begin anew.
-Result<IkeSa*> make_successor(Shard& shard, const IkeSa& old, const Established& established, const Made& made, const Secret& shared_secret) {
+Result<IkeSa*> make_successor(Shard& shard, const IkeSa& old, const Established& established,
+                              const Made& made, const Secret& shared_secret) {
   const auto algorithms = to_algorithms(made.chosen);
   MERLON_TRY(auto keys, derive_rekeyed_ike_keys(established.algorithms.prf, established.sk_d, algorithms,
                                                 {made.nonce_i, made.nonce_r, made.id}, shared_secret));
@@ -68,10 +73,17 @@ Result<IkeSa*> make_successor(Shard& shard, const IkeSa& old, const Established&
   sa->nat = old.nat;
   sa->connection = old.connection;
   sa->next_keepalive = old.next_keepalive;
-  Channel::Setup setup{made.id, made.initiator, sa->path, established.channel.fragmentation(), old.connection->fragment_size, 0, 0};
+  Channel::Setup setup{made.id,
+                       made.initiator,
+                       sa->path,
+                       established.channel.fragmentation(),
+                       old.connection->fragment_size,
+                       0,
+                       0};
   trace_keys(shard, *sa, algorithms, keys);
-  auto phase = establish(shard, *sa, {Channel(setup, std::move(protection)), algorithms, std::move(keys), established.peer.inherited(),
-                                      established.local_id, established.local_auth, true});
+  auto phase = establish(shard, *sa,
+                         {Channel(setup, std::move(protection)), algorithms, std::move(keys),
+                          established.peer.inherited(), established.local_id, established.local_auth, true});
   phase.predecessor = old.own_spi();
   sa->phase = std::move(phase);
   return &shard.adopt(std::move(sa));
@@ -79,7 +91,8 @@ Result<IkeSa*> make_successor(Shard& shard, const IkeSa& old, const Established&
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------
 
 void begin_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const RekeyIkeTask& task) {
   if (established.successor) return;
@@ -92,7 +105,9 @@ void begin_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Re
   own->offer = policy::ike_offer(sa.connection->ike_proposals, with_spi.spi);
   const bool current_fits = policy::allows_ke(own->offer, established.algorithms.ke);
   // The method that both are known to have spares a round trip.
-  own->method = task.method != KeMethod::kNone ? task.method : current_fits ? established.algorithms.ke : policy::ke_methods(own->offer).front();
+  own->method = task.method != KeMethod::kNone ? task.method
+                : current_fits                 ? established.algorithms.ke
+                                               : policy::ke_methods(own->offer).front();
   own->pending = shard.generate_key_pair(sa, own->method);
   established.own = std::move(own);
 }
@@ -104,7 +119,8 @@ void send_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established) {
   payloads.emplace_back(wire::NoncePayload{own.nonce, false});
   payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
   own.sent = true;
-  if (!established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads, RetransmissionSchedule::of(*sa.connection)))
+  if (!established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
+                                   RetransmissionSchedule::of(*sa.connection)))
     established.own = std::monostate{};
 }
 
@@ -121,30 +137,36 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
   if (const auto* error = wire::find_error_notify(payloads)) {
     shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
     const auto type = error->type;
-    const auto wanted = type == NotifyType::kInvalidKePayload ? wire::read_invalid_ke_payload(*error) : Result<KeMethod>(KeMethod::kNone);
+    const auto wanted = type == NotifyType::kInvalidKePayload ? wire::read_invalid_ke_payload(*error)
+                                                              : Result<KeMethod>(KeMethod::kNone);
     const auto kept = give_up_rekey(ike::ExchangeResult::kRefusedByPeer);
     if (kept->crossed) return;
-    if (type == NotifyType::kInvalidKePayload && wanted && *wanted != kept->method && kept->attempts + 1 < kMaxAttempts &&
-        policy::allows_ke(kept->offer, *wanted)) {
+    if (type == NotifyType::kInvalidKePayload && wanted && *wanted != kept->method &&
+        kept->attempts + 1 < kMaxAttempts && policy::allows_ke(kept->offer, *wanted)) {
       shard.count(Counter::kInvalidKeRetries);
       established.tasks.insert(established.tasks.begin(), {RekeyIkeTask{kept->attempts + 1, *wanted}, {}});
       return;
     }
-    on_own_error(shard, sa, established, OwnExchange::kRekeyingIkeSa, type, false, {RekeyIkeTask{}, {}}, std::nullopt,
-                 ike::diagnosis::peer_refused(subject_of(sa), Exchange::kRekeyIkeSa, type, true), std::nullopt);
+    on_own_error(
+        shard, sa, established, OwnExchange::kRekeyingIkeSa, type, false, {RekeyIkeTask{}, {}}, std::nullopt,
+        ike::diagnosis::peer_refused(subject_of(sa), Exchange::kRekeyIkeSa, type, true), std::nullopt);
     return;
   }
   established.temporary_failures_since.reset();
   const auto* chosen = wire::find<wire::SaPayload>(payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(payloads);
   const auto* ke = wire::find<wire::KePayload>(payloads);
-  auto algorithms = chosen ? policy::verify_ike_choice(own.offer, chosen->proposals) : Result<policy::ChosenIke>(fail(ErrorCode::kMalformed, "no SA payload"));
+  auto algorithms = chosen ? policy::verify_ike_choice(own.offer, chosen->proposals)
+                           : Result<policy::ChosenIke>(fail(ErrorCode::kMalformed, "no SA payload"));
   const auto peer_spi = chosen ? chosen->proposals.front().ike_spi() : std::nullopt;
-  if (!algorithms || !nonce || !ke || ke->method != own.method || algorithms->ke != own.method || !peer_spi || peer_spi->value == 0 ||
-      !check_nonce_size(algorithms->prf, nonce->data.size())) {
+  if (!algorithms || !nonce || !ke || ke->method != own.method || algorithms->ke != own.method || !peer_spi ||
+      peer_spi->value == 0 || !check_nonce_size(algorithms->prf, nonce->data.size())) {
     (void)give_up_rekey(ike::ExchangeResult::kProtocolError);
     // The peer has an IKE SA that we have not: both are better closed.
-    established.tasks.push_back({DeleteIkeTask{ike::diagnosis::protocol(subject_of(sa), Exchange::kRekeyIkeSa, "its answer is not one of our proposals")}, {}});
+    established.tasks.push_back(
+        {DeleteIkeTask{ike::diagnosis::protocol(subject_of(sa), Exchange::kRekeyIkeSa,
+                                                "its answer is not one of our proposals")},
+         {}});
     return;
   }
   own.chosen = *algorithms;
@@ -156,12 +178,16 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
 void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Secret& shared_secret) {
   const auto own = std::move(std::get<std::unique_ptr<RekeyingIke>>(established.own));
   established.own = std::monostate{};
-  auto made = make_successor(shard, sa, established, {{own->spi, own->peer_spi}, true, *own->chosen, own->nonce, own->nonce_r}, shared_secret);
-  shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kInitiator, made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
+  auto made = make_successor(shard, sa, established,
+                             {{own->spi, own->peer_spi}, true, *own->chosen, own->nonce, own->nonce_r},
+                             shared_secret);
+  shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kInitiator,
+                       made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
   if (!made) return settle_for_peers_rekey(shard, sa, established, own->crossed);
   const auto replaced = ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey");
   // RFC 7296 2.8.2: the lowest of four nonces says which of the two new IKE SAs goes.
-  if (own->crossed && redundant_rekey({own->nonce, own->nonce_r}, {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs) {
+  if (own->crossed && redundant_rekey({own->nonce, own->nonce_r},
+                                      {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs) {
     (*made)->established()->tasks.push_back({DeleteIkeTask{replaced}, {}});
     (*made)->established()->predecessor.reset();
     shard.touch(**made);
@@ -170,7 +196,8 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
   inherit(shard, sa, established, **made);
   established.tasks.push_back({DeleteIkeTask{replaced}, {}});
   if (!own->crossed) return;
-  // The peer deletes what it made; but our answer may never have reached it, and then it does not even have it.
+  // The peer deletes what it made; but our answer may never have reached it, and then it does not even have
+  // it.
   auto* theirs = shard.find(own->crossed->ike_sa);
   auto* loser = theirs ? theirs->established() : nullptr;
   if (!loser) return;
@@ -180,20 +207,26 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
   shard.touch(*theirs);
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------
 
 void answer_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established, const Incoming& incoming) {
-  const auto decision = on_peer_request(own_exchange(established), PeerRequest::kRekeyIkeSa, NamedChild::kNone);
+  const auto decision =
+      on_peer_request(own_exchange(established), PeerRequest::kRekeyIkeSa, NamedChild::kNone);
   shard.counters().add_collision(decision.row);
-  if (decision.reply != Reply::kAccept) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
+  if (decision.reply != Reply::kAccept)
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
   auto selection = policy::select_ike(sa.connection->ike_proposals, offered->proposals, {ke->method});
   if (!selection) {
     respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoProposalChosen));
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote,
-                                                 ike::diagnosis::no_proposal(subject_of(sa), sa.connection->ike_proposals, offered->proposals)}));
+    shard.emit(ike::Event(ike::NegotiationFailed{
+        sa.connection_name(),
+        {},
+        sa.path.remote,
+        ike::diagnosis::no_proposal(subject_of(sa), sa.connection->ike_proposals, offered->proposals)}));
     return;
   }
   const auto& proposal = offered->proposals[selection->offered_index];
@@ -221,7 +254,11 @@ void finish_peer_rekey_ike(Shard& shard, IkeSa& sa, Established& established, co
   const auto answering = std::move(std::get<std::unique_ptr<AnsweringRekeyIke>>(established.answering));
   established.answering = std::monostate{};
   auto made = make_successor(shard, sa, established,
-                             {{answering->peer_spi, answering->spi}, false, answering->selection.chosen, answering->nonce_i, answering->nonce_r},
+                             {{answering->peer_spi, answering->spi},
+                              false,
+                              answering->selection.chosen,
+                              answering->nonce_i,
+                              answering->nonce_r},
                              shared_secret);
   if (!made) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoProposalChosen));
   std::vector<wire::Payload> payloads;
@@ -229,10 +266,13 @@ void finish_peer_rekey_ike(Shard& shard, IkeSa& sa, Established& established, co
   chosen.proposals.front().set_spi(answering->spi);
   payloads.emplace_back(std::move(chosen));
   payloads.emplace_back(wire::NoncePayload{answering->nonce_r, false});
-  payloads.emplace_back(wire::KePayload{answering->selection.chosen.ke, to_bytes(answering->exchange->public_value()), false});
+  payloads.emplace_back(
+      wire::KePayload{answering->selection.chosen.ke, to_bytes(answering->exchange->public_value()), false});
   (void)established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads);
-  shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
-  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&established.own); own && answering->followup == Followup::kCompareNonces) {
+  shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kResponder,
+                       ike::ExchangeResult::kOk);
+  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&established.own);
+      own && answering->followup == Followup::kCompareNonces) {
     (*own)->crossed = Crossed{answering->nonce_i, answering->nonce_r, {}, answering->spi};
     return;
   }

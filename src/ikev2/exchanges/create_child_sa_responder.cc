@@ -1,8 +1,9 @@
-// CREATE_CHILD_SA, the responder's side (RFC 7296 1.3, 2.8, 2.25). The figures are in create_child_sa_initiator.cc and
-// create_child_sa_rekey_ike.cc.
+// CREATE_CHILD_SA, the responder's side (RFC 7296 1.3, 2.8, 2.25). The figures are in
+// create_child_sa_initiator.cc and create_child_sa_rekey_ike.cc.
 //
-// Which of the three it is: N(REKEY_SA) names a Child SA; an SA payload with IKE proposals is about the IKE SA; else it is a
-// new Child SA. How exchanges of ours that cross it change the answer is ikev2/collision.h's to say.
+// Which of the three it is: N(REKEY_SA) names a Child SA; an SA payload with IKE proposals is about the IKE
+// SA; else it is a new Child SA. How exchanges of ours that cross it change the answer is ikev2/collision.h's
+// to say.
 #include "crypto/key_exchange.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
@@ -28,17 +29,21 @@ void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::Noti
 namespace {
 Next<Established, Lingering> unless_broken(Shard& shard, IkeSa& sa, Established&& phase) {
   if (!phase.broken) return std::move(phase);
-  return linger(shard, sa, std::move(phase),
-                ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild, "its CREATE_CHILD_SA request is malformed", NotifyType::kInvalidSyntax));
+  return linger(
+      shard, sa, std::move(phase),
+      ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
+                               "its CREATE_CHILD_SA request is malformed", NotifyType::kInvalidSyntax));
 }
 }  // namespace
 
-Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase,
+                                                     Incoming&& incoming) {
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
   const bool for_ike = offered && offered->proposals.front().protocol == SecurityProtocol::kIke;
   const bool complete = offered && wire::find<wire::NoncePayload>(incoming.payloads) &&
                         (for_ike ? wire::find<wire::KePayload>(incoming.payloads) != nullptr
-                                 : wire::find<wire::TsiPayload>(incoming.payloads) && wire::find<wire::TsrPayload>(incoming.payloads));
+                                 : wire::find<wire::TsiPayload>(incoming.payloads) &&
+                                       wire::find<wire::TsrPayload>(incoming.payloads));
   if (!complete)
     respond_error(shard, sa, phase, wire::make_notify(NotifyType::kInvalidSyntax));
   else if (for_ike)
@@ -48,7 +53,8 @@ Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Es
   return unless_broken(shard, sa, std::move(phase));
 }
 
-Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase, ike::KeyExchangeDone&& done) {
+Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                                  ike::KeyExchangeDone&& done) {
   const auto advance = [&](auto& answering, auto finish) {
     answering.pending = 0;
     if (!answering.exchange && done.exchange) {
@@ -78,25 +84,31 @@ Named named_by(Established& established, std::span<const wire::Payload> payloads
   if (const auto* rekey = wire::find_notify(payloads, NotifyType::kRekeySa)) {
     const auto name = wire::read_child_sa_name(*rekey);
     named.name = name ? *name : wire::ChildSaName{};
-    if (name && name->protocol == SecurityProtocol::kEsp) named.record = find_child_by_outbound(established, name->spi);
+    if (name && name->protocol == SecurityProtocol::kEsp)
+      named.record = find_child_by_outbound(established, name->spi);
   }
   return named;
 }
 
 // False: answered already with what the table says.
-std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& established, const Named& named) {
+std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& established,
+                                        const Named& named) {
   const auto request = named.name ? PeerRequest::kRekeyChild : PeerRequest::kCreateChild;
-  const auto decision = on_peer_request(own_exchange(established), request, named.name ? named_child(established, named.record) : NamedChild::kNone);
+  const auto decision =
+      on_peer_request(own_exchange(established), request,
+                      named.name ? named_child(established, named.record) : NamedChild::kNone);
   shard.counters().add_collision(decision.row);
   switch (decision.reply) {
-    case Reply::kAccept: return decision;
+    case Reply::kAccept:
+      return decision;
     case Reply::kChildSaNotFound:
       // Perhaps what our own exchange is about to make: the peer shall ask again when we have its answer.
       if (std::holds_alternative<std::unique_ptr<CreatingChild>>(established.own)) break;
       respond_error(shard, sa, established, wire::make_child_sa_not_found(*named.name));
       return std::nullopt;
     case Reply::kTemporaryFailure:
-    case Reply::kEmpty: break;
+    case Reply::kEmpty:
+      break;
   }
   respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
   return std::nullopt;
@@ -113,18 +125,24 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   const auto decision = decide(shard, sa, established, named);
   if (!decision) return;
   // RFC 7296 1.3.1
-  if (too_many_children(sa, established)) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  if (too_many_children(sa, established))
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
-  ChildQuestion question{wire::find<wire::SaPayload>(incoming.payloads), wire::find<wire::TsiPayload>(incoming.payloads),
-                         wire::find<wire::TsrPayload>(incoming.payloads), true, ke ? ke->method : KeMethod::kNone, std::nullopt};
+  ChildQuestion question{wire::find<wire::SaPayload>(incoming.payloads),
+                         wire::find<wire::TsiPayload>(incoming.payloads),
+                         wire::find<wire::TsrPayload>(incoming.payloads),
+                         true,
+                         ke ? ke->method : KeMethod::kNone,
+                         std::nullopt};
   if (named.record) question.child_index = named.record->child_index;
   auto answer = answer_child(sa, *sa.connection, question);
   if (!answer) {
-    shard.counters().add(named.record ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild, ike::ExchangeRole::kResponder,
-                         ike::ExchangeResult::kRefusedByUs);
+    shard.counters().add(named.record ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild,
+                         ike::ExchangeRole::kResponder, ike::ExchangeResult::kRefusedByUs);
     respond_error(shard, sa, established, std::move(answer.error().notify));
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), answer.error().child, sa.path.remote, std::move(answer.error().failure)}));
+    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), answer.error().child, sa.path.remote,
+                                                 std::move(answer.error().failure)}));
     return;
   }
   const auto method = answer->selection.chosen.ke;
@@ -168,7 +186,8 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   agreement.nonce_r = answering->nonce_r;
   agreement.shared_secret = shared_secret;
   agreement.replaces = answering->rekeys;
-  // RFC 7296 2.8: after a rekey the initiator moves first; we follow when it does, or when it deletes the old SA.
+  // RFC 7296 2.8: after a rekey the initiator moves first; we follow when it does, or when it deletes the old
+  // SA.
   agreement.use_outbound = !answering->rekeys;
   // Inbound stands before the answer leaves: the initiator may send at once.
   auto made = create_child_sa(shard, sa, established, agreement);
@@ -178,15 +197,19 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   }
   std::vector<wire::Payload> payloads;
   payloads.emplace_back(wire::NoncePayload{answering->nonce_r, false});
-  if (method != KeMethod::kNone) payloads.emplace_back(wire::KePayload{method, to_bytes(answering->exchange->public_value()), false});
+  if (method != KeMethod::kNone)
+    payloads.emplace_back(wire::KePayload{method, to_bytes(answering->exchange->public_value()), false});
   append_child_answer(payloads, answering->answer, answering->inbound_spi);
-  if (auto answered = established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads); !answered) {
-    if (auto* record = find_child(established, *made)) close_child(shard, sa, *record, answered.error().message);
+  if (auto answered = established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads);
+      !answered) {
+    if (auto* record = find_child(established, *made))
+      close_child(shard, sa, *record, answered.error().message);
     return;
   }
-  shard.counters().add(answering->rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild, ike::ExchangeRole::kResponder,
-                       ike::ExchangeResult::kOk);
-  find_child(established, *made)->unconfirmed_until = shard.time() + RetransmissionSchedule::of(*sa.connection).total();
+  shard.counters().add(answering->rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild,
+                       ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
+  find_child(established, *made)->unconfirmed_until =
+      shard.time() + RetransmissionSchedule::of(*sa.connection).total();
   if (!answering->rekeys) return;
   if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
       own && answering->followup == Followup::kCompareNonces && (*own)->rekeys == answering->rekeys) {

@@ -6,22 +6,29 @@
 
 namespace merlon::ikev2 {
 
-// ---- initiator -----------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------
 // Begins to follow an answer to IKE_SA_INIT: asks for its shared secret.
 void add_candidate(Shard& shard, IkeSa& sa, AuthSent& phase, Candidate candidate);
-Next<InitSent, AuthSent, Closed> on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::KeyExchangeDone&& done);
-Next<InitSent, AuthSent, Closed> on_initiator_signature(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::SignDone&& done);
-Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shard& shard, IkeSa& sa, AuthSent&& phase,
+Next<InitSent, AuthSent, Closed> on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase,
+                                                     ike::KeyExchangeDone&& done);
+Next<InitSent, AuthSent, Closed> on_initiator_signature(Shard& shard, IkeSa& sa, AuthSent&& phase,
+                                                        ike::SignDone&& done);
+Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shard& shard, IkeSa& sa,
+                                                                            AuthSent&& phase,
                                                                             const Arrival& arrival);
 Next<InitSent, AuthSent, Closed> on_auth_timer(Shard& shard, IkeSa& sa, AuthSent&& phase);
 
-// ---- responder -----------------------------------------------------------------------------------------------------
-Next<HalfOpen, Proving, Established, Lingering, Closed> on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase,
-                                                                          const Arrival& arrival);
-Next<HalfOpen, Proving, Established, Lingering, Closed> on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase,
-                                                                          ike::KeyExchangeDone&& done);
+// ---- responder
+// -----------------------------------------------------------------------------------------------------
+Next<HalfOpen, Proving, Established, Lingering, Closed> on_ike_auth_request(Shard& shard, IkeSa& sa,
+                                                                            HalfOpen&& phase,
+                                                                            const Arrival& arrival);
+Next<HalfOpen, Proving, Established, Lingering, Closed> on_responder_secret(Shard& shard, IkeSa& sa,
+                                                                            HalfOpen&& phase,
+                                                                            ike::KeyExchangeDone&& done);
 Next<Proving, Established, Lingering, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase,
-                                                                   ike::SignDone&& done);
+                                                                     ike::SignDone&& done);
 
 // What a peer may send before the keys are there.
 inline constexpr std::size_t kMaxWaitingDatagrams = 64, kMaxWaitingBytes = 64U * 1024;

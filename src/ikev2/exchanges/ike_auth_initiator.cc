@@ -4,11 +4,14 @@
 //     HDR, SK {IDi, [CERT,] [N(INITIAL_CONTACT),] [CERTREQ,]
 //              [IDr,] AUTH, SAi2, TSi, TSr}                -->
 //                                                          <--   HDR, SK {IDr, [CERT,] AUTH, SAr2, TSi, TSr}
-//                                                          or    HDR, SK {IDr, [CERT,] AUTH, N(...)}   IKE SA without a Child SA
-//                                                          or    HDR, SK {N(AUTHENTICATION_FAILED)}
-//     HDR, SK {N(AUTHENTICATION_FAILED)}                   -->   when it is the responder who failed to prove itself
+//                                                          or    HDR, SK {IDr, [CERT,] AUTH, N(...)}   IKE SA
+//                                                          without a Child SA or    HDR, SK
+//                                                          {N(AUTHENTICATION_FAILED)}
+//     HDR, SK {N(AUTHENTICATION_FAILED)}                   -->   when it is the responder who failed to prove
+//     itself
 //
-// Every candidate answer to IKE_SA_INIT is followed by itself until one of them proves to be the peer (RFC 7296 2.4).
+// Every candidate answer to IKE_SA_INIT is followed by itself until one of them proves to be the peer (RFC
+// 7296 2.4).
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -17,7 +20,8 @@ namespace merlon::ikev2 {
 
 static_assert(leads_to<&on_candidate_secret, AuthSent, Next<InitSent, AuthSent, Closed>>);
 static_assert(leads_to<&on_initiator_signature, AuthSent, Next<InitSent, AuthSent, Closed>>);
-static_assert(leads_to<&on_ike_auth_response, AuthSent, Next<InitSent, AuthSent, Established, Closing, Closed>>);
+static_assert(
+    leads_to<&on_ike_auth_response, AuthSent, Next<InitSent, AuthSent, Established, Closing, Closed>>);
 static_assert(leads_to<&on_auth_timer, AuthSent, Next<InitSent, AuthSent, Closed>>);
 
 using ike::Counter;
@@ -37,7 +41,8 @@ void release_child_spi(Shard& shard, AuthSent& phase) {
   phase.inbound_spi = {};
 }
 
-Continues drop_candidate(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t index, ike::Failure why, Weight weight) {
+Continues drop_candidate(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t index, ike::Failure why,
+                         Weight weight) {
   shard.count(Counter::kCandidatesDiscarded);
   phase.candidates.erase(phase.candidates.begin() + static_cast<std::ptrdiff_t>(index));
   if (weight == Weight::kFinal || !phase.last_failure) phase.last_failure = std::move(why);
@@ -49,15 +54,16 @@ Continues drop_candidate(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t 
   return back;
 }
 
-std::vector<wire::Payload> request_payloads(Shard& shard, const IkeSa& sa, const AuthSent& phase, const Candidate& candidate,
-                                            wire::AuthPayload auth) {
+std::vector<wire::Payload> request_payloads(Shard& shard, const IkeSa& sa, const AuthSent& phase,
+                                            const Candidate& candidate, wire::AuthPayload auth) {
   const auto& connection = *sa.connection;
   const auto& credentials = shard.credentials(connection.name);
   std::vector<wire::Payload> payloads;
   payloads.emplace_back(wire::IdiPayload{phase.local_id, false});
   std::vector<const wire::CertreqPayload*> asked;
   for (const auto& request : candidate.peer.certreqs) asked.push_back(&request);
-  for (auto& certificate : local_cert_payloads(connection, credentials, asked)) payloads.emplace_back(std::move(certificate));
+  for (auto& certificate : local_cert_payloads(connection, credentials, asked))
+    payloads.emplace_back(std::move(certificate));
   // RFC 7296 2.4: only when we know of no other IKE SA between these two identities.
   if (connection.initial_contact && !shard.has_established(sa, connection))
     payloads.emplace_back(wire::make_notify(NotifyType::kInitialContact));
@@ -76,7 +82,9 @@ Continues send_request(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t in
   const auto payloads = request_payloads(shard, sa, phase, candidate, std::move(auth));
   auto sent = candidate.channel->request(shard, sa, wire::ExchangeType::kIkeAuth, payloads,
                                          RetransmissionSchedule::of(*sa.connection));
-  if (!sent) return drop_candidate(shard, sa, std::move(phase), index, ike::diagnosis::internal(subject_of(sa), sent.error()), Weight::kFinal);
+  if (!sent)
+    return drop_candidate(shard, sa, std::move(phase), index,
+                          ike::diagnosis::internal(subject_of(sa), sent.error()), Weight::kFinal);
   return std::move(phase);
 }
 
@@ -84,14 +92,16 @@ Continues send_request(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t in
 Continues prove(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t index) {
   auto& candidate = phase.candidates[index];
   const auto& credentials = shard.credentials(sa.connection->name);
-  auto plan = plan_local_auth(*sa.connection, credentials, candidate.peer.hashes ? &*candidate.peer.hashes : nullptr);
+  auto plan =
+      plan_local_auth(*sa.connection, credentials, candidate.peer.hashes ? &*candidate.peer.hashes : nullptr);
   // What the candidate said about hashes is not authenticated.
   if (!plan) return drop_candidate(shard, sa, std::move(phase), index, plan.error(), Weight::kForgeable);
   candidate.plan = std::move(*plan);
-  auto octets = signed_octets({phase.init.request, candidate.nonce_r, candidate.algorithms.prf, candidate.keys.sk_pi.bytes(),
-                               wire::encode_id_body(phase.local_id)});
+  auto octets = signed_octets({phase.init.request, candidate.nonce_r, candidate.algorithms.prf,
+                               candidate.keys.sk_pi.bytes(), wire::encode_id_body(phase.local_id)});
   const auto internal = [&](const Error& why) {
-    return drop_candidate(shard, sa, std::move(phase), index, ike::diagnosis::internal(subject_of(sa), why), Weight::kFinal);
+    return drop_candidate(shard, sa, std::move(phase), index, ike::diagnosis::internal(subject_of(sa), why),
+                          Weight::kFinal);
   };
   if (!octets) return internal(octets.error());
   if (candidate.plan.method == AuthMethod::kSharedKeyMic) {
@@ -100,7 +110,8 @@ Continues prove(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t index) {
     return send_request(shard, sa, std::move(phase), index, std::move(*auth));
   }
   candidate.pending = shard.register_request(sa);
-  shard.emit(sign_request(candidate.pending, *sa.connection, credentials, candidate.plan, std::move(*octets)));
+  shard.emit(
+      sign_request(candidate.pending, *sa.connection, credentials, candidate.plan, std::move(*octets)));
   return std::move(phase);
 }
 
@@ -124,11 +135,12 @@ Result<Channel> open_channel(const IkeSa& sa, const Candidate& candidate) {
 
 // The children that did not go along with IKE_AUTH.
 void queue_other_children(const std::vector<ChildIntent>& intents, Established& established) {
-  for (std::size_t i = 1; i < intents.size(); ++i) established.tasks.push_back({NewChildTask{intents[i], 0, KeMethod::kNone, false}, {}});
+  for (std::size_t i = 1; i < intents.size(); ++i)
+    established.tasks.push_back({NewChildTask{intents[i], 0, KeMethod::kNone, false}, {}});
 }
 
-void make_first_child(Shard& shard, IkeSa& sa, AuthSent& phase, const Candidate& candidate, Established& established,
-                      std::span<const wire::Payload> payloads) {
+void make_first_child(Shard& shard, IkeSa& sa, AuthSent& phase, const Candidate& candidate,
+                      Established& established, std::span<const wire::Payload> payloads) {
   const auto child_index = phase.intents.front().child_index;
   const auto refused = [&](ike::Failure why) {
     release_child_spi(shard, phase);
@@ -194,13 +206,16 @@ Continues on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::Ke
   auto& candidate = phase.candidates[*index];
   candidate.pending = 0;
   if (!done.shared_secret) {
-    auto why = ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeSaInit, done.shared_secret.error().message);
+    auto why =
+        ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeSaInit, done.shared_secret.error().message);
     return drop_candidate(shard, sa, std::move(phase), *index, std::move(why), Weight::kForgeable);
   }
   const IkeSaId id{sa.id.initiator, candidate.responder_spi};
-  auto keys = derive_ike_keys(candidate.algorithms, {phase.init.nonce, candidate.nonce_r, id}, *done.shared_secret);
+  auto keys =
+      derive_ike_keys(candidate.algorithms, {phase.init.nonce, candidate.nonce_r, id}, *done.shared_secret);
   const auto internal = [&](const Error& why) {
-    return drop_candidate(shard, sa, std::move(phase), *index, ike::diagnosis::internal(subject_of(sa), why), Weight::kFinal);
+    return drop_candidate(shard, sa, std::move(phase), *index, ike::diagnosis::internal(subject_of(sa), why),
+                          Weight::kFinal);
   };
   if (!keys) return internal(keys.error());
   candidate.keys = std::move(*keys);
@@ -215,7 +230,8 @@ Continues on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::Ke
     auto spi = shard.spis().allocate();
     if (!spi) return internal(spi.error());
     phase.inbound_spi = *spi;
-    phase.local_id = local_identity(*sa.connection, shard.credentials(sa.connection->name), candidate.path.local.address);
+    phase.local_id =
+        local_identity(*sa.connection, shard.credentials(sa.connection->name), candidate.path.local.address);
     phase.proposed = propose_child(*sa.connection, phase.intents.front(), *spi, false);
   }
   return prove(shard, sa, std::move(phase), *index);
@@ -227,16 +243,18 @@ Continues on_initiator_signature(Shard& shard, IkeSa& sa, AuthSent&& phase, ike:
   auto& candidate = phase.candidates[*index];
   candidate.pending = 0;
   if (!done.signature)
-    return drop_candidate(shard, sa, std::move(phase), *index, ike::diagnosis::cannot_sign(subject_of(sa), done.signature.error()),
+    return drop_candidate(shard, sa, std::move(phase), *index,
+                          ike::diagnosis::cannot_sign(subject_of(sa), done.signature.error()),
                           Weight::kFinal);
   auto auth = signature_auth_payload(candidate.plan, *done.signature);
   if (!auth)
-    return drop_candidate(shard, sa, std::move(phase), *index, ike::diagnosis::cannot_sign(subject_of(sa), auth.error()),
-                          Weight::kFinal);
+    return drop_candidate(shard, sa, std::move(phase), *index,
+                          ike::diagnosis::cannot_sign(subject_of(sa), auth.error()), Weight::kFinal);
   return send_request(shard, sa, std::move(phase), *index, std::move(*auth));
 }
 
-Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shard& shard, IkeSa& sa, AuthSent&& phase,
+Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shard& shard, IkeSa& sa,
+                                                                            AuthSent&& phase,
                                                                             const Arrival& arrival) {
   std::optional<Incoming> incoming;
   std::size_t index = 0;
@@ -255,8 +273,9 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
   const auto& payloads = incoming->payloads;
   sa.id.responder = candidate.responder_spi;
   if (incoming->malformed || incoming->exchange != wire::ExchangeType::kIkeAuth) {
-    auto why = ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth,
-                                        incoming->malformed ? incoming->malformed->error.message : "another exchange's answer");
+    auto why = ike::diagnosis::protocol(
+        subject_of(sa), Exchange::kIkeAuth,
+        incoming->malformed ? incoming->malformed->error.message : "another exchange's answer");
     return drop_candidate(shard, sa, std::move(phase), index, std::move(why), Weight::kFinal);
   }
   const auto* idr = wire::find<wire::IdrPayload>(payloads);
@@ -264,33 +283,40 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
   if (!idr || !auth) {
     const auto* error = wire::find_error_notify(payloads);
     if (error) shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
-    auto why = error ? ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth, error->type, true)
-                     : ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the answer lacks IDr or AUTH");
-    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByPeer);
+    auto why =
+        error ? ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth, error->type, true)
+              : ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the answer lacks IDr or AUTH");
+    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator,
+                         ike::ExchangeResult::kRefusedByPeer);
     return drop_candidate(shard, sa, std::move(phase), index, std::move(why), Weight::kFinal);
   }
   const auto certificates = wire::find_all<wire::CertPayload>(payloads);
-  auto octets = signed_octets({candidate.response, phase.init.nonce, candidate.algorithms.prf, candidate.keys.sk_pr.bytes(),
-                               wire::encode_id_body(idr->identity)});
+  auto octets = signed_octets({candidate.response, phase.init.nonce, candidate.algorithms.prf,
+                               candidate.keys.sk_pr.bytes(), wire::encode_id_body(idr->identity)});
   if (!octets)
-    return drop_candidate(shard, sa, std::move(phase), index, ike::diagnosis::internal(subject_of(sa), octets.error()), Weight::kFinal);
+    return drop_candidate(shard, sa, std::move(phase), index,
+                          ike::diagnosis::internal(subject_of(sa), octets.error()), Weight::kFinal);
   const auto& credentials = shard.credentials(sa.connection->name);
   auto peer = authenticate_peer(sa.connection, credentials, candidate.path.remote, candidate.algorithms.prf,
                                 {idr->identity, certificates, auth, std::move(*octets)}, shard.wall());
   if (!peer) {
-    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByUs);
+    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator,
+                         ike::ExchangeResult::kRefusedByUs);
     if (phase.candidates.size() > 1)
       return drop_candidate(shard, sa, std::move(phase), index, peer.error(), Weight::kFinal);
     return refuse_responder(shard, sa, phase, std::move(candidate), peer.error());
   }
   // RFC 7296 2.4: this one it is; what the others were does not matter any more.
   shard.count(Counter::kCandidatesDiscarded, phase.candidates.size() - 1);
-  shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kOk);
+  shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kInitiator,
+                       ike::ExchangeResult::kOk);
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kOk);
   sa.path = candidate.path;
   sa.nat = candidate.peer.nat;
-  auto established = establish(shard, sa, {std::move(*candidate.channel), candidate.algorithms, std::move(candidate.keys),
-                                           std::move(*peer), phase.local_id, candidate.plan.text, false});
+  auto established =
+      establish(shard, sa,
+                {std::move(*candidate.channel), candidate.algorithms, std::move(candidate.keys),
+                 std::move(*peer), phase.local_id, candidate.plan.text, false});
   make_first_child(shard, sa, phase, candidate, established, payloads);
   queue_other_children(phase.intents, established);
   shard.resolve_uniqueness(sa, established, false);
@@ -305,7 +331,8 @@ Continues on_auth_timer(Shard& shard, IkeSa& sa, AuthSent&& phase) {
     const auto sends = channel->sends();
     const auto elapsed = shard.time() - channel->first_sent();
     if (channel->advance(shard, sa) != Channel::Due::kGivenUp) continue;
-    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kTimeout);
+    shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator,
+                         ike::ExchangeResult::kTimeout);
     auto why = ike::diagnosis::timeout(subject_of(sa), Exchange::kIkeAuth, sends, elapsed, false);
     return drop_candidate(shard, sa, std::move(phase), index, std::move(why), Weight::kFinal);
   }

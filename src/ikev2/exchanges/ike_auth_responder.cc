@@ -1,8 +1,10 @@
-// IKE_AUTH, the responder's side (RFC 7296 1.2, 2.15, 2.21.2; RFC 4301 4.4.3: the PAD). The figure is in ike_auth_initiator.cc.
+// IKE_AUTH, the responder's side (RFC 7296 1.2, 2.15, 2.21.2; RFC 4301 4.4.3: the PAD). The figure is in
+// ike_auth_initiator.cc.
 //
 //   HalfOpen --IKE_AUTH request, AUTH verified--> Proving --our signature--> Established
 //        \                                          (a PSK needs no waiting)
-//         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED) in an encrypted response, repeated when asked again
+//         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED) in an encrypted response, repeated when
+//         asked again
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "pki/identity_text.h"
@@ -32,14 +34,16 @@ policy::PadHelpers pad_helpers() {
 // Says no in a protected response. RFC 7296 2.21.2: the IKE SA is not made.
 Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why,
                                const policy::ConnectionPtr& nearest = {}) {
-  shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder, ike::ExchangeResult::kRefusedByUs);
+  shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder,
+                       ike::ExchangeResult::kRefusedByUs);
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   if (type == NotifyType::kAuthenticationFailed) shard.count(Counter::kAuthenticationFailures);
   why.notify_type = static_cast<std::uint16_t>(type);
   std::vector<wire::Payload> payloads{wire::make_notify(type)};
   const bool answered = channel.respond(shard, sa, wire::ExchangeType::kIkeAuth, payloads).has_value();
   shard.end_half_open(sa);
-  shard.emit(ike::Event(ike::NegotiationFailed{nearest ? nearest->name : sa.connection_name(), {}, sa.path.remote, std::move(why), true}));
+  shard.emit(ike::Event(ike::NegotiationFailed{
+      nearest ? nearest->name : sa.connection_name(), {}, sa.path.remote, std::move(why), true}));
   if (!answered) return Closed{};
   return Lingering{std::move(channel), shard.time() + kLingering};
 }
@@ -49,7 +53,9 @@ struct AuthRequest {
   const wire::IdrPayload* idr = nullptr;
   const wire::AuthPayload* auth = nullptr;
   explicit AuthRequest(std::span<const wire::Payload> payloads)
-      : idi(wire::find<wire::IdiPayload>(payloads)), idr(wire::find<wire::IdrPayload>(payloads)), auth(wire::find<wire::AuthPayload>(payloads)) {}
+      : idi(wire::find<wire::IdiPayload>(payloads)),
+        idr(wire::find<wire::IdrPayload>(payloads)),
+        auth(wire::find<wire::AuthPayload>(payloads)) {}
 };
 
 struct Verified {
@@ -78,16 +84,26 @@ Refused nobody_accepts(Shard& shard, const Path& path, const AuthRequest& reques
   policy::ConnectionPtr nearest;
   for (const auto& candidate : policy::find_connections(shard.connections(), by_address, pad_helpers())) {
     if (!nearest) nearest = candidate.connection;
-    for (const auto& auth : candidate.connection->remote_auth)
-      expected.push_back(auth.id ? pki::identity_to_text(*auth.id) : auth.id_text.empty() ? "%any" : auth.id_text);
+    for (const auto& auth : candidate.connection->remote_auth) {
+      std::string text = auth.id                ? pki::identity_to_text(*auth.id)
+                         : auth.id_text.empty() ? "%any"
+                                                : auth.id_text;
+      // Where it asked for one of us, that may be what does not fit.
+      if (request.idr && !candidate.connection->local_auth.empty())
+        if (const auto& local = candidate.connection->local_auth.front().id; !local.data.empty())
+          text += fmt::format(" who talks to '{}'", pki::identity_to_text(local));
+      expected.push_back(std::move(text));
+    }
   }
   std::optional<Identity> asked;
   if (request.idr) asked = request.idr->identity;
-  return {ike::diagnosis::no_connection_for_identity({nearest.get(), {}, path.remote}, request.idi->identity, asked, expected), nearest};
+  return {ike::diagnosis::no_connection_for_identity({nearest.get(), {}, path.remote}, request.idi->identity,
+                                                     asked, expected),
+          nearest};
 }
 
-// RFC 4301 4.4.3: the connection is chosen by the identities and then proved by its own credentials. Several may fit the
-// same names (a rollover of keys, "any" beside "any"); few are tried.
+// RFC 4301 4.4.3: the connection is chosen by the identities and then proved by its own credentials. Several
+// may fit the same names (a rollover of keys, "any" beside "any"); few are tried.
 constexpr std::size_t kMaxTried = 4;
 
 tl::expected<Verified, Refused> verify(Shard& shard, const IkeSa& sa, const HalfOpen& phase, const Path& path,
@@ -96,10 +112,13 @@ tl::expected<Verified, Refused> verify(Shard& shard, const IkeSa& sa, const Half
   const ike::diagnosis::Subject subject{nullptr, {}, sa.path.remote};
   if (!request.idi)
     return tl::unexpected(
-        Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "the request lacks IDi", NotifyType::kAuthenticationFailed), {}});
+        Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "the request lacks IDi",
+                                         NotifyType::kAuthenticationFailed),
+                {}});
   // RFC 7296 2.16: without AUTH it asks for EAP.
   if (!request.auth)
-    return tl::unexpected(Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "it asks for EAP, which this side does not offer",
+    return tl::unexpected(Refused{ike::diagnosis::protocol(subject, Exchange::kIkeAuth,
+                                                           "it asks for EAP, which this side does not offer",
                                                            NotifyType::kAuthenticationFailed),
                                   {}});
   const auto found = policy::find_connections(shard.connections(), pad_query(path, request), pad_helpers());
@@ -113,15 +132,18 @@ tl::expected<Verified, Refused> verify(Shard& shard, const IkeSa& sa, const Half
   std::optional<Refused> first_failure;
   std::size_t tried = 0;
   for (const auto& candidate : found) {
-    // The proposal was chosen from all connections for this address: it must be one of this connection's, too.
+    // The proposal was chosen from all connections for this address: it must be one of this connection's,
+    // too.
     if (!policy::select_ike(candidate.connection->ike_proposals, chosen, {phase.chosen.ke})) {
       if (!first_failure)
-        first_failure = {ike::diagnosis::no_proposal({candidate.connection.get(), {}, path.remote}, candidate.connection->ike_proposals, chosen),
+        first_failure = {ike::diagnosis::no_proposal({candidate.connection.get(), {}, path.remote},
+                                                     candidate.connection->ike_proposals, chosen),
                          candidate.connection};
       continue;
     }
     if (++tried > kMaxTried) break;
-    auto peer = authenticate_peer(candidate.connection, shard.credentials(candidate.connection->name), path.remote, phase.algorithms.prf,
+    auto peer = authenticate_peer(candidate.connection, shard.credentials(candidate.connection->name),
+                                  path.remote, phase.algorithms.prf,
                                   {request.idi->identity, certificates, request.auth, *octets}, shard.wall());
     if (peer) return Verified{candidate.connection, std::move(*peer)};
     if (!first_failure || tried == 1) first_failure = {peer.error(), candidate.connection};
@@ -138,8 +160,12 @@ struct ChildOutcome {
 // SAi2, TSi, TSr of the request; appends the answer, or the notification that refuses (RFC 7296 2.21.2).
 ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const wire::Payload> request,
                                 std::vector<wire::Payload>& payloads) {
-  ChildQuestion question{wire::find<wire::SaPayload>(request), wire::find<wire::TsiPayload>(request),
-                         wire::find<wire::TsrPayload>(request), false, KeMethod::kNone, std::nullopt};
+  ChildQuestion question{wire::find<wire::SaPayload>(request),
+                         wire::find<wire::TsiPayload>(request),
+                         wire::find<wire::TsrPayload>(request),
+                         false,
+                         KeMethod::kNone,
+                         std::nullopt};
   ChildOutcome outcome;
   if (!question.sa && !question.tsi && !question.tsr) return outcome;  // a childless IKE SA (RFC 6023)
   const auto refuse_child = [&](wire::NotifyPayload notify, ike::Failure why) {
@@ -149,13 +175,16 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
     return std::move(outcome);
   };
   if (!question.sa || !question.tsi || !question.tsr)
-    return refuse_child(wire::make_notify(NotifyType::kNoProposalChosen),
-                        ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the request lacks SA, TSi or TSr"));
+    return refuse_child(
+        wire::make_notify(NotifyType::kNoProposalChosen),
+        ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the request lacks SA, TSi or TSr"));
   auto answer = answer_child(sa, *sa.connection, question);
   if (!answer) outcome.failed_child = answer.error().child;
   if (!answer) return refuse_child(std::move(answer.error().notify), std::move(answer.error().failure));
   auto spi = shard.spis().allocate();
-  if (!spi) return refuse_child(wire::make_notify(NotifyType::kNoAdditionalSas), ike::diagnosis::internal(subject_of(sa), spi.error()));
+  if (!spi)
+    return refuse_child(wire::make_notify(NotifyType::kNoAdditionalSas),
+                        ike::diagnosis::internal(subject_of(sa), spi.error()));
   std::vector<wire::Payload> child;
   append_child_answer(child, *answer, *spi);
   for (auto& payload : child) payloads.push_back(std::move(payload));
@@ -171,12 +200,14 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
 }
 
 // Both are proved: answers, and the IKE SA stands.
-Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& phase, wire::AuthPayload auth) {
+Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& phase,
+                                            wire::AuthPayload auth) {
   const auto& credentials = shard.credentials(sa.connection->name);
   std::vector<wire::Payload> payloads;
   payloads.emplace_back(wire::IdrPayload{phase.local_id, false});
   const auto asked = wire::find_all<wire::CertreqPayload>(phase.request);
-  for (auto& certificate : local_cert_payloads(*sa.connection, credentials, asked)) payloads.emplace_back(std::move(certificate));
+  for (auto& certificate : local_cert_payloads(*sa.connection, credentials, asked))
+    payloads.emplace_back(std::move(certificate));
   payloads.emplace_back(std::move(auth));
   auto child = answer_first_child(shard, sa, phase.request, payloads);
   auto& init = phase.init;
@@ -188,13 +219,15 @@ Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& p
   const bool initial_contact = wire::find_notify(phase.request, NotifyType::kInitialContact) != nullptr;
   if (initial_contact) shard.count(Counter::kInitialContactsReceived);
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
-  auto established = establish(shard, sa, {std::move(*init.channel), init.algorithms, std::move(init.keys), std::move(phase.peer),
-                                           phase.local_id, phase.plan.text, false});
+  auto established = establish(shard, sa,
+                               {std::move(*init.channel), init.algorithms, std::move(init.keys),
+                                std::move(phase.peer), phase.local_id, phase.plan.text, false});
   shard.resolve_uniqueness(sa, established, initial_contact);
   close_if_redundant(shard, sa, established);
   if (child.failure) {
     if (child.failed_child.empty()) child.failed_child = sa.connection->children.front().name;
-    shard.emit(ike::Event(ike::NegotiationFailed{sa.connection_name(), child.failed_child, sa.path.remote, *child.failure}));
+    shard.emit(ike::Event(
+        ike::NegotiationFailed{sa.connection_name(), child.failed_child, sa.path.remote, *child.failure}));
   }
   if (child.agreement) {
     child.agreement->nonce_i = init.nonce_i;
@@ -207,26 +240,32 @@ Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& p
   return established;
 }
 
-AuthNext prove(Shard& shard, IkeSa& sa, HalfOpen&& init, Verified&& verified, std::vector<wire::Payload>&& request, const Path& path) {
+AuthNext prove(Shard& shard, IkeSa& sa, HalfOpen&& init, Verified&& verified,
+               std::vector<wire::Payload>&& request, const Path& path) {
   sa.connection = verified.connection;
   const auto& credentials = shard.credentials(sa.connection->name);
   auto local_id = local_identity(*sa.connection, credentials, path.local.address);
   if (shard.refuses_duplicate(sa, verified.peer, local_id)) {
     return refuse(shard, sa, std::move(*init.channel), NotifyType::kAuthenticationFailed,
                   {ike::FailureKind::kAuthentication, ike::FailureSide::kLocal, 0,
-                   fmt::format("{} says unique = \"keep\", and '{}' is connected already", ike::diagnosis::describe(subject_of(sa)),
+                   fmt::format("{} says unique = \"keep\", and '{}' is connected already",
+                               ike::diagnosis::describe(subject_of(sa)),
                                pki::identity_to_text(verified.peer.identity())),
                    false});
   }
   auto plan = plan_local_auth(*sa.connection, credentials, init.peer.hashes ? &*init.peer.hashes : nullptr);
-  if (!plan) return refuse(shard, sa, std::move(*init.channel), NotifyType::kAuthenticationFailed, plan.error());
-  auto octets = signed_octets({init.response, init.nonce_i, init.algorithms.prf, init.keys.sk_pr.bytes(), wire::encode_id_body(local_id)});
+  if (!plan)
+    return refuse(shard, sa, std::move(*init.channel), NotifyType::kAuthenticationFailed, plan.error());
+  auto octets = signed_octets({init.response, init.nonce_i, init.algorithms.prf, init.keys.sk_pr.bytes(),
+                               wire::encode_id_body(local_id)});
   if (!octets)
     return refuse(shard, sa, std::move(*init.channel), NotifyType::kAuthenticationFailed,
                   ike::diagnosis::internal(subject_of(sa), octets.error()));
   sa.path = path;
   init.channel->set_path(path);
-  Proving phase{std::move(init), std::move(verified.peer), std::move(*plan), std::move(local_id), std::move(request), 0};
+  init.channel->set_fragment_size(sa.connection->fragment_size);
+  Proving phase{std::move(init),     std::move(verified.peer), std::move(*plan),
+                std::move(local_id), std::move(request),       0};
   if (phase.plan.method == AuthMethod::kSharedKeyMic) {
     auto auth = psk_auth_payload(phase.init.algorithms.prf, credentials.local_psk, *octets);
     if (!auth)
@@ -245,21 +284,25 @@ AuthNext open_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Arrival& 
   auto& channel = *phase.channel;
   const ike::diagnosis::Subject subject{nullptr, {}, arrival.datagram.remote};
   if (incoming->malformed) {
-    auto why = ike::diagnosis::protocol(subject, Exchange::kIkeAuth, incoming->malformed->error.message, incoming->malformed->notify);
+    auto why = ike::diagnosis::protocol(subject, Exchange::kIkeAuth, incoming->malformed->error.message,
+                                        incoming->malformed->notify);
     return refuse(shard, sa, std::move(channel), incoming->malformed->notify, std::move(why));
   }
   if (incoming->exchange != wire::ExchangeType::kIkeAuth) {
     shard.count(Counter::kDropWrongPhase);
-    auto why = ike::diagnosis::protocol(subject, Exchange::kIkeAuth, "it began another exchange before IKE_AUTH", NotifyType::kInvalidSyntax);
+    auto why = ike::diagnosis::protocol(
+        subject, Exchange::kIkeAuth, "it began another exchange before IKE_AUTH", NotifyType::kInvalidSyntax);
     return refuse(shard, sa, std::move(channel), NotifyType::kInvalidSyntax, std::move(why));
   }
   auto verified = verify(shard, sa, phase, incoming->path, incoming->payloads);
   if (!verified) {
     auto& [why, nearest] = verified.error();
-    const auto type = why.kind == ike::FailureKind::kNoProposalChosen ? NotifyType::kNoProposalChosen : NotifyType::kAuthenticationFailed;
+    const auto type = why.kind == ike::FailureKind::kNoProposalChosen ? NotifyType::kNoProposalChosen
+                                                                      : NotifyType::kAuthenticationFailed;
     return refuse(shard, sa, std::move(channel), type, std::move(why), nearest);
   }
-  return prove(shard, sa, std::move(phase), std::move(*verified), std::move(incoming->payloads), incoming->path);
+  return prove(shard, sa, std::move(phase), std::move(*verified), std::move(incoming->payloads),
+               incoming->path);
 }
 
 }  // namespace
@@ -271,7 +314,8 @@ AuthNext on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Ar
     return std::move(phase);
   }
   // Not yet authenticated: kept within limits until the keys are there.
-  if (phase.waiting.size() >= kMaxWaitingDatagrams || phase.waiting_bytes + arrival.datagram.payload.size() > kMaxWaitingBytes) {
+  if (phase.waiting.size() >= kMaxWaitingDatagrams ||
+      phase.waiting_bytes + arrival.datagram.payload.size() > kMaxWaitingBytes) {
     shard.count(Counter::kDropWindow);
     return std::move(phase);
   }
@@ -313,14 +357,17 @@ AuthNext on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase, ike::Key
     if (!still) return AuthNext::of(std::move(current));
     const ike::Datagram datagram{kept.path.local, kept.path.remote, kept.path.natt, kept.datagram};
     auto message = wire::parse_message(kept.datagram);
-    next = message ? open_request(shard, sa, std::move(*still), {datagram, std::move(*message)}) : AuthNext(std::move(*still));
+    next = message ? open_request(shard, sa, std::move(*still), {datagram, std::move(*message)})
+                   : AuthNext(std::move(*still));
   }
   return next;
 }
 
-Next<Proving, Established, Lingering, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase, ike::SignDone&& done) {
+Next<Proving, Established, Lingering, Closed> on_responder_signature(Shard& shard, IkeSa& sa, Proving&& phase,
+                                                                     ike::SignDone&& done) {
   if (done.request != phase.pending) return std::move(phase);
-  auto auth = done.signature ? signature_auth_payload(phase.plan, *done.signature) : Result<wire::AuthPayload>(tl::unexpected(done.signature.error()));
+  auto auth = done.signature ? signature_auth_payload(phase.plan, *done.signature)
+                             : Result<wire::AuthPayload>(tl::unexpected(done.signature.error()));
   if (!auth)
     return refuse(shard, sa, std::move(*phase.init.channel), NotifyType::kAuthenticationFailed,
                   ike::diagnosis::cannot_sign(subject_of(sa), auth.error()));

@@ -26,7 +26,9 @@ using wire::NotifyType;
 
 namespace {
 
-IkeSpi no_spi() { return {}; }
+IkeSpi no_spi() {
+  return {};
+}
 
 void send_request(Shard& shard, IkeSa& sa, InitMaterial& init) {
   wire::Message message;
@@ -39,7 +41,8 @@ void send_request(Shard& shard, IkeSa& sa, InitMaterial& init) {
   message.payloads.emplace_back(wire::KePayload{init.method, to_bytes(init.exchange->public_value()), false});
   message.payloads.emplace_back(wire::NoncePayload{init.nonce, false});
   const bool hide = sa.connection->encapsulation == policy::PathProtocol::kUdp;
-  for (auto& notify : nat_detection_notifies({sa.id.initiator, no_spi()}, sa.path.local, sa.path.remote, hide))
+  for (auto& notify :
+       nat_detection_notifies({sa.id.initiator, no_spi()}, sa.path.local, sa.path.remote, hide))
     message.payloads.emplace_back(std::move(notify));
   if (sa.connection->fragmentation)
     message.payloads.emplace_back(wire::make_notify(NotifyType::kIkev2FragmentationSupported));
@@ -66,7 +69,9 @@ bool retry_with_cookie(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::
 bool retry_with_method(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::NotifyPayload& notify) {
   const auto wanted = wire::read_invalid_ke_payload(notify);
   // RFC 7296 1.2: only a method that we offered, and another one than before.
-  if (!wanted || *wanted == init.method || init.ke_retries >= kMaxKeRetries || !policy::allows_ke(init.offer, *wanted)) return false;
+  if (!wanted || *wanted == init.method || init.ke_retries >= kMaxKeRetries ||
+      !policy::allows_ke(init.offer, *wanted))
+    return false;
   ++init.ke_retries;
   shard.count(Counter::kInvalidKeRetries);
   init.method = *wanted;
@@ -122,7 +127,8 @@ void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, co
   sa->connection = connection;
   sa->id.initiator = shard.new_ike_spi();
   sa->path = {local, remote, remote.port == 4500};
-  if (sa->path.local.port == 0) sa->path.local.port = sa->path.natt ? shard.options().natt_port : shard.options().ike_port;
+  if (sa->path.local.port == 0)
+    sa->path.local.port = sa->path.natt ? shard.options().natt_port : shard.options().ike_port;
   InitSent phase;
   phase.intents = std::move(intents);
   phase.init.offer = policy::ike_offer(connection->ike_proposals, {});
@@ -131,14 +137,17 @@ void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, co
   phase.init.began = shard.time();
   sa->phase = std::move(phase);
   auto& made = shard.adopt(std::move(sa));
-  std::get<InitSent>(made.phase).init.pending = shard.generate_key_pair(made, std::get<InitSent>(made.phase).init.method);
+  std::get<InitSent>(made.phase).init.pending =
+      shard.generate_key_pair(made, std::get<InitSent>(made.phase).init.method);
 }
 
-Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phase, ike::KeyExchangeDone&& done) {
+Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phase,
+                                        ike::KeyExchangeDone&& done) {
   if (done.request != phase.init.pending) return std::move(phase);
   phase.init.pending = 0;
   if (!done.exchange) {
-    const Error why = done.shared_secret ? Error{ErrorCode::kSystem, "no key pair could be made"} : done.shared_secret.error();
+    const Error why = done.shared_secret ? Error{ErrorCode::kSystem, "no key pair could be made"}
+                                         : done.shared_secret.error();
     return give_up(shard, sa, ike::diagnosis::internal(subject_of(sa), why));
   }
   phase.init.exchange = std::move(done.exchange);
@@ -146,7 +155,8 @@ Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phas
   return std::move(phase);
 }
 
-Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSent&& phase, const Arrival& arrival) {
+Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSent&& phase,
+                                                 const Arrival& arrival) {
   auto& init = phase.init;
   if (!answers_us(sa, arrival) || !init.exchange) {
     shard.count(Counter::kDuplicatesIgnored);
@@ -155,12 +165,14 @@ Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSe
   init.heard = true;
   const auto& payloads = arrival.message.payloads;
   shard.trace_message(sa, arrival.message.header, payloads, arrival.path(), false, false);
-  if (const auto* cookie = wire::find_notify(payloads, NotifyType::kCookie); cookie && !wire::find<wire::SaPayload>(payloads)) {
+  if (const auto* cookie = wire::find_notify(payloads, NotifyType::kCookie);
+      cookie && !wire::find<wire::SaPayload>(payloads)) {
     if (!retry_with_cookie(shard, sa, init, *cookie)) shard.count(Counter::kDuplicatesIgnored);
     return std::move(phase);
   }
   if (const auto* wanted = wire::find_notify(payloads, NotifyType::kInvalidKePayload)) {
-    if (!retry_with_method(shard, sa, init, *wanted)) remember_hint(shard, sa, init, NotifyType::kInvalidKePayload);
+    if (!retry_with_method(shard, sa, init, *wanted))
+      remember_hint(shard, sa, init, NotifyType::kInvalidKePayload);
     return std::move(phase);
   }
   if (const auto* error = wire::find_error_notify(payloads)) {
@@ -180,11 +192,12 @@ Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSe
   return next;
 }
 
-Next<AuthSent> on_further_ike_sa_init_response(Shard& shard, IkeSa& sa, AuthSent&& phase, const Arrival& arrival) {
+Next<AuthSent> on_further_ike_sa_init_response(Shard& shard, IkeSa& sa, AuthSent&& phase,
+                                               const Arrival& arrival) {
   const auto& payloads = arrival.message.payloads;
-  const bool known = std::any_of(phase.candidates.begin(), phase.candidates.end(), [&](const Candidate& candidate) {
-    return equal(candidate.response, arrival.datagram.payload);
-  });
+  const bool known = std::any_of(
+      phase.candidates.begin(), phase.candidates.end(),
+      [&](const Candidate& candidate) { return equal(candidate.response, arrival.datagram.payload); });
   if (!answers_us(sa, arrival) || known || wire::find_error_notify(payloads) ||
       wire::find_notify(payloads, NotifyType::kCookie)) {
     shard.count(Counter::kDuplicatesIgnored);
@@ -205,10 +218,12 @@ Next<InitSent, Closed> on_init_timer(Shard& shard, IkeSa& sa, InitSent&& phase) 
   if (shard.time() >= init.give_up) return give_up(shard, sa, *init.hint);
   if (shard.time() < init.next_send) return std::move(phase);
   if (!schedule.may_send_again(init.sends)) {
-    shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kTimeout);
+    shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kInitiator,
+                         ike::ExchangeResult::kTimeout);
     if (init.hint) return give_up(shard, sa, *init.hint);
     return give_up(shard, sa,
-                   ike::diagnosis::timeout(subject_of(sa), Exchange::kIkeSaInit, init.sends, shard.time() - init.began, !init.heard));
+                   ike::diagnosis::timeout(subject_of(sa), Exchange::kIkeSaInit, init.sends,
+                                           shard.time() - init.began, !init.heard));
   }
   ++init.sends;
   init.next_send = shard.time() + schedule.wait_after(init.sends);

@@ -1,7 +1,8 @@
-// IKE_SA_INIT, the responder's side (RFC 7296 1.2, 2.6, 2.7, 2.10). The figure is in ike_sa_init_initiator.cc.
+// IKE_SA_INIT, the responder's side (RFC 7296 1.2, 2.6, 2.7, 2.10). The figure is in
+// ike_sa_init_initiator.cc.
 //
-// Every check that can refuse a request comes before anything is remembered; under load a request without a valid cookie
-// costs one hash (2.6). The shared secret is only computed when IKE_AUTH comes.
+// Every check that can refuse a request comes before anything is remembered; under load a request without a
+// valid cookie costs one hash (2.6). The shared secret is only computed when IKE_AUTH comes.
 #include "crypto/key_exchange.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -23,7 +24,8 @@ PeerCapabilities capabilities_of(const Arrival& arrival, const IkeSaId& digested
   peer.fragmentation = wire::find_notify(payloads, NotifyType::kIkev2FragmentationSupported) != nullptr;
   if (const auto* notify = wire::find_notify(payloads, NotifyType::kSignatureHashAlgorithms))
     if (auto hashes = wire::read_signature_hash_algorithms(*notify)) peer.hashes = std::move(*hashes);
-  for (const auto* request : wire::find_all<wire::CertreqPayload>(payloads)) peer.certreqs.push_back(*request);
+  for (const auto* request : wire::find_all<wire::CertreqPayload>(payloads))
+    peer.certreqs.push_back(*request);
   return peer;
 }
 
@@ -40,7 +42,8 @@ std::vector<policy::ConnectionPtr> candidates_by_address(Shard& shard, const Arr
   query.remote_address = arrival.datagram.remote.address;
   query.local_address = arrival.datagram.local.address;
   std::vector<policy::ConnectionPtr> found;
-  for (auto& candidate : policy::find_connections(shard.connections(), query)) found.push_back(std::move(candidate.connection));
+  for (auto& candidate : policy::find_connections(shard.connections(), query))
+    found.push_back(std::move(candidate.connection));
   return found;
 }
 
@@ -57,18 +60,22 @@ bool cookie_is_missing(Shard& shard, const Arrival& arrival, const Request& requ
     shard.count(Counter::kCookiesRejected);
   }
   shard.count(Counter::kCookiesSent);
-  shard.answer_in_clear(arrival.datagram, arrival.message.header,
-                        {wire::make_cookie(shard.cookies().make(shard.time(), request.nonce->data, source, spi_i))}, false);
+  shard.answer_in_clear(
+      arrival.datagram, arrival.message.header,
+      {wire::make_cookie(shard.cookies().make(shard.time(), request.nonce->data, source, spi_i))}, false);
   return true;
 }
 
-void refuse(Shard& shard, const Arrival& arrival, const std::string& connection, wire::NotifyPayload notify, ike::Failure failure) {
+void refuse(Shard& shard, const Arrival& arrival, const std::string& connection, wire::NotifyPayload notify,
+            ike::Failure failure) {
   failure.notify_type = static_cast<std::uint16_t>(notify.type);
   if (shard.answer_in_clear(arrival.datagram, arrival.message.header, {std::move(notify)}, true))
-    shard.emit(ike::Event(ike::NegotiationFailed{connection, {}, arrival.datagram.remote, std::move(failure), true}));
+    shard.emit(ike::Event(
+        ike::NegotiationFailed{connection, {}, arrival.datagram.remote, std::move(failure), true}));
 }
 
-// RFC 7296 2.7: one answer for whoever the peer may turn out to be; IKE_AUTH checks it against the one that it is.
+// RFC 7296 2.7: one answer for whoever the peer may turn out to be; IKE_AUTH checks it against the one that
+// it is.
 std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival, const Request& request,
                                            const std::vector<policy::ConnectionPtr>& candidates) {
   policy::Proposals acceptable;
@@ -84,15 +91,17 @@ std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival,
   // RFC 7296 1.2: the method that we want, and the initiator begins anew.
   if (selection->chosen.ke != request.ke->method) {
     shard.count(Counter::kInvalidKeSent);
-    shard.answer_in_clear(arrival.datagram, arrival.message.header, {wire::make_invalid_ke_payload(selection->chosen.ke)}, true);
+    shard.answer_in_clear(arrival.datagram, arrival.message.header,
+                          {wire::make_invalid_ke_payload(selection->chosen.ke)}, true);
     return std::nullopt;
   }
   // RFC 7296 2.10, 3.4
   if (!check_nonce_size(selection->chosen.prf, request.nonce->data.size()) ||
       request.ke->data.size() != crypto::public_value_size(request.ke->method)) {
-    refuse(shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kInvalidSyntax),
-           ike::diagnosis::protocol(subject, Exchange::kIkeSaInit, "its nonce or public value has the wrong size",
-                                    NotifyType::kInvalidSyntax));
+    refuse(
+        shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kInvalidSyntax),
+        ike::diagnosis::protocol(subject, Exchange::kIkeSaInit,
+                                 "its nonce or public value has the wrong size", NotifyType::kInvalidSyntax));
     return std::nullopt;
   }
   return std::move(*selection);
@@ -104,9 +113,14 @@ bool admit(Shard& shard, const IpAddress& source) {
     return false;
   }
   switch (shard.half_open().admit(source)) {
-    case Admission::kAdmitted: return true;
-    case Admission::kTotal: shard.count(Counter::kDropHalfOpenTotal); return false;
-    case Admission::kPerSource: shard.count(Counter::kDropHalfOpenPerSource); return false;
+    case Admission::kAdmitted:
+      return true;
+    case Admission::kTotal:
+      shard.count(Counter::kDropHalfOpenTotal);
+      return false;
+    case Admission::kPerSource:
+      shard.count(Counter::kDropHalfOpenPerSource);
+      return false;
   }
   return false;
 }
@@ -119,7 +133,8 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
                         wire::find<wire::NoncePayload>(payloads)};
   if (!request.sa || !request.ke || !request.nonce) {
     shard.count(Counter::kDropMalformed);
-    shard.answer_in_clear(arrival.datagram, arrival.message.header, {wire::make_notify(NotifyType::kInvalidSyntax)}, true);
+    shard.answer_in_clear(arrival.datagram, arrival.message.header,
+                          {wire::make_notify(NotifyType::kInvalidSyntax)}, true);
     return nullptr;
   }
   if (cookie_is_missing(shard, arrival, request)) return nullptr;
@@ -128,8 +143,8 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
     shard.count(Counter::kDropNoConnection);
     ike::Failure failure{ike::FailureKind::kIdentity, ike::FailureSide::kLocal, 0,
                          policy::explain_no_connection(shard.connections(), {arrival.datagram.remote.address,
-                                                                            arrival.datagram.local.address, std::nullopt,
-                                                                            std::nullopt, 2}),
+                                                                             arrival.datagram.local.address,
+                                                                             std::nullopt, std::nullopt, 2}),
                          true};
     refuse(shard, arrival, {}, wire::make_notify(NotifyType::kNoProposalChosen), std::move(failure));
     return nullptr;
@@ -150,14 +165,15 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
   phase.answer = std::move(selection->answer);
   phase.peer = capabilities_of(arrival, {arrival.message.header.initiator_spi, IkeSpi{}});
   // RFC 7383 2.3: answered only when the initiator announced it and a candidate wants it.
-  phase.peer.fragmentation = phase.peer.fragmentation && std::any_of(candidates.begin(), candidates.end(), [](const auto& connection) {
-                               return connection->fragmentation;
-                             });
+  phase.peer.fragmentation = phase.peer.fragmentation &&
+                             std::any_of(candidates.begin(), candidates.end(),
+                                         [](const auto& connection) { return connection->fragmentation; });
   phase.hide_local = std::any_of(candidates.begin(), candidates.end(), [](const auto& connection) {
     return connection->encapsulation == policy::PathProtocol::kUdp;
   });
   std::vector<std::pair<const policy::Connection*, const ike::ConnectionCredentials*>> asked;
-  for (const auto& connection : candidates) asked.emplace_back(connection.get(), &shard.credentials(connection->name));
+  for (const auto& connection : candidates)
+    asked.emplace_back(connection.get(), &shard.credentials(connection->name));
   phase.certreqs = certreq_payloads(asked);
   phase.expires = shard.time() + shard.options().half_open_timeout;
   sa->nat = phase.peer.nat;
@@ -165,7 +181,8 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
   return sa;
 }
 
-Next<HalfOpen, Closed> on_responder_key_pair(Shard& shard, IkeSa& sa, HalfOpen&& phase, ike::KeyExchangeDone&& done) {
+Next<HalfOpen, Closed> on_responder_key_pair(Shard& shard, IkeSa& sa, HalfOpen&& phase,
+                                             ike::KeyExchangeDone&& done) {
   if (!done.exchange) return Closed{};
   phase.exchange = std::move(done.exchange);
   wire::Message message;
@@ -174,20 +191,24 @@ Next<HalfOpen, Closed> on_responder_key_pair(Shard& shard, IkeSa& sa, HalfOpen&&
   message.header.exchange_type = wire::ExchangeType::kIkeSaInit;
   message.header.flags.response = true;
   message.payloads.emplace_back(wire::SaPayload{{phase.answer}, false});
-  message.payloads.emplace_back(wire::KePayload{phase.chosen.ke, to_bytes(phase.exchange->public_value()), false});
+  message.payloads.emplace_back(
+      wire::KePayload{phase.chosen.ke, to_bytes(phase.exchange->public_value()), false});
   message.payloads.emplace_back(wire::NoncePayload{phase.nonce_r, false});
   for (auto& notify : nat_detection_notifies(sa.id, sa.path.local, sa.path.remote, phase.hide_local))
     message.payloads.emplace_back(std::move(notify));
   for (auto& request : phase.certreqs) message.payloads.emplace_back(std::move(request));
   phase.certreqs.clear();
-  if (phase.peer.fragmentation) message.payloads.emplace_back(wire::make_notify(NotifyType::kIkev2FragmentationSupported));
-  if (phase.peer.hashes) message.payloads.emplace_back(wire::make_signature_hash_algorithms(supported_hashes()));
+  if (phase.peer.fragmentation)
+    message.payloads.emplace_back(wire::make_notify(NotifyType::kIkev2FragmentationSupported));
+  if (phase.peer.hashes)
+    message.payloads.emplace_back(wire::make_signature_hash_algorithms(supported_hashes()));
   auto bytes = wire::encode_message(message);
   if (!bytes) return Closed{};
   phase.response = std::move(*bytes);
   shard.trace_message(sa, message.header, message.payloads, sa.path, true, false);
   shard.transmit(sa.path, phase.response);
-  shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
+  shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kResponder,
+                       ike::ExchangeResult::kOk);
   return std::move(phase);
 }
 

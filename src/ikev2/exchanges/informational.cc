@@ -2,7 +2,8 @@
 //
 //   one side                              the other
 //     HDR, SK {D(ESP, SPIs)}          -->                        Child SAs: the sender's inbound SPIs (1.4.1)
-//                                     <--  HDR, SK {D(ESP, SPIs)}   their other halves; none where both deletes crossed
+//                                     <--  HDR, SK {D(ESP, SPIs)}   their other halves; none where both
+//                                     deletes crossed
 //     HDR, SK {D(IKE)}                -->                        this IKE SA with all its children
 //                                     <--  HDR, SK {}
 //     HDR, SK {}                      -->                        are you there? (2.4)
@@ -28,7 +29,8 @@ using ike::diagnosis::Exchange;
 using wire::ExchangeType;
 using wire::NotifyType;
 
-// ---- ours ----------------------------------------------------------------------------------------------------------
+// ---- ours
+// ----------------------------------------------------------------------------------------------------------
 
 void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
   DeletingChild own;
@@ -39,15 +41,18 @@ void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
     return true;
   });
   if (own.inbound_spis.empty()) return;
-  const std::vector<wire::Payload> payloads{wire::DeletePayload{SecurityProtocol::kEsp, own.inbound_spis, false}};
+  const std::vector<wire::Payload> payloads{
+      wire::DeletePayload{SecurityProtocol::kEsp, own.inbound_spis, false}};
   shard.count(Counter::kChildDeletesSent, own.inbound_spis.size());
-  if (established.channel.request(shard, sa, ExchangeType::kInformational, payloads, RetransmissionSchedule::of(*sa.connection)))
+  if (established.channel.request(shard, sa, ExchangeType::kInformational, payloads,
+                                  RetransmissionSchedule::of(*sa.connection)))
     established.own = std::move(own);
 }
 
 void begin_probe(Shard& shard, IkeSa& sa, Established& established) {
   shard.count(Counter::kLivenessChecks);
-  if (established.channel.request(shard, sa, ExchangeType::kInformational, {}, RetransmissionSchedule::of(*sa.connection)))
+  if (established.channel.request(shard, sa, ExchangeType::kInformational, {},
+                                  RetransmissionSchedule::of(*sa.connection)))
     established.own = Probing{};
 }
 
@@ -55,50 +60,59 @@ Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& ph
   const std::vector<wire::Payload> payloads{wire::DeletePayload{}};
   auto schedule = RetransmissionSchedule::of(*sa.connection);
   schedule.tries = std::min(schedule.tries, kMaxDeleteSends);
-  const bool sent = phase.channel.request(shard, sa, ExchangeType::kInformational, payloads, schedule).has_value();
+  const bool sent =
+      phase.channel.request(shard, sa, ExchangeType::kInformational, payloads, schedule).has_value();
   if (sent) shard.count(Counter::kIkeDeletesSent);
   (void)give_up(shard, sa, phase, std::move(reason));
   if (!sent) return Closed{};
   return Closing{std::move(phase.channel)};
 }
 
-Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
-  const auto kind = std::holds_alternative<DeletingChild>(phase.own) ? ike::ExchangeKind::kDelete : ike::ExchangeKind::kLiveness;
+Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established&& phase,
+                                            Incoming&& incoming) {
+  const auto kind = std::holds_alternative<DeletingChild>(phase.own) ? ike::ExchangeKind::kDelete
+                                                                     : ike::ExchangeKind::kLiveness;
   shard.counters().add(kind, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kOk);
   if (const auto* error = wire::find_error_notify(incoming.payloads))
     shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
   if (const auto* own = std::get_if<DeletingChild>(&phase.own)) {
     // RFC 7296 1.4.1: whatever the answer says, our halves go now.
     for (auto& record : phase.children)
-      if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record.sa->inbound_spi) != own->inbound_spis.end())
+      if (std::find(own->inbound_spis.begin(), own->inbound_spis.end(), record.sa->inbound_spi) !=
+          own->inbound_spis.end())
         close_child(shard, sa, record, record.replaced ? "replaced by a rekey" : "deleted by us");
   }
   phase.own = std::monostate{};
   return std::move(phase);
 }
 
-// ---- the peer's ----------------------------------------------------------------------------------------------------
+// ---- the peer's
+// ----------------------------------------------------------------------------------------------------
 namespace {
 
 // The outbound half moves to what is newest when the old one goes (RFC 7296 2.8).
 void move_outbound(Shard& shard, Established& established, std::size_t child_index) {
   for (auto record = established.children.rbegin(); record != established.children.rend(); ++record)
-    if (record->child_index == child_index && record->live() && !record->replaced) return use_outbound(shard, *record);
+    if (record->child_index == child_index && record->live() && !record->replaced)
+      return use_outbound(shard, *record);
 }
 
 void mark_target_gone(Established& established, const ChildSaRecord& record) {
-  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->rekeys == record.sa->id)
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && (*own)->rekeys == record.sa->id)
     (*own)->target_gone = true;
 }
 
 // Deletes what one SPI names; the SPI of its other half belongs into the answer.
 std::optional<Spi> delete_child(Shard& shard, const IkeSa& sa, Established& established, Spi outbound_spi) {
   auto* record = find_child_by_outbound(established, outbound_spi);
-  const auto decision = on_peer_request(own_exchange(established), PeerRequest::kDeleteChild, named_child(established, record));
+  const auto decision =
+      on_peer_request(own_exchange(established), PeerRequest::kDeleteChild, named_child(established, record));
   shard.counters().add_collision(decision.row);
   if (!record) {
     // Perhaps what our own exchange is about to make: its answer is late, and the peer has deleted it since.
-    if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && (*own)->deleted_early.size() < kMaxDeletedEarly)
+    if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+        own && (*own)->deleted_early.size() < kMaxDeletedEarly)
       (*own)->deleted_early.push_back(outbound_spi);
     return std::nullopt;
   }
@@ -127,13 +141,15 @@ Next<Established, Lingering> deleted_by_peer(Shard& shard, IkeSa& sa, Establishe
     const auto crossed = std::move((*own)->crossed);
     settle_for_peers_rekey(shard, sa, phase, crossed);
   }
-  auto reason = phase.successor ? ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey") : ike::diagnosis::deleted_by_peer(subject_of(sa));
+  auto reason = phase.successor ? ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey")
+                                : ike::diagnosis::deleted_by_peer(subject_of(sa));
   return linger(shard, sa, std::move(phase), std::move(reason));
 }
 
 }  // namespace
 
-Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
+Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, Established&& phase,
+                                                      Incoming&& incoming) {
   const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
   for (const auto* one : deletes)
     if (one->protocol == SecurityProtocol::kIke) return deleted_by_peer(shard, sa, std::move(phase));
@@ -142,7 +158,8 @@ Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, E
   if (wire::find_notify(incoming.payloads, NotifyType::kAuthenticationFailed)) {
     // RFC 7296 2.21.2: we did not convince the peer.
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
-    auto why = ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true);
+    auto why = ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth,
+                                            NotifyType::kAuthenticationFailed, true);
     return linger(shard, sa, std::move(phase), std::move(why));
   }
   std::vector<Spi> deleted;
@@ -153,35 +170,44 @@ Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, E
       if (const auto inbound_spi = delete_child(shard, sa, phase, spi)) deleted.push_back(*inbound_spi);
   }
   std::vector<wire::Payload> payloads;
-  if (!deleted.empty()) payloads.emplace_back(wire::DeletePayload{SecurityProtocol::kEsp, std::move(deleted), false});
+  if (!deleted.empty())
+    payloads.emplace_back(wire::DeletePayload{SecurityProtocol::kEsp, std::move(deleted), false});
   (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, payloads);
-  const auto kind = !deletes.empty() ? ike::ExchangeKind::kDelete
+  const auto kind = !deletes.empty()            ? ike::ExchangeKind::kDelete
                     : incoming.payloads.empty() ? ike::ExchangeKind::kLiveness
                                                 : ike::ExchangeKind::kOtherInformational;
   shard.counters().add(kind, ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
   return std::move(phase);
 }
 
-Next<Established, Lingering> on_improper_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
-  const bool critical = incoming.malformed && incoming.malformed->notify == NotifyType::kUnsupportedCriticalPayload;
-  auto notify = critical ? wire::make_unsupported_critical_payload(incoming.malformed->payload_type) : wire::make_notify(NotifyType::kInvalidSyntax);
+Next<Established, Lingering> on_improper_request(Shard& shard, IkeSa& sa, Established&& phase,
+                                                 Incoming&& incoming) {
+  const bool critical =
+      incoming.malformed && incoming.malformed->notify == NotifyType::kUnsupportedCriticalPayload;
+  auto notify = critical ? wire::make_unsupported_critical_payload(incoming.malformed->payload_type)
+                         : wire::make_notify(NotifyType::kInvalidSyntax);
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
   if (critical) shard.count(Counter::kDropUnsupportedCritical);
   if (!incoming.malformed) shard.count(Counter::kDropWrongPhase);
   const std::vector<wire::Payload> payloads{std::move(notify)};
   (void)phase.channel.respond(shard, sa, incoming.exchange, payloads);
-  // RFC 7296 2.5: an unsupported critical payload only refuses its message; 2.21.3: bad syntax ends the IKE SA.
+  // RFC 7296 2.5: an unsupported critical payload only refuses its message; 2.21.3: bad syntax ends the IKE
+  // SA.
   if (critical) return std::move(phase);
-  auto why = ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational,
-                                      incoming.malformed ? incoming.malformed->error.message : "a request that has no place in an established IKE SA",
-                                      NotifyType::kInvalidSyntax);
+  auto why =
+      ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational,
+                               incoming.malformed ? incoming.malformed->error.message
+                                                  : "a request that has no place in an established IKE SA",
+                               NotifyType::kInvalidSyntax);
   return linger(shard, sa, std::move(phase), std::move(why));
 }
 
-Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& sa, Closing&& phase, Incoming&& incoming) {
+Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& sa, Closing&& phase,
+                                                          Incoming&& incoming) {
   if (incoming.response) return Closed{};
   const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
-  const bool of_ike = std::any_of(deletes.begin(), deletes.end(), [](const auto* one) { return one->protocol == SecurityProtocol::kIke; });
+  const bool of_ike = std::any_of(deletes.begin(), deletes.end(),
+                                  [](const auto* one) { return one->protocol == SecurityProtocol::kIke; });
   if (of_ike) {
     // RFC 7296 2.25.2: both closed it.
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
@@ -189,7 +215,8 @@ Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& s
     return Lingering{std::move(phase.channel), shard.time() + kLingering};
   }
   std::vector<wire::Payload> payloads;
-  if (incoming.exchange == ExchangeType::kCreateChildSa) payloads.emplace_back(wire::make_notify(NotifyType::kTemporaryFailure));
+  if (incoming.exchange == ExchangeType::kCreateChildSa)
+    payloads.emplace_back(wire::make_notify(NotifyType::kTemporaryFailure));
   (void)phase.channel.respond(shard, sa, incoming.exchange, payloads);
   return std::move(phase);
 }

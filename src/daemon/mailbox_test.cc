@@ -1,0 +1,66 @@
+#include "daemon/mailbox.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <thread>
+
+namespace merlon::daemon {
+namespace {
+
+bool readable(const Mailbox& box) {
+  pollfd entry{box.fd(), POLLIN, 0};
+  return poll(&entry, 1, 0) == 1;
+}
+
+Mail message(std::uint8_t number) {
+  IkeMessageArrived out;
+  out.payload = {number};
+  return out;
+}
+
+TEST(Mailbox, ReadableWhileThereIsMail) {
+  const auto box = Mailbox::open().value();
+  EXPECT_FALSE(readable(*box));
+  EXPECT_TRUE(box->take_all().empty());
+  EXPECT_TRUE(box->post(message(1)));
+  EXPECT_TRUE(box->post(PathTooSmall{{}, 1400}));
+  EXPECT_TRUE(readable(*box));
+  const auto mail = box->take_all();
+  ASSERT_EQ(mail.size(), 2U);
+  EXPECT_EQ(std::get<IkeMessageArrived>(mail[0]).payload, Bytes{1});
+  EXPECT_EQ(std::get<PathTooSmall>(mail[1]).mtu, 1400U);
+  EXPECT_FALSE(readable(*box));
+}
+
+TEST(Mailbox, FullBoxDropsTheNewestAndCounts) {
+  const auto box = Mailbox::open().value();
+  std::size_t taken = 0;
+  while (box->post(message(static_cast<std::uint8_t>(taken)))) ++taken;
+  EXPECT_EQ(box->dropped(), 1U);
+  EXPECT_FALSE(box->post(message(0)));
+  EXPECT_EQ(box->dropped(), 2U);
+  const auto mail = box->take_all();
+  EXPECT_EQ(mail.size(), taken);
+  EXPECT_EQ(std::get<IkeMessageArrived>(mail.front()).payload, Bytes{0});
+  EXPECT_TRUE(box->post(message(0)));
+}
+
+TEST(Mailbox, NothingIsLostBetweenThreads) {
+  const auto box = Mailbox::open().value();
+  constexpr std::size_t kCount = 3000;  // below the capacity: none may be dropped
+  std::thread poster([&] {
+    for (std::size_t i = 0; i < kCount; ++i) box->post(message(0));
+  });
+  std::size_t got = 0;
+  while (got < kCount) {
+    pollfd entry{box->fd(), POLLIN, 0};
+    ASSERT_EQ(poll(&entry, 1, 10'000), 1) << "mail waits, but nobody was woken";
+    got += box->take_all().size();
+  }
+  poster.join();
+  EXPECT_EQ(got, kCount);
+}
+
+}  // namespace
+}  // namespace merlon::daemon
