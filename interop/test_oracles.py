@@ -130,7 +130,7 @@ def accepts_scapys(pair, algorithms, sas, keys, in_udp, esn):
     all_there()
     if sorted(arrived) != sorted(markers):
         raise Failure(f"replayed or forged packets came out: {sorted(arrived)}")
-    if drops.get("replay", 0) < len(markers) or drops.get("integrity", 0) < len(markers):
+    if drops.get("replayed", 0) < len(markers) or drops.get("integrity", 0) < len(markers):
         raise Failure(f"expected {len(markers)} drops as replays and for their ICV each: {drops}")
 
 

@@ -53,7 +53,11 @@ void Host::perform(ike::InstallChildSa& action) {
   policy::ChildSaPtr sa = action.child_sa;
   const bool tamper = in_.sabotage == Sabotage::kReinstallKeys || (number_ == 1 && (in_.sabotage == Sabotage::kCorruptKey ||
                                                                                     in_.sabotage == Sabotage::kWidenSelectors));
-  if (tamper) sa = tampered(sa, in_.sabotage, life_->child_sas.empty() ? nullptr : life_->child_sas.begin()->second);
+  if (tamper) {
+    const auto older = std::find_if(life_->child_sas.begin(), life_->child_sas.end(),
+                                    [&](const auto& entry) { return entry.second->child_index == sa->child_index; });
+    sa = tampered(sa, in_.sabotage, older == life_->child_sas.end() ? nullptr : older->second);
+  }
   if (const auto done = life_->data_plane.install(sa); !done) return fail("a negotiated Child SA can be installed", done.error().message);
   // The daemon keeps no keys; here the first one's are kept where a test wants to install them again.
   life_->child_sas[sa->id] = in_.sabotage == Sabotage::kReinstallKeys ? sa : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));

@@ -16,7 +16,6 @@
 namespace merlon::sim {
 namespace {
 
-
 std::string_view kind_name(KeyPlan plan) {
   switch (plan) {
     case KeyPlan::kEcdsaP256: return "ecdsa-p256";

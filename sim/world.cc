@@ -19,6 +19,7 @@ constexpr Duration kStillConverged = 60s;  // after the proof: rekeys may be und
 constexpr Duration kDismantle = 150s;      // for deletes, their answers, and what lingers for late packets
 constexpr Duration kStrayInterval = 5s;
 constexpr std::size_t kMostEvents = 200000;  // waiting at one time
+constexpr Duration kWatch = 5s;              // between two looks at what the hosts hold
 
 class World {
  public:
@@ -57,6 +58,7 @@ class World {
   bool go(Instant until);
   bool go_until_converged(Duration bound);
   void heal();
+  void cut_for_ever();
   void prove();
   void dismantle();
   RunReport report();
@@ -83,8 +85,9 @@ void World::build() {
     queue_.after(plan.starts_at, [this, i] { hosts_[i]->start(); });
   }
   for (const TunnelPlan& tunnel : scenario_.tunnels)
-    for (std::size_t end : {0U, 1U}) network_.set_link(tunnel.hosts[end], tunnel.hosts[1 - end], tunnel.links[end]);
+    for (const std::size_t end : {0U, 1U}) network_.set_link(tunnel.hosts[end], tunnel.hosts[1 - end], tunnel.links[end]);
   for (const Happening& happening : scenario_.happenings) schedule(happening);
+  cut_for_ever();
   queue_.after(scenario_.traffic_from, [this] { start_traffic(); });
 }
 
@@ -160,10 +163,12 @@ void World::send_strays(std::size_t host, std::shared_ptr<SeededRng> rng) {
 
 // False when something was violated.
 bool World::go(Instant until) {
-  while (!checker_.violation() && queue_.run_next(until))
-    if (queue_.size() > kMostEvents) checker_.fail("bounded timers", fmt::format("{} events wait", queue_.size()));
-  if (!checker_.violation())
+  while (!checker_.violation() && queue_.now().monotonic < until) {
+    const Instant next = std::min(until, queue_.now().monotonic + kWatch);
+    while (!checker_.violation() && queue_.run_next(next))
+      if (queue_.size() > kMostEvents) checker_.fail("bounded timers", fmt::format("{} events wait", queue_.size()));
     if (const auto grown = what_has_grown(scenario_, hosts_); !grown.empty()) checker_.fail("bounded memory", grown);
+  }
   return !checker_.violation();
 }
 
@@ -188,9 +193,13 @@ void World::heal() {
     ensure_runs(*host);
     host->bring_up_all();
   }
+  cut_for_ever();
+}
+
+void World::cut_for_ever() {
   if (options_.sabotage != Sabotage::kNeverHeal || scenario_.tunnels.empty()) return;
   const TunnelPlan& tunnel = scenario_.tunnels[0];
-  for (std::size_t end : {0U, 1U}) network_.block(tunnel.hosts[end], tunnel.hosts[1 - end], kNever);
+  for (const std::size_t end : {0U, 1U}) network_.block(tunnel.hosts[end], tunnel.hosts[1 - end], kNever);
 }
 
 void World::prove() {

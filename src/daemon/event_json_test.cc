@@ -158,7 +158,12 @@ class Status : public testing::Test {
 
   packet::PacketPool pool_{16, 2048};
   SeededRng rng_{1};
-  esp::DataPlane plane_{esp::EngineConfig{.sa_capacity = 64}, pool_, rng_};
+  static esp::EngineConfig small() {
+    esp::EngineConfig out;
+    out.sa_capacity = 64;
+    return out;
+  }
+  esp::DataPlane plane_{small(), pool_, rng_};
   StatusSources sources_;
 };
 

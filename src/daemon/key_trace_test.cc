@@ -169,7 +169,7 @@ TEST(KeyTrace, TsharkDecryptsIkeWithOurLine) {
   keys.sk_er = from("bedb67ec7dc3d00cccac42e70cd63bde");
   keys.sk_ai = from("4ea8e662b07cdd430f6944c6723e4b82d5722418");
   keys.sk_ar = from("515b0bd22e6d76b34fdb760aa7bfad80b109b75d");
-  const auto lines = key_file_lines(keys);
+  const auto lines = key_file_lines(ike::Event(std::move(keys)));
   ASSERT_EQ(lines.size(), 1U);
   const std::string command = "tshark -V -r " + capture.string();
   const Outcome blind = run(command);
