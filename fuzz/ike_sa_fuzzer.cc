@@ -10,6 +10,7 @@
 // An input: two bytes of setting, then steps: a byte of what, a byte of length, so many bytes that say how.
 #include "ike_sa_fuzzer_host.h"
 #include "ike_sa_fuzzer_input.h"
+#include "ike_sa_fuzzer_mutator.h"
 
 namespace {
 
@@ -125,6 +126,8 @@ class Session {
     }
     (void)target_.engine.status();
     target_.engine.counters().for_each([](const auto&) {});
+    // A connection that the configuration has no more ends as well, whatever was in flight.
+    if (setting_.liveness || removed_) target_.require_silence_ends_all();
     target_.require_clean();
   }
 
@@ -144,6 +147,7 @@ class Session {
     require(first.engine.initiate(now_, "office", {from, 500}, {to, 500}, {}).has_value(),
             "a connection can be begun");
     first.drain();
+    target_began_ = setting_.initiator;
     const unsigned deliveries[] = {0, 1, 2, 40};
     for (unsigned left = deliveries[setting_.stage];
          left > 0 && (deliver_honest(true) || deliver_honest(false)); --left)
@@ -180,7 +184,7 @@ class Session {
   // ------------------------------------------------------------------------------------------
   void to_target(Datagram datagram) {
     const std::uint16_t port = datagram.natt ? 4500 : 500;
-    const bool unproven = target_.known.empty() && !setting_.initiator;
+    const bool unproven = target_.known.empty() && !target_began_;
     sent_bytes_ = 0;
     target_.engine.receive(now_, {{kTargetAddress, port}, datagram.remote, datagram.natt, datagram.payload});
     target_.drain();
@@ -358,6 +362,7 @@ class Session {
   }
   void command(Input& input) {
     auto& engine = target_.engine;
+    target_began_ = true;
     const std::string child = (input.u8() & 1U) != 0 && setting_.two_children ? "dmz" : "net";
     const Endpoint local{kTargetAddress, 500}, remote{kPeerAddress, 500};
     switch (input.u8() % 8) {
@@ -457,6 +462,7 @@ class Session {
         connections = {target_.connection};
         break;
     }
+    removed_ = connections.empty();
     target_.engine.configure(now_, connections, credentials_of("the pre-shared key"));
     target_.drain();
     target_.advance();
@@ -467,6 +473,8 @@ class Session {
   Now now_{};
   std::deque<Datagram> to_target_, to_peer_;
   std::size_t sent_bytes_ = 0;
+  bool removed_ = false;       // the connection, from the configuration
+  bool target_began_ = false;  // who asks may answer a small answer with much
   Host target_, peer_;
   Surroundings around_;
   std::vector<Datagram> history_;

@@ -107,6 +107,18 @@ class Host {
     return true;
   }
 
+  // RFC 7296 2.4: where liveness is asked for, a peer that says nothing any more is given up, and so is all that it left.
+  void require_silence_ends_all() {
+    slow = false;
+    while (carry_out(0)) continue;
+    const auto end = now_.monotonic + 1h;
+    for (unsigned i = 0; i < 3000 && engine.next_deadline() <= end; ++i) {
+      now_.monotonic = std::max(now_.monotonic, engine.next_deadline());
+      advance();
+    }
+    require(engine.ike_sa_count() == 0, "nothing outlives a silent peer");
+  }
+
   // Nothing may be left when everybody has gone.
   void require_clean() {
     slow = false;

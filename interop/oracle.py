@@ -72,10 +72,10 @@ class KeyTrace:
         return file.read_text().splitlines() if file.exists() else []
 
     def esp_keys(self):
-        """{SPI: (cipher key and salt, integrity key)} of all SAs."""
+        """{(destination, SPI): (cipher key and salt, integrity key)} of all SAs. Each side draws its own SPIs: two may be equal."""
         keys = {}
         for row in csv.reader(self.lines("esp_sa") + self.lines("esp_sa_other")):
-            keys[int(row[3], 16)] = tuple(bytes.fromhex(key.removeprefix("0x")) for key in (row[5], row[7]))
+            keys[row[2], int(row[3], 16)] = tuple(bytes.fromhex(key.removeprefix("0x")) for key in (row[5], row[7]))
         return keys
 
     def tshark_options(self):
@@ -97,24 +97,26 @@ class ScapySa:
 
     def __init__(self, algorithm, spi, keys, source, destination, in_udp, esn):
         self.in_udp, self.esn = in_udp, esn
-        header = IP if ipaddress.ip_address(source).version == 4 else IPv6
+        self.outer = (IP if ipaddress.ip_address(source).version == 4 else IPv6)(src=source, dst=destination)
         self.sa = SecurityAssociation(ESP, spi=spi, crypt_algo=algorithm.scapy_cipher, crypt_key=keys[0] or None, crypt_icv_size=algorithm.icv,
-                                      auth_algo=algorithm.scapy_integrity, auth_key=keys[1] or None, tunnel_header=header(src=source, dst=destination),
-                                      nat_t_header=UDP(sport=4500, dport=4500) if in_udp else None, esn_en=esn, esn=0)
+                                      auth_algo=algorithm.scapy_integrity, auth_key=keys[1] or None, tunnel_header=self.outer, esn_en=esn, esn=0)
 
     def decrypt(self, esp_bytes):
         """The inner packet; Failure when the ICV is wrong."""
         try:
-            return self.sa.decrypt(type(self.sa.tunnel_header)(bytes(self.sa.tunnel_header / ESP(esp_bytes))), esn_en=self.esn, esn=0)
+            return self.sa.decrypt(type(self.outer)(bytes(self.outer / ESP(esp_bytes))), esn_en=self.esn, esn=0)
         except Exception as error:
             raise Failure(f"scapy refuses our ESP packet with SPI {self.sa.spi:#x}: {error!r}") from None
 
-    def encrypt(self, packet, sequence):
-        return self.sa.encrypt(packet, seq_num=sequence, esn_en=self.esn, esn=0)
+    def encrypt(self, packet, sequence, forged=False):
+        """A whole outer packet; forged: one bit of the ICV is wrong. scapy's own UDP header would have a wrong length."""
+        esp = bytearray(bytes(self.sa.encrypt(packet, seq_num=sequence, esn_en=self.esn, esn=0)[ESP]))
+        esp[-1] ^= forged
+        return bytes(self.outer / UDP(sport=4500, dport=4500) / bytes(esp) if self.in_udp else self.outer.copy() / ESP(bytes(esp)))
 
 
 def esp_packets(capture):
-    """[(SPI, sequence number, ESP bytes)] of a capture, native and in UDP."""
+    """[((destination, SPI), sequence number, ESP bytes)] of a capture, native and in UDP."""
     found = []
     for packet in PcapReader(str(capture)):
         esp = None
@@ -127,7 +129,8 @@ def esp_packets(capture):
         elif IPv6 in packet and packet[IPv6].nh == 50:
             esp = bytes(packet[IPv6].payload)[:packet[IPv6].plen]
         if esp:
-            found.append((int.from_bytes(esp[:4], "big"), int.from_bytes(esp[4:8], "big"), esp))
+            outer = packet[IP] if IP in packet else packet[IPv6]
+            found.append(((outer.dst, int.from_bytes(esp[:4], "big")), int.from_bytes(esp[4:8], "big"), esp))
     return found
 
 

@@ -2,8 +2,10 @@
 
 Identities are a.example and b.example. `Pair` holds both configurations as values; a test changes them before start().
 """
-import pathlib
+import re
+import signal
 import sys
+import time
 
 import credentials
 from lab import ROOT, Failure, Merlon, Offices, wait_until
@@ -92,12 +94,24 @@ class Pair:
         self.swan.wait_child("net")
         return self
 
-    def established(self, text):
-        """Merlon's status of its one Child SA names these algorithms, and so does strongSwan."""
-        ours = self.merlon.child_sas("b")[0]["algorithms"]
+    def check_algorithms(self, text):
+        """strongSwan says that its Child SA uses these."""
         theirs = self.swan.child_sas("net")[0]["algorithms"]
         if theirs != text:
-            raise Failure(f"expected {text}; strongSwan says {theirs}, Merlon {ours}")
+            raise Failure(f"expected {text}; strongSwan says {theirs}, Merlon {self.merlon.child_sas('b')[0]['algorithms']}")
+
+    def check_proof(self, method):
+        """strongSwan says how Merlon proved itself, and itself to Merlon."""
+        for who in ("a.example", "b.example"):
+            said = re.search(rf"authentication of '{who}'.* with (.*?)( successful)?\n", self.swan.log())
+            if not said or method not in said.group(1):
+                raise Failure(f"expected that {who} is authenticated with {method}; strongSwan says {said and said.group(0)}")
+
+    def check_protected(self):
+        """Both sides counted what went through the tunnel."""
+        sa = self.merlon.child_sas("b")[0]
+        if min(sa["packets_in"], sa["packets_out"]) < 1000:
+            raise Failure(f"3 MB each way, but Merlon counted {sa['packets_in']} packets in and {sa['packets_out']} out")
 
     def ping_both_ways(self):
         self.net.host_a.ping(self.net.HOST_B4, count=3, interval=0.05)
@@ -141,7 +155,9 @@ def _tail(text, lines):
 def transfer(sender, receiver, address, port=5201, size=3_000_000):
     """One TCP stream; both ends compare a hash of what went over."""
     script = ROOT / "tools/quickstart/transfer.py"
-    listener = receiver.start(sys.executable, script, "receive", port, log=f"receive-{port}-from-{sender.name}.log")
+    log = f"receive-from-{sender.name}.log"
+    (receiver.directory / log).unlink(missing_ok=True)
+    listener = receiver.start(sys.executable, script, "receive", port, log=log)
     wait_until(lambda: "listening" in listener.log() or not listener.running(), "the receiver listens", interval=0.03)
     result = sender.run(sys.executable, script, "send", address, port, size, check=False, timeout=30)
     listener.stop()
@@ -156,19 +172,15 @@ class Pings:
         self.host, self.destination, self.interval = host, destination, interval
 
     def __enter__(self):
-        # -O tells of each that has no answer when the next one leaves.
         self.process = self.host.start("ping", "-n", "-q", "-i", self.interval, "-W", "2", self.destination, log=f"pings-{self.destination}.log")
         return self
 
     def __exit__(self, kind, error, _):
-        import signal
-        import time
-        time.sleep(0.3)
+        time.sleep(0.3)  # the last answers
         self.process.stop(signal.SIGINT)
         self.report = self.process.log()
 
     def check_none_lost(self, at_least=20):
-        import re
         sent, received = (int(n) for n in re.search(r"(\d+) packets transmitted, (\d+) received", self.report).groups())
         # The last one can still be under way when ping is interrupted.
         if sent < at_least or received < sent - 1:

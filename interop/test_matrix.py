@@ -2,7 +2,7 @@
 from peers import SUITES, Pair
 from runner import test
 
-AUTHENTICATIONS = ("psk", "rsa", "ecdsa", "ed25519")
+AUTHENTICATIONS = {"psk": "pre-shared key", "rsa": "RSA", "ecdsa": "ECDSA", "ed25519": "ED25519"}
 
 
 @test([(f"{initiator}-begins,{auth},{suite}", initiator, auth, suite)
@@ -10,6 +10,8 @@ AUTHENTICATIONS = ("psk", "rsa", "ecdsa", "ed25519")
 def tunnel(lab, initiator, auth, suite):
     with Pair(lab, auth, suite) as pair:
         pair.start().up(initiator)
-        pair.established(SUITES[suite][1])
+        pair.check_algorithms(SUITES[suite][1])
+        pair.check_proof(AUTHENTICATIONS[auth])
         pair.use()
+        pair.check_protected()
         pair.end()

@@ -61,22 +61,23 @@ def esp(lab, encapsulation, esn, family):
     packets = esp_packets(capture.path)
     for i, algorithm in enumerate(algorithms):
         sa = sas[f"c{i}"]
-        for spi, source, destination in ((int(sa["spi_out"], 16), net.HOST_A4, f"10.2.{i}.2"), (int(sa["spi_in"], 16), f"10.2.{i}.2", net.HOST_A4)):
-            check_by_scapy(pair, algorithm, spi, keys[spi], source, destination, encapsulation == "udp", esn, [p for p in packets if p[0] == spi])
+        outbound, inbound = (pair.outer_b, int(sa["spi_out"], 16)), (pair.outer_a, int(sa["spi_in"], 16))
+        for end, source, destination in ((outbound, net.HOST_A4, f"10.2.{i}.2"), (inbound, f"10.2.{i}.2", net.HOST_A4)):
+            check_by_scapy(pair, algorithm, end[1], keys[end], source, destination, esn, [p for p in packets if p[0] == end])
     if not esn:
         check_by_tshark(capture.path, pair, algorithms, sas)
     accepts_scapys(pair, algorithms, sas, keys, encapsulation == "udp", esn)
     pair.end()
 
 
-def check_by_scapy(pair, algorithm, spi, keys, source, destination, in_udp, esn, packets):
+def check_by_scapy(pair, algorithm, spi, keys, source, destination, esn, packets):
     if len(packets) != 3:
         raise Failure(f"{algorithm.proposal}: {len(packets)} ESP packets with SPI {spi:#x} instead of 3")
     if [sequence for _, sequence, _ in packets] != [1, 2, 3]:
         raise Failure(f"{algorithm.proposal}: sequence numbers {[p[1] for p in packets]}")  # RFC 4303 2.2: from 1
     if not algorithm.scapy:
         return
-    scapy = ScapySa(algorithm, spi, keys, pair.outer_a, pair.outer_b, in_udp, esn)
+    scapy = ScapySa(algorithm, spi, keys, pair.outer_a, pair.outer_b, False, esn)
     for size, (_, _, data) in zip((0, 13, 1200), packets):
         inner = scapy.decrypt(data)
         if (inner.src, inner.dst) != (source, destination) or len(inner["ICMP"].payload) != size:
@@ -84,13 +85,14 @@ def check_by_scapy(pair, algorithm, spi, keys, source, destination, in_udp, esn,
 
 
 def check_by_tshark(capture, pair, algorithms, sas):
-    rows = tshark(capture, pair.trace.tshark_options(), "esp", ["esp.spi", "esp.icv_good", "esp.icv_bad", "icmp.type", "ip.dst", "_ws.malformed"])
+    rows = tshark(capture, pair.trace.tshark_options(), "esp", ["esp.spi", "esp.icv_good", "esp.icv_bad", "icmp.type", "ip.dst", "ipv6.dst", "_ws.malformed"])
     for i, algorithm in enumerate(algorithms):
         if not algorithm.tshark:
             continue
         for direction, icmp_type in (("spi_out", "8"), ("spi_in", "0")):
             spi = int(sas[f"c{i}"][direction], 16)
-            own = [row for row in rows if row["esp.spi"] and int(row["esp.spi"][0], 0) == spi]
+            towards = pair.outer_b if direction == "spi_out" else pair.outer_a
+            own = [row for row in rows if int(row["esp.spi"][0], 0) == spi and towards in row["ip.dst"] + row["ipv6.dst"]]
             wrong = [row for row in own if row["icmp.type"] != [icmp_type] or row["_ws.malformed"]
                      or (algorithm.tshark_checks and (not row["esp.icv_good"] or row["esp.icv_good"][0] not in ("1", "True")))]
             if len(own) != 3 or wrong:
@@ -105,16 +107,12 @@ def accepts_scapys(pair, algorithms, sas, keys, in_udp, esn):
         if not algorithm.scapy:
             continue
         spi = int(sas[f"c{i}"]["spi_in"], 16)
-        scapy = ScapySa(algorithm, spi, keys[spi], pair.outer_b, pair.outer_a, in_udp, esn)
+        scapy = ScapySa(algorithm, spi, keys[pair.outer_a, spi], pair.outer_b, pair.outer_a, in_udp, esn)
         for name, sequence in (("good", 400), ("forged", 401)):
             marker = f"scapy {name} {algorithm.proposal} {i}."
-            sealed = bytearray(bytes(scapy.encrypt(echo_request(f"10.2.{i}.2", net.HOST_A4, marker), sequence)))
-            if name == "forged":
-                sealed[-1] ^= 1
-            else:
-                markers.append(marker)
-                packets.append(bytes(sealed))
-            packets.append(bytes(sealed))
+            sealed = scapy.encrypt(echo_request(f"10.2.{i}.2", net.HOST_A4, marker), sequence, forged=name == "forged")
+            packets += [sealed] if name == "forged" else [sealed, sealed]
+            markers += [] if name == "forged" else [marker]
     inject(net.router, packets, pair.outer_a)
     arrived = []
 

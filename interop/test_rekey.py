@@ -1,4 +1,6 @@
 """New keys under traffic, begun by each side: not one ping is lost in either direction. And deletes, begun by each side."""
+import concurrent.futures
+
 from lab import Failure, wait_until
 from peers import Pair, Pings
 from runner import test
@@ -42,6 +44,24 @@ def rekey_loses_nothing(lab, initiator):
                     before = spis(pair)
                     rekey(pair)
                     wait_until(settled(pair, before, spis), f"{what} rekeyed by {side}", timeout=15)
+        there.check_none_lost(at_least=100)
+        back.check_none_lost(at_least=100)
+        pair.use()
+        pair.end()
+
+
+@test([("child", "child"), ("ike", "ike")])
+def simultaneous_rekeys(lab, what):
+    """RFC 7296 2.8.1, 2.8.2: both begin at once, several times; one SA is left on both sides, and nothing is lost."""
+    with Pair(lab) as pair, concurrent.futures.ThreadPoolExecutor() as both:
+        pair.charon["delete_rekeyed_delay"] = 1
+        pair.start().up()
+        spis = ike_spis if what == "ike" else child_spis
+        with Pings(pair.net.host_a, pair.net.HOST_B4) as there, Pings(pair.net.host_b, pair.net.HOST_A4) as back:
+            for _ in range(6):
+                before = spis(pair)
+                list(both.map(lambda side: REKEYS[what, side](pair), ("merlon", "strongswan")))
+                wait_until(settled(pair, before, spis), f"one {what} SA is left", timeout=20)
         there.check_none_lost(at_least=100)
         back.check_none_lost(at_least=100)
         pair.use()

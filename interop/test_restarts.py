@@ -74,6 +74,7 @@ def strongswan_notices_that_merlon_is_gone(lab):
     """Liveness checks of the peer are answered while Merlon lives, and it goes when nothing answers."""
     with Pair(lab) as pair:
         pair.swan_connection["dpd_delay"] = "1s"
+        pair.charon["retransmit_tries"] = 2
         pair.connection["liveness_interval"] = "60s"
         pair.start().up("merlon")
         wait_until(lambda: pair.swan.log().count("sending DPD request") >= 2, "two liveness checks", timeout=10)

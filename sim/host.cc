@@ -167,7 +167,9 @@ void Host::poll_data_plane() {
 void Host::flush_outbound() {
   for (const packet::PacketPtr& packet : life_->outbound.transmit) {
     const packet::PacketMeta& meta = packet->meta;
-    const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, meta.source, meta.destination, meta.tos,
+    // As a socket does: it sends from the port that it is bound to.
+    const Endpoint source{meta.source.address, meta.udp_encapsulated ? plan_.options.natt_port : std::uint16_t{0}};
+    const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, source, meta.destination, meta.tos,
                                 to_bytes(packet->bytes())};
     transmit(datagram, {meta.sa_id});
     if (in_.sabotage == Sabotage::kReuseSequence) transmit(datagram, {meta.sa_id});

@@ -117,6 +117,7 @@ void Host::perform(ike::Event& event) {
 void Host::perform(ike::Initiate& command) {
   Endpoint local = command.local;
   if (local.address.is_unspecified()) local.address = plan_.address;
+  line(fmt::format("    supervisor: initiate {} {}{}", command.connection, fmt::join(command.children, ", "), command.packet ? " for a packet" : ""));
   Result<> begun;
   if (command.packet) {
     begun = life_->engine.acquire(now(), command.connection, command.children.front(), local, command.remote,
@@ -134,7 +135,10 @@ void Host::perform(ike::ResolveName& command) {
   life_->supervisor.resolved(now(), command.request, merlon::fail(ErrorCode::kNotFound, "the simulator has no names"));
 }
 
-void Host::perform(ike::Terminate& command) { static_cast<void>(life_->engine.terminate(now(), command.connection, command.child)); }
+void Host::perform(ike::Terminate& command) {
+  line(fmt::format("    supervisor: terminate {} {}", command.connection, command.child));
+  static_cast<void>(life_->engine.terminate(now(), command.connection, command.child));
+}
 
 // ---- the packet engine's reports -----------------------------------------------------------------------------------------------------
 

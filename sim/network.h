@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/rng.h"
 #include "sim/event_queue.h"
 #include "sim/trace.h"
 

@@ -114,6 +114,7 @@ class Drawer {
   Swarm swarm_;
   std::size_t host_count_ = 0;
   std::string encr_;
+  std::vector<std::string> ike_proposals_;  // by host
   Scenario made_;
   std::vector<std::vector<policy::ConnectionPtr>> connections_;
   std::vector<std::shared_ptr<ike::Credentials>> credentials_;
@@ -135,6 +136,9 @@ void Drawer::add_host(std::size_t number) {
   if (swarm_.cookies && chance(rng_, 700)) host.options.cookie_threshold = 0;
   if (swarm_.slow) host.slow_actions = milliseconds_between(rng_, 1, 60);
   made_.hosts.push_back(std::move(host));
+  // All share X25519, but some begin with another method and are told so.
+  constexpr std::string_view kMethods[] = {"-x25519", "-ecp256-x25519", "-x25519-ecp256"};
+  ike_proposals_.push_back(encr_ + std::string(kMethods[swarm_.invalid_ke ? rng_.below(std::size(kMethods)) : 0]));
   connections_.emplace_back();
   credentials_.push_back(std::make_shared<ike::Credentials>());
 }
@@ -160,11 +164,10 @@ void Drawer::add_tunnel(std::size_t first, std::size_t second) {
   TunnelDraw draw;
   draw.rng = &rng_;
   draw.number = number;
-  draw.encr = encr_;
+  draw.ike_proposals = {ike_proposals_[first], ike_proposals_[second]};
   draw.behind_nat = made_.hosts[second].nat.has_value();
   draw.lifetimes = swarm_.lifetimes && chance(rng_, 800);
   draw.volume = swarm_.volume;
-  draw.invalid_ke = swarm_.invalid_ke;
   draw.small_path = swarm_.small_path;
   draw.narrowing = swarm_.narrowing;
   draw.wrong_secret = swarm_.wrong_secret && chance(rng_, 500);

@@ -22,9 +22,11 @@ template <class T>
 struct TunnelDraw {
   Rng* rng = nullptr;
   std::size_t number = 0;  // of the tunnel: its inner networks are 10.NUMBER.0.0/16
-  std::string encr;        // of the IKE proposal, without key exchange method
+  // The IKE proposal of each end. A host has one for all its connections: as a responder it answers IKE_SA_INIT before it knows for which of
+  // them, where their peers have no fixed addresses.
+  std::array<std::string, 2> ike_proposals;
   bool behind_nat = false;  // hosts[1]
-  bool lifetimes = false, volume = false, invalid_ke = false, small_path = false, narrowing = false, wrong_secret = false;
+  bool lifetimes = false, volume = false, small_path = false, narrowing = false, wrong_secret = false;
 };
 
 struct TunnelEnds {

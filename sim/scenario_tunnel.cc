@@ -88,12 +88,11 @@ void add_child(const TunnelDraw& draw, TunnelPlan& tunnel, TunnelEnds& ends, std
 
 void draw_ike(const TunnelDraw& draw, TunnelEnds& ends) {
   Rng& rng = *draw.rng;
-  constexpr std::string_view kMethods[] = {"-x25519", "-ecp256-x25519", "-x25519-ecp256"};
   const bool together = chance(rng, 500);
   const auto soft = seconds_between(rng, 8, 40);
-  for (policy::Connection& connection : ends.connections) {
-    const std::string_view methods = draw.invalid_ke ? kMethods[rng.below(std::size(kMethods))] : kMethods[0];
-    connection.ike_proposals = {need(policy::parse_ike_proposal(draw.encr + std::string(methods)))};
+  for (const std::size_t end : {0U, 1U}) {
+    policy::Connection& connection = ends.connections[end];
+    connection.ike_proposals = {need(policy::parse_ike_proposal(draw.ike_proposals[end]))};
     if (draw.lifetimes && chance(rng, 700)) {
       connection.ike_lifetime.soft = together ? soft : seconds_between(rng, 8, 60);
       connection.ike_lifetime.jitter = together ? 0s : seconds_between(rng, 0, 4);
@@ -199,7 +198,7 @@ Scenario rekey_scenario(std::uint64_t seed) {
   for (LinkFaults& link : tunnel.links) link.delay = std::chrono::microseconds(between(rng, 200, 150000));
   TunnelDraw draw;
   draw.rng = &rng;
-  draw.encr = "aes256gcm16-prfsha256";
+  draw.ike_proposals = {"aes256gcm16-prfsha256-x25519", "aes256gcm16-prfsha256-x25519"};
   draw.lifetimes = true;
   draw.volume = chance(rng, 300);
   TunnelEnds ends = draw_tunnel(draw, tunnel, made.hosts);

@@ -14,6 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kPoll = 250ms;
+// Deletes that were on their way when everything healed are sent again within this long; until then an SA may look alive that is not.
+constexpr Duration kSettle = 10s;
 constexpr Duration kDrain = 3s;            // for packets that are on their way, or held for an SA
 constexpr Duration kStillConverged = 60s;  // after the proof: rekeys may be under way
 constexpr Duration kDismantle = 150s;      // for deletes, their answers, and what lingers for late packets
@@ -39,7 +41,7 @@ class World {
     if (go(kStart + until_healed)) {
       heal();
       const Duration healed_at = queue_.elapsed();
-      if (go_until_converged(scenario_.convergence_bound)) {
+      if (go(queue_.now().monotonic + kSettle) && go_until_converged(scenario_.convergence_bound)) {
         converged_after_ = queue_.elapsed() - healed_at;
         prove();
       }

@@ -52,16 +52,19 @@ def narrow_path(lab, v6, how):
 
 @test([("ipv4-native", False, "native"), ("ipv4-udp", False, "udp"), ("ipv6-native", True, "native")])
 def black_hole(lab, v6, how):
-    """The same link, and a router that says nothing about it."""
-    net = Offices(lab, mtu=1280)
+    """A link of 1,280 bytes inside the network, and a router that says nothing about it."""
+    net = Offices(lab)
+    net.router.ip("link", "set", "to-b", "mtu", "1280")  # towards gw_b: dropped; from gw_b: too long for the device
     net.router.run("nft", "add table inet silent; add chain inet silent output { type filter hook output priority 0; }; "
                           "add rule inet silent output icmp type destination-unreachable drop; add rule inet silent output icmpv6 type packet-too-big drop")
     a, b = pair(net, v6=v6, extra=f'encapsulation = "{how}"')
     for destination in (net.HOST_B4, net.HOST_B6):
         tcp_server(net.host_b, destination)
         expect(tcp_transfer(net.host_a, destination, timeout=30), f"a TCP transfer to {destination} through a path that swallows big packets")
-    wait_until(lambda: mtu_of(a, "b") < 1280, "gw_a has found the path's MTU", timeout=20)
+    for merlon, name in ((a, "b"), (b, "a")):
+        wait_until(lambda: 1180 < mtu_of(merlon, name) < 1280, f"{merlon.host.name} has found the path's MTU, not {mtu_of(merlon, name)}", timeout=20)
     net.host_a.ping(net.HOST_B6, size=1232, extra=("-M", "do"))
+    net.host_b.ping(net.HOST_A4, size=1500, extra=("-M", "dont"))
     a.check_clean_end()
     b.check_clean_end()
 

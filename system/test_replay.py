@@ -24,7 +24,7 @@ REINJECT = """
 """
 
 
-@test([("native", "native", "esp"), ("udp", "udp", "udp port 4500")])
+@test([("native", "native", "esp"), ("udp", "udp", "udp port 4500 and udp[8:4] != 0")])
 def repeated_and_changed_packets(lab, how, expression):
     net = Offices(lab)
     a, b = pair(net, extra=f'encapsulation = "{how}"\nliveness_interval = "60s"')

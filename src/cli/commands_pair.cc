@@ -130,7 +130,7 @@ Result<> write_connection(const Session& session, const PairLine& own, const Pai
     MERLON_TRY_VOID(pki::write_public_file(
         main, as_bytes("# Merlon's configuration; connections may stand here or in conf.d/*.toml.\n")));
   MERLON_TRY_VOID(pki::write_public_file(file, as_bytes(connection_toml(own, peer))));
-  if (const auto checked = check_whole(session.config_path); !checked) {
+  if (auto checked = check_whole(session.config_path); !checked) {
     // A daemon that starts now must not find it.
     if (before) {
       MERLON_TRY_VOID(pki::write_public_file(file, *before));

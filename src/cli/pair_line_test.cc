@@ -62,10 +62,10 @@ TEST(PairLine, BlanksAroundDoNotMatter) {
 
 TEST(PairLine, NetworksAreNormalised) {
   PairLine line = berlin();
-  line.networks = {"10.1.2.3/16", "192.0.2.9"};
+  line.networks = {"FD00:0:1::/64", "192.0.2.9"};
   const auto parsed = parse_pair_line(to_text(line));
   ASSERT_TRUE(parsed) << parsed.error().message;
-  EXPECT_THAT(parsed->networks, ElementsAre("10.1.0.0/16", "192.0.2.9/32"));
+  EXPECT_THAT(parsed->networks, ElementsAre("fd00:0:1::/64", "192.0.2.9/32"));
 }
 
 TEST(PairLine, EveryTruncationIsRefused) {

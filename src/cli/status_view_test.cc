@@ -30,10 +30,7 @@ json two_connections() {
      "last_error": {"sentence": "nobody answers", "over": false}},
     {"name": "(policy)", "ike_sas": [], "children": [
       {"action": "bypass", "local_ts": "10.1.0.0/16", "remote_ts": "10.2.7.0/24"}]}],
-    "unconfigured_ike_sas": [], "drops": {
-  "no-policy" : 7
-}
-})");
+    "unconfigured_ike_sas": [], "drops": {"no-policy": 7}})json");
 }
 
 TEST(StatusView, ShowsWhatTheIssueAsksFor) {

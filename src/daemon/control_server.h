@@ -18,8 +18,9 @@ class ControlServer {
  public:
   // Creates the socket's folder where it is missing. `stop` is called when a client asks the daemon to stop; `metrics`
   // gives the metrics page.
-  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> open(asio::io_context& context, Gateway& gateway,
-                                                                   const std::string& path, std::function<void()> stop,
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> open(asio::io_context& context,
+                                                                   Gateway& gateway, const std::string& path,
+                                                                   std::function<void()> stop,
                                                                    std::function<std::string()> metrics);
   ~ControlServer();
   void close();
@@ -29,15 +30,17 @@ class ControlServer {
 
  private:
   friend class ControlSession;
-  ControlServer(asio::io_context& context, Gateway& gateway, io::UnixListener listener, std::function<void()> stop,
-                std::function<std::string()> metrics);
+  ControlServer(asio::io_context& context, Gateway& gateway, io::UnixListener listener,
+                std::function<void()> stop, std::function<std::string()> metrics);
   void accept();
+  void accept_later();
 
   static constexpr std::size_t kMaxSessions = 128;
   asio::io_context& context_;
   Gateway& gateway_;
   io::UnixListener listener_;
   asio::posix::stream_descriptor acceptor_;
+  asio::steady_timer pause_;
   std::function<void()> stop_;
   std::function<std::string()> metrics_;
   std::set<std::shared_ptr<ControlSession>> sessions_;

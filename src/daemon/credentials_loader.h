@@ -18,7 +18,7 @@ struct ResolvedConfig {
 [[nodiscard]] Result<ResolvedConfig> resolve(const control::Config& config);
 
 // Connections that did not change keep the pointer they have, so that nobody touches their SAs.
-[[nodiscard]] std::vector<policy::ConnectionPtr> keep_unchanged(std::vector<policy::ConnectionPtr> fresh,
-                                                                const std::vector<policy::ConnectionPtr>& current);
+[[nodiscard]] std::vector<policy::ConnectionPtr> keep_unchanged(
+    std::vector<policy::ConnectionPtr> fresh, const std::vector<policy::ConnectionPtr>& current);
 
 }  // namespace merlon::daemon

@@ -15,14 +15,15 @@
 namespace merlon::daemon {
 
 struct WorkerCounters {  // written by the worker, read by anyone
-  std::atomic<std::uint64_t> tun_write_failed{0}, send_failed{0}, send_blocked{0}, invalid_datagrams{0}, keepalives{0},
-      buffers_exhausted{0};
+  std::atomic<std::uint64_t> tun_write_failed{0}, send_failed{0}, send_blocked{0}, invalid_datagrams{0},
+      keepalives{0}, buffers_exhausted{0};
 };
 
 class DataWorker {
  public:
   // `sockets`, `tun` and `mailbox` must outlive the worker.
-  [[nodiscard]] static Result<std::unique_ptr<DataWorker>> create(const esp::EngineConfig& config, io::Tun& tun, Sockets& sockets,
+  [[nodiscard]] static Result<std::unique_ptr<DataWorker>> create(const esp::EngineConfig& config,
+                                                                  io::Tun& tun, Sockets& sockets,
                                                                   Mailbox& mailbox);
   ~DataWorker();  // stops
 

@@ -1,8 +1,7 @@
 #include "daemon/gateway.h"
 
-#include <asio/post.hpp>
-
 #include <algorithm>
+#include <asio/post.hpp>
 #include <nlohmann/json.hpp>
 
 #include "control/restart.h"
@@ -49,14 +48,19 @@ class Gateway::Spis final : public ike::SpiAllocator {
 };
 
 Gateway::Gateway(asio::io_context& context, control::Config config, std::string config_path)
-    : context_(context), config_(std::move(config)), config_path_(std::move(config_path)), timer_(context), tick_(context) {}
+    : context_(context),
+      config_(std::move(config)),
+      config_path_(std::move(config_path)),
+      timer_(context),
+      tick_(context) {}
 
 Gateway::~Gateway() {
   if (worker_) worker_->stop();
   resolver_.stop();
 }
 
-Result<std::unique_ptr<Gateway>> Gateway::create(asio::io_context& context, control::Config config, std::string config_path) {
+Result<std::unique_ptr<Gateway>> Gateway::create(asio::io_context& context, control::Config config,
+                                                 std::string config_path) {
   auto gateway = std::unique_ptr<Gateway>(new Gateway(context, std::move(config), std::move(config_path)));
   MERLON_TRY_VOID(gateway->open());
   return gateway;
@@ -132,11 +136,13 @@ Result<std::vector<std::string>> Gateway::reload() {
       errors += (errors.empty() ? "" : "\n") + diagnostic.to_string();
     }
   }
-  if (!loaded.config) return fail(ErrorCode::kInvalidArgument, "the configuration stays as it is: {}", errors);
+  if (!loaded.config)
+    return fail(ErrorCode::kInvalidArgument, "the configuration stays as it is: {}", errors);
   auto resolved = resolve(*loaded.config);
   if (!resolved) return fail_in("the configuration stays as it is", resolved.error());
   for (const std::string& change : control::needs_restart(config_.daemon, loaded.config->daemon))
-    warnings.push_back(fmt::format("[daemon] {} changed: that takes effect when merlond is restarted", change));
+    warnings.push_back(
+        fmt::format("[daemon] {} changed: that takes effect when merlond is restarted", change));
   control::DaemonConfig kept = config_.daemon;
   kept.log_level = loaded.config->daemon.log_level;
   kept.ca_files = loaded.config->daemon.ca_files;
@@ -152,7 +158,9 @@ Result<std::vector<std::string>> Gateway::reload() {
 }
 
 bool Gateway::knows(const std::string& connection) const {
-  return std::ranges::any_of(connections_, [&](const auto& c) { return c->name == connection && c->name != control::kPolicyConnection; });
+  return std::ranges::any_of(connections_, [&](const auto& c) {
+    return c->name == connection && c->name != control::kPolicyConnection;
+  });
 }
 
 Result<> Gateway::up(const std::string& connection, const std::string& child) {
@@ -169,19 +177,24 @@ Result<> Gateway::down(const std::string& connection, const std::string& child) 
 
 Result<> Gateway::rekey(const std::string& connection, const std::string& child, bool ike) {
   const Now now = io::system_now();
-  const auto done = ike ? engine_->rekey_ike_sa(now, connection) : engine_->rekey_child_sa(now, connection, child);
+  const auto done =
+      ike ? engine_->rekey_ike_sa(now, connection) : engine_->rekey_child_sa(now, connection, child);
   pump();
   return done;
 }
 
-void Gateway::trace(const std::string& connection, bool messages, bool keys) { engine_->trace(connection, messages, keys); }
+void Gateway::trace(const std::string& connection, bool messages, bool keys) {
+  engine_->trace(connection, messages, keys);
+}
 
 std::uint64_t Gateway::subscribe(Listener listener) {
   listeners_.emplace(next_listener_, std::move(listener));
   return next_listener_++;
 }
 
-void Gateway::unsubscribe(std::uint64_t number) { listeners_.erase(number); }
+void Gateway::unsubscribe(std::uint64_t number) {
+  listeners_.erase(number);
+}
 
 nlohmann::json Gateway::status() const {
   StatusSources sources;
@@ -206,6 +219,7 @@ void Gateway::pump() {
       std::visit([this](auto& c) { perform(std::move(c)); }, command);
     }
   }
+  read_path_answers();
   arm_timer();
   if (settled_) settled_();
   if (stop_deadline_ != kNever && engine_->idle()) finish_shut_down();
@@ -221,7 +235,8 @@ void Gateway::perform(ike::Transmit action) {
   datagram.payload = action.payload;
   datagram.source = action.local.address;
   datagram.destination = action.remote;
-  datagram.may_fragment = true;  // an IKE message that is too big for the path must still arrive
+  // An IKE message that is too big for the path must still arrive.
+  datagram.may_fragment = !action.dont_fragment;
   static_cast<void>(socket->send(datagram));  // what is lost is sent again
 }
 
@@ -239,10 +254,14 @@ void Gateway::perform(ike::TransmitKeepalive action) {
 void Gateway::perform(const ike::InstallChildSa& action) {
   const auto installed = worker_->data_plane().install(action.child_sa);
   if (!installed) {
-    log_.error(fmt::format("cannot install Child SA {}: {}", action.child_sa->inbound_spi, installed.error().message));
-    return;
+    log_.error(fmt::format("cannot install Child SA {}: {}", action.child_sa->inbound_spi,
+                           installed.error().message));
+    // The engine must not believe in an SA that carries nothing: to it, the SA has come to its end.
+    worker_->data_plane().release_spi(action.child_sa->inbound_spi);
+    return engine_->report(io::system_now(), ike::ChildSaHardExpired{action.child_sa->id});
   }
-  child_sas_[action.child_sa->id] = std::make_shared<const policy::ChildSa>(policy::without_keys(*action.child_sa));
+  child_sas_[action.child_sa->id] =
+      std::make_shared<const policy::ChildSa>(policy::without_keys(*action.child_sa));
   set_path_mtu(*action.child_sa);
   worker_->wake();
 }
@@ -253,7 +272,8 @@ void Gateway::perform(const ike::UpdateChildSa& action) {
   auto changed = std::make_shared<policy::ChildSa>(policy::without_keys(*at->second));
   changed->path = action.path;
   changed->use_outbound = action.use_outbound;
-  if (const auto updated = worker_->data_plane().update(changed); !updated) log_.error(updated.error().message);
+  if (const auto updated = worker_->data_plane().update(changed); !updated)
+    log_.error(updated.error().message);
   at->second = std::move(changed);
   set_path_mtu(*at->second);
   worker_->wake();
@@ -265,8 +285,12 @@ void Gateway::perform(const ike::RemoveChildSa& action) {
   worker_->wake();
 }
 
-void Gateway::perform(const ike::RunKeyExchange& action) { engine_->complete(io::system_now(), ike::run(action, rng_)); }
-void Gateway::perform(const ike::SignRequest& action) { engine_->complete(io::system_now(), ike::run(action)); }
+void Gateway::perform(const ike::RunKeyExchange& action) {
+  engine_->complete(io::system_now(), ike::run(action, rng_));
+}
+void Gateway::perform(const ike::SignRequest& action) {
+  engine_->complete(io::system_now(), ike::run(action));
+}
 
 void Gateway::perform(const ike::Event& event) {
   const Now now = io::system_now();
@@ -299,7 +323,8 @@ void Gateway::perform(const ike::Initiate& command) {
 
 void Gateway::perform(const ike::ResolveName& command) {
   asio::post(resolver_, [this, command] {
-    auto addresses = std::make_shared<Result<std::vector<IpAddress>>>(io::resolve_blocking(command.host, std::nullopt));
+    auto addresses =
+        std::make_shared<Result<std::vector<IpAddress>>>(io::resolve_blocking(command.host, std::nullopt));
     asio::post(context_, [this, request = command.request, addresses] {
       supervisor_.resolved(io::system_now(), request, *addresses);
       pump();
@@ -326,7 +351,8 @@ void Gateway::finish_shut_down() {
   timer_.cancel();
   tick_.cancel();
   for (auto& descriptor : descriptors_) descriptor->release();  // their owners close them
-  if (const auto removed = network_->remove(config_.daemon.keep_guard_on_stop); !removed) log_.error(removed.error().message);
+  if (const auto removed = network_->remove(config_.daemon.keep_guard_on_stop); !removed)
+    log_.error(removed.error().message);
   resolver_.stop();
   if (stopped_) std::exchange(stopped_, nullptr)();
 }

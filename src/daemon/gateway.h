@@ -18,6 +18,7 @@
 #include "daemon/data_worker.h"
 #include "daemon/event_log.h"
 #include "daemon/network.h"
+#include "daemon/path_search.h"
 #include "ike/supervisor.h"
 #include "ikev2/engine.h"
 
@@ -26,7 +27,9 @@ namespace merlon::daemon {
 class Gateway {
  public:
   // Opens devices and sockets, installs routes and guards, and starts the data worker.
-  [[nodiscard]] static Result<std::unique_ptr<Gateway>> create(asio::io_context& context, control::Config config, std::string config_path);
+  [[nodiscard]] static Result<std::unique_ptr<Gateway>> create(asio::io_context& context,
+                                                               control::Config config,
+                                                               std::string config_path);
   ~Gateway();
 
   // Replaces the configuration. On an error everything stays as it is. The sentences are warnings.
@@ -90,6 +93,13 @@ class Gateway {
   void report_inbound();
   void path_too_small(const PathTooSmall& report);
   void set_path_mtu(const policy::ChildSa& sa);
+  void set_path_mtu_towards(const IpAddress& remote);
+  // The largest outer packet that the first link, or a router's word, allows; 0: no route.
+  [[nodiscard]] unsigned known_path_mtu(const IpAddress& remote);
+  void ask_paths();
+  void read_path_answers();
+  void look_at_paths_again();
+  [[nodiscard]] bool sends_to(const IpAddress& remote, Instant since) const;
   void finish_shut_down();
 
   asio::io_context& context_;
@@ -110,7 +120,9 @@ class Gateway {
 
   std::vector<policy::ConnectionPtr> connections_;
   std::map<policy::ChildSaId, policy::ChildSaPtr> child_sas_;
-  std::unordered_map<IpAddress, unsigned> path_mtu_;  // learnt, bytes of the outer packet, by destination
+  // By destination, bytes of the outer packet: what routers said, and what was found out where they say nothing.
+  std::unordered_map<IpAddress, unsigned> path_mtu_;
+  std::unordered_map<IpAddress, PathSearch> path_searches_;
 
   asio::steady_timer timer_, tick_;
   std::vector<std::unique_ptr<asio::posix::stream_descriptor>> descriptors_;

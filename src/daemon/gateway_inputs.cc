@@ -1,7 +1,8 @@
 // What comes in to the control thread: IKE messages, mail from the data worker, network changes, time.
-#include "daemon/gateway.h"
+#include <algorithm>
 
 #include "base/overloaded.h"
+#include "daemon/gateway.h"
 #include "io/system_clock.h"
 
 namespace merlon::daemon {
@@ -15,11 +16,12 @@ constexpr unsigned kWatchdog_s = 30;
 }  // namespace
 
 void Gateway::wait_readable(asio::posix::stream_descriptor& descriptor, void (Gateway::*handler)()) {
-  descriptor.async_wait(asio::posix::stream_descriptor::wait_read, [this, &descriptor, handler](const asio::error_code& error) {
-    if (error) return;
-    (this->*handler)();
-    if (descriptor.is_open()) wait_readable(descriptor, handler);
-  });
+  descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                        [this, &descriptor, handler](const asio::error_code& error) {
+                          if (error) return;
+                          (this->*handler)();
+                          if (descriptor.is_open()) wait_readable(descriptor, handler);
+                        });
 }
 
 void Gateway::read_ike(IpFamily family) {
@@ -31,15 +33,18 @@ void Gateway::read_ike(IpFamily family) {
   for (std::size_t i = 0; i < count.value_or(0); ++i) {
     if (slots[i].truncated) continue;
     engine_->receive(io::system_now(), {slots[i].destination, slots[i].source, false, slots[i].payload});
+    pump();  // what follows from one message happens before the next
   }
-  for (int i = 0; i < 32 && socket.read_error(); ++i) continue;  // an unproven ICMP error only empties the queue
-  pump();
+  for (int i = 0; i < 32 && socket.read_error(); ++i)
+    continue;  // an unproven ICMP error only empties the queue
 }
 
 void Gateway::read_mail() {
   for (const Mail& mail : mailbox_->take_all())
     std::visit(Overloaded{[this](const IkeMessageArrived& message) {
-                            engine_->receive(io::system_now(), {message.local, message.remote, message.natt, message.payload});
+                            engine_->receive(io::system_now(),
+                                             {message.local, message.remote, message.natt, message.payload});
+                            pump();
                           },
                           [this](const PathTooSmall& report) { path_too_small(report); }},
                mail);
@@ -56,8 +61,9 @@ void Gateway::read_network_changes() {
     for (const io::NetlinkChange& change : changes->changes) relevant |= change.link_index != tun_->index();
   }
   if (!relevant) return;
-  path_mtu_.clear();
-  network_dirty_ = true;  // addresses that routes prefer as source may have come or gone; once a second is enough
+  look_at_paths_again();
+  network_dirty_ =
+      true;  // addresses that routes prefer as source may have come or gone; once a second is enough
 }
 
 void Gateway::arm_timer() {
@@ -82,6 +88,7 @@ void Gateway::every_tick() {
     if (error) return;
     ++ticks_;
     read_data_plane_events();
+    ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {
       report_inbound();
       if (network_dirty_) {
@@ -93,11 +100,12 @@ void Gateway::every_tick() {
       }
     }
     if (ticks_ % (kTicksPerSecond * kPathMtuMaxAge_s) == 0) {
-      path_mtu_.clear();
+      look_at_paths_again();
       for (const auto& [id, sa] : child_sas_) set_path_mtu(*sa);
     }
     if (ticks_ % (kTicksPerSecond * kWatchdog_s) == 0) {
-      if (worker_->heartbeat() == last_heartbeat_) log_.error(fmt::format("the data worker has not moved for {} seconds", kWatchdog_s));
+      if (worker_->heartbeat() == last_heartbeat_)
+        log_.error(fmt::format("the data worker has not moved for {} seconds", kWatchdog_s));
       last_heartbeat_ = worker_->heartbeat();
     }
     pump();
@@ -112,27 +120,35 @@ void Gateway::read_data_plane_events() {
 
 void Gateway::handle(const esp::Event& event) {
   const Now now = io::system_now();
-  std::visit(Overloaded{
-                 [&](const esp::SoftExpired& e) { engine_->report(now, ike::ChildSaSoftExpired{e.sa}); },
-                 [&](const esp::HardExpired& e) { engine_->report(now, ike::ChildSaHardExpired{e.sa}); },
-                 [&](const esp::Acquire& e) {
-                   const auto [local, remote] = policy::selectors_of_packet(e.packet, policy::Direction::kOutbound);
-                   supervisor_.acquire(now, e.connection->name, e.connection->children[e.child_index].name, ike::TriggeringPacket{local, remote});
-                 },
-                 [&](const esp::PeerMoved& e) { engine_->report(now, ike::ChildSaPeerMoved{e.sa, e.remote}); },
-                 [&](const esp::FirstInbound& e) { engine_->report(now, ike::ChildSaInbound{e.sa, now.monotonic}); },
-                 [&](const esp::UnknownSpi& e) {
-                   log_.limited(now.monotonic, fmt::format("ESP from {} with SPI {}, which we do not have", e.source, e.spi));
-                 },
-                 [&](const esp::Audit& e) {
-                   // A packet that no policy wanted never had an SA; its own addresses stand in the record.
-                   const std::string what = e.sa.value == 0 && e.sequence == 0
-                                                ? fmt::format("packet from {} to {}", e.source, e.destination)
-                                                : fmt::format("ESP from {} with SPI {} and sequence number {}", e.source, e.spi, e.sequence);
-                   log_.limited(now.monotonic, fmt::format("audit: {} dropped: {}", what, esp::name(e.reason)));
-                 },
-             },
-             event);
+  std::visit(
+      Overloaded{
+          [&](const esp::SoftExpired& e) { engine_->report(now, ike::ChildSaSoftExpired{e.sa}); },
+          [&](const esp::HardExpired& e) { engine_->report(now, ike::ChildSaHardExpired{e.sa}); },
+          [&](const esp::Acquire& e) {
+            const auto [local, remote] = policy::selectors_of_packet(e.packet, policy::Direction::kOutbound);
+            supervisor_.acquire(now, e.connection->name, e.connection->children[e.child_index].name,
+                                ike::TriggeringPacket{local, remote});
+          },
+          [&](const esp::PeerMoved& e) {
+            engine_->report(now, ike::ChildSaPeerMoved{e.sa, e.remote});
+          },
+          [&](const esp::FirstInbound& e) {
+            engine_->report(now, ike::ChildSaInbound{e.sa, now.monotonic});
+          },
+          [&](const esp::UnknownSpi& e) {
+            log_.limited(now.monotonic,
+                         fmt::format("ESP from {} with SPI {}, which we do not have", e.source, e.spi));
+          },
+          [&](const esp::Audit& e) {
+            // A packet that no policy wanted never had an SA; its own addresses stand in the record.
+            const std::string what = e.sa.value == 0 && e.sequence == 0
+                                         ? fmt::format("packet from {} to {}", e.source, e.destination)
+                                         : fmt::format("ESP from {} with SPI {} and sequence number {}",
+                                                       e.source, e.spi, e.sequence);
+            log_.limited(now.monotonic, fmt::format("audit: {} dropped: {}", what, esp::name(e.reason)));
+          },
+      },
+      event);
 }
 
 // Authenticated traffic proves that the peer lives (RFC 7296 2.4), so the engine need not ask.
@@ -140,29 +156,10 @@ void Gateway::report_inbound() {
   const Now now = io::system_now();
   for (const auto& [id, sa] : child_sas_) {
     const auto stats = worker_->data_plane().stats(id);
-    if (stats && stats->inbound.last_used != kNever && now.monotonic - stats->inbound.last_used < std::chrono::seconds(2))
+    if (stats && stats->inbound.last_used != kNever &&
+        now.monotonic - stats->inbound.last_used < std::chrono::seconds(2))
       engine_->report(now, ike::ChildSaInbound{id, stats->inbound.last_used});
   }
-}
-
-void Gateway::path_too_small(const PathTooSmall& report) {
-  unsigned mtu = report.mtu;
-  if (mtu == 0)
-    if (const auto path = network_->path_to(report.destination, config_.daemon.fwmark)) mtu = path->mtu;
-  if (mtu == 0) return;
-  unsigned& known = path_mtu_.try_emplace(report.destination, mtu).first->second;
-  known = std::min(known, mtu);
-  for (const auto& [id, sa] : child_sas_)
-    if (sa->path.remote.address == report.destination) set_path_mtu(*sa);
-}
-
-void Gateway::set_path_mtu(const policy::ChildSa& sa) {
-  const IpAddress& remote = sa.path.remote.address;
-  const auto known = path_mtu_.find(remote);
-  unsigned mtu = known == path_mtu_.end() ? 0 : known->second;
-  if (mtu == 0)
-    if (const auto path = network_->path_to(remote, config_.daemon.fwmark)) mtu = path->mtu;
-  worker_->data_plane().set_path_mtu(sa.id, mtu);
 }
 
 }  // namespace merlon::daemon

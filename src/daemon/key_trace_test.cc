@@ -8,13 +8,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "daemon/test_support.h"
+#include "esp/test_peers.h"
 
 namespace merlon::daemon {
 namespace {
 
-using namespace test;
+using namespace daemon::test;
 using testing::HasSubstr;
 using testing::IsEmpty;
 namespace fs = std::filesystem;
@@ -180,21 +182,64 @@ TEST(KeyTrace, TsharkDecryptsIkeWithOurLine) {
   EXPECT_THAT(seeing.text, HasSubstr("Payload: Authentication"));
 }
 
-// ESP that others encrypted: AES-256-CBC with HMAC-SHA1-96 (tcpdump's 08-sunrise-sunset).
-TEST(KeyTrace, TsharkDecryptsEspWithOurLine) {
+// A capture of whole IPv4 packets that carry these ESP packets from one address to another.
+void write_capture(const fs::path& file, const IpAddress& from, const IpAddress& to,
+                   const std::vector<Bytes>& packets) {
+  std::ofstream out(file, std::ios::binary);
+  const auto put = [&](std::initializer_list<std::uint32_t> words) {
+    for (const std::uint32_t word : words) out.write(reinterpret_cast<const char*>(&word), sizeof word);
+  };
+  put({0xa1b2c3d4, 4U << 16U | 2U, 0, 0, 65535, 228});  // LINKTYPE_IPV4
+  for (const Bytes& esp : packets) {
+    Bytes packet(wire::kIpv4HeaderSize);
+    append(packet, esp);
+    wire::Ipv4Header header;
+    header.total_length = static_cast<std::uint16_t>(packet.size());
+    header.protocol = IpProtocol::kEsp;
+    header.source = from;
+    header.destination = to;
+    wire::write_ipv4(packet, header);
+    const auto size = static_cast<std::uint32_t>(packet.size());
+    put({0, 0, size, size});
+    out.write(reinterpret_cast<const char*>(packet.data()), static_cast<std::streamsize>(packet.size()));
+  }
+}
+
+// What our packet engine encrypts, tshark reads with our line: the inner packet's ports come out.
+TEST(KeyTrace, TsharkDecryptsEspWithOurLines) {
   if (!have_tshark()) GTEST_SKIP() << "tshark is not installed";
-  const fs::path capture = captures() / "08-sunrise-sunset-esp2.pcap";
-  if (!fs::exists(capture)) GTEST_SKIP() << capture << " is not there: set MERLON_VECTORS";
-  auto sa = child_sa(EncrId::kAesCbc, 32, IntegId::kHmacSha1_96, 20);
-  sa->path = {at("192.1.2.23"), at("192.1.2.45"), false};
-  sa->outbound_spi = {0xd1234567};
-  sa->outbound.encryption =
-      Secret::copy_of(from_hex("aaaabbbbccccdddd4043434545464649494a4a4c4c4f4f515152525454575758").value());
-  const auto lines = key_file_lines(ike::ChildKeysTraced{sa});
-  const Outcome outcome =
-      run("tshark -o esp.enable_encryption_decode:TRUE -Y icmp -r " + capture.string() + option(lines.at(1)));
-  EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.text, HasSubstr("ICMP"));
+  std::string folder = (fs::temp_directory_path() / "merlon-keys-XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const fs::path capture = fs::path(folder) / "esp.pcap";
+  for (const policy::EspAlgorithms& algorithms :
+       {policy::EspAlgorithms{EncrId::kAesGcm16, 256, IntegId::kNone, false},
+        {EncrId::kAesGcm8, 128, IntegId::kNone, false},
+        {EncrId::kAesCbc, 256, IntegId::kHmacSha2_256_128, false},
+        {EncrId::kAesCtr, 128, IntegId::kHmacSha2_512_256, false},
+        {EncrId::kAesCbc, 128, IntegId::kHmacSha1_96, true},
+        {EncrId::kNull, 0, IntegId::kHmacSha2_384_192, false}}) {
+    SCOPED_TRACE(merlon::name(algorithms.encr, algorithms.key_bits) + " " + merlon::name(algorithms.integ));
+    esp::test::SaSpec spec;
+    spec.algorithms = algorithms;
+    spec.udp = false;
+    esp::test::Peers peers(spec);
+    const auto sas = peers.make();
+    ASSERT_TRUE(peers.a.engine.install(sas.first));
+    std::vector<Bytes> sent;
+    for (const auto& packet : peers.a.protect({esp::test::inner_packet(IpFamily::kIpv4, 200)}))
+      sent.push_back(to_bytes(packet->bytes()));
+    ASSERT_EQ(sent.size(), 1U);
+    const policy::OuterPath& path = sas.first->path;
+    write_capture(capture, path.local.address, path.remote.address, sent);
+    const auto lines = key_file_lines(ike::ChildKeysTraced{sas.first});
+    const std::string command =
+        "tshark -o esp.enable_encryption_decode:TRUE -T fields -e ip.dst -e udp.dstport -r " +
+        capture.string();
+    const Outcome seeing = run(command + option(lines.at(0)) + option(lines.at(1)));
+    EXPECT_EQ(seeing.status, 0) << seeing.text;
+    EXPECT_THAT(seeing.text, HasSubstr(",10.2.0.9\t2222"));
+  }
+  fs::remove_all(folder);
 }
 
 }  // namespace

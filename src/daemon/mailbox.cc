@@ -18,11 +18,11 @@ Result<std::unique_ptr<Mailbox>> Mailbox::open() {
 bool Mailbox::post(Mail mail) {
   {
     const std::lock_guard lock(mutex_);
-    if (mail_.size() >= kCapacity) {
+    const bool kept = std::visit([this](auto& piece) { return keep(std::move(piece)); }, mail);
+    if (!kept) {
       dropped_.fetch_add(1, std::memory_order_relaxed);
       return false;
     }
-    mail_.push_back(std::move(mail));
   }
   const std::uint64_t one = 1;
   // The counter can only overflow after 2^64 - 2 posts: a short write cannot happen.
@@ -30,11 +30,34 @@ bool Mailbox::post(Mail mail) {
   return true;
 }
 
+bool Mailbox::keep(IkeMessageArrived message) {
+  if (messages_.size() >= kMaxMessages || message_bytes_ + message.payload.size() > kMaxMessageBytes)
+    return false;
+  message_bytes_ += message.payload.size();
+  messages_.emplace_back(std::move(message));
+  return true;
+}
+
+bool Mailbox::keep(const PathTooSmall& report) {
+  const auto at = paths_.find(report.destination);
+  if (at == paths_.end()) {
+    if (paths_.size() >= kMaxPaths) return false;
+    paths_.emplace(report.destination, report.mtu);
+  } else if (report.mtu != 0 && (at->second == 0 || report.mtu < at->second)) {
+    at->second = report.mtu;
+  }
+  return true;
+}
+
 std::deque<Mail> Mailbox::take_all() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = read(event_.get(), &count, sizeof count);
   const std::lock_guard lock(mutex_);
-  return std::exchange(mail_, {});
+  std::deque<Mail> out = std::exchange(messages_, {});
+  message_bytes_ = 0;
+  for (const auto& [destination, mtu] : std::exchange(paths_, {}))
+    out.emplace_back(PathTooSmall{destination, mtu});
+  return out;
 }
 
 }  // namespace merlon::daemon

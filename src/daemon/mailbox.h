@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <variant>
@@ -30,7 +31,8 @@ class Mailbox {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Mailbox>> open();
 
-  // Any thread. False when the box is full.
+  // Any thread. False when the box is full. Messages are bounded in number and bytes; reports about paths, which a forged ICMP
+  // error can cause, have their own small room, one for each destination: they cannot crowd IKE out.
   bool post(Mail mail);
   // Readable while there is mail.
   [[nodiscard]] int fd() const { return event_.get(); }
@@ -38,9 +40,14 @@ class Mailbox {
   [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr std::size_t kCapacity = 4096;
+  static constexpr std::size_t kMaxMessages = 4096, kMaxMessageBytes = 4U << 20U, kMaxPaths = 64;
+  bool keep(IkeMessageArrived message);
+  bool keep(const PathTooSmall& report);
+
   std::mutex mutex_;
-  std::deque<Mail> mail_;
+  std::deque<Mail> messages_;
+  std::size_t message_bytes_ = 0;
+  std::map<IpAddress, unsigned> paths_;  // the smallest MTU told, 0 = only refused
   std::atomic<std::uint64_t> dropped_{0};
   io::Fd event_;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace merlon::daemon {
@@ -60,6 +61,38 @@ TEST(Mailbox, NothingIsLostBetweenThreads) {
   }
   poster.join();
   EXPECT_EQ(got, kCount);
+}
+
+// A forged ICMP error costs its sender nothing: thousands of reports must neither pile up nor take the room of messages.
+TEST(Mailbox, PathReportsNeitherPileUpNorCrowdMessagesOut) {
+  const auto opened = Mailbox::open();
+  ASSERT_TRUE(opened);
+  Mailbox& box = **opened;
+  const IpAddress one = IpAddress::v4(0xc0000201);
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(box.post(PathTooSmall{one, i % 2 == 0 ? 0U : 1400U}));
+  for (std::uint32_t i = 0; i < 100'000; ++i) box.post(PathTooSmall{IpAddress::v4(0x0a000000 + i), 1400});
+  EXPECT_TRUE(box.post(message(1)));
+  const auto mail = box.take_all();
+  EXPECT_LE(mail.size(), 65U);
+  ASSERT_TRUE(std::holds_alternative<IkeMessageArrived>(mail.front()));
+  EXPECT_EQ(std::count_if(mail.begin(), mail.end(),
+                          [&](const Mail& piece) {
+                            const auto* report = std::get_if<PathTooSmall>(&piece);
+                            return report != nullptr && report->destination == one && report->mtu == 1400;
+                          }),
+            1);
+}
+
+// Whatever the number of messages, a flood of large ones stays within some megabytes.
+TEST(Mailbox, IsBoundedInBytes) {
+  const auto opened = Mailbox::open();
+  ASSERT_TRUE(opened);
+  std::size_t bytes = 0;
+  IkeMessageArrived large;
+  large.payload.resize(60'000);
+  while ((*opened)->post(large)) bytes += large.payload.size();
+  EXPECT_LE(bytes, std::size_t{8} << 20U);
+  EXPECT_GE(bytes, std::size_t{1} << 20U);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ namespace merlon::daemon {
 // Serves the page over HTTP at "address:port" while it lives. Only GET /metrics is answered.
 class MetricsServer {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> open(asio::io_context& context, Gateway& gateway, const std::string& listen);
+  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> open(asio::io_context& context,
+                                                                   Gateway& gateway,
+                                                                   const std::string& listen);
   ~MetricsServer();
 
  private:

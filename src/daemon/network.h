@@ -12,8 +12,8 @@ class Network {
 
   // Makes the kernel's routes, rules and guard be those of the plan; what a killed daemon left is taken over or removed.
   // The guard comes first and the old routes go last: there is no moment in clear.
-  [[nodiscard]] Result<NetworkPlan> apply(const control::DaemonConfig& daemon, std::span<const policy::ConnectionPtr> connections,
-                                          int tun_index);
+  [[nodiscard]] Result<NetworkPlan> apply(const control::DaemonConfig& daemon,
+                                          std::span<const policy::ConnectionPtr> connections, int tun_index);
   // A clean stop: everything of ours goes; with keep_guard, blackholes, rules and guard stay.
   [[nodiscard]] Result<> remove(bool keep_guard);
 

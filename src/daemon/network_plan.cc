@@ -49,10 +49,12 @@ struct Pair {
       out.protocol = local.protocol != 0 ? local.protocol : remote.protocol;
     return out;
   }
-  // What moves inside the local network.
-  static Pair inside(const TrafficSelector& local) {
-    const TrafficSelector all = policy::selector_for(local.start_address, local.end_address);
-    return {all, all, std::nullopt};
+  // The part of it that moves inside the local network.
+  [[nodiscard]] Pair inside() const {
+    Pair out = *this;
+    out.remote.start_address = local.start_address;
+    out.remote.end_address = local.end_address;
+    return out;
   }
   // Whether some packet may match both, by addresses and protocol; ports do not count.
   [[nodiscard]] bool meets(const Pair& other) const {
@@ -68,20 +70,22 @@ std::vector<Pair> pairs_of(const SpdEntry& entry) {
   std::vector<Pair> out;
   for (const TrafficSelector& local : entry.local_ts)
     for (const TrafficSelector& remote : entry.remote_ts)
-      if (auto pair = Pair::of(local, remote)) out.push_back(std::move(*pair));
+      if (const auto pair = Pair::of(local, remote)) out.push_back(*pair);
   return out;
 }
 
 // A rule can look at the ports of these (the kernel's flow dissector); of ICMP it sees neither type nor code.
-bool rule_sees_ports(std::uint8_t protocol) {
-  const auto id = static_cast<IpProtocol>(protocol);
-  return id == IpProtocol::kTcp || id == IpProtocol::kUdp || id == IpProtocol::kSctp;
+bool rule_can_tell(const Pair& pair) {
+  if (!pair.has_ports()) return true;
+  const auto id = static_cast<IpProtocol>(pair.protocol.value_or(0));
+  return !pair.has_opaque_ports() &&
+         (id == IpProtocol::kTcp || id == IpProtocol::kUdp || id == IpProtocol::kSctp);
 }
-
 // And nftables, which sees ICMP as well.
-bool guard_sees_ports(std::uint8_t protocol) {
-  const auto id = static_cast<IpProtocol>(protocol);
-  return rule_sees_ports(protocol) || id == IpProtocol::kIcmp || id == IpProtocol::kIpv6Icmp;
+bool guard_can_tell(const Pair& pair) {
+  const auto id = static_cast<IpProtocol>(pair.protocol.value_or(0));
+  return rule_can_tell(pair) ||
+         (!pair.has_opaque_ports() && (id == IpProtocol::kIcmp || id == IpProtocol::kIpv6Icmp));
 }
 
 // The kernel takes neither port 0 nor 65535 into a rule's range. nullopt: nothing is left.
@@ -129,11 +133,11 @@ class Planner {
   // 0.0.0.0/0 and ::/0 hold addresses that never leave the host; the kernel takes no route with ::1 as its
   // source, nor with an address that duplicate address detection still looks at.
   static bool may_be_source(const io::LinkAddress& candidate) {
-    static const IpPrefix kLoopback4{IpAddress::v4(0x7f000000), 8};
-    static const IpAddress kLoopback6 = *IpAddress::parse("::1");
+    static const IpPrefix loopback4{IpAddress::v4(0x7f000000), 8};
+    static const IpAddress loopback6 = *IpAddress::parse("::1");
     const IpAddress& address = candidate.address;
-    return !candidate.tentative && !address.is_link_local() && !kLoopback4.contains(address) &&
-           address != kLoopback6;
+    return !candidate.tentative && !address.is_link_local() && !loopback4.contains(address) &&
+           address != loopback6;
   }
 
   void protect(const SpdEntry& entry) {
@@ -147,7 +151,8 @@ class Planner {
       for (const IpPrefix& prefix : prefixes_of(selector)) route(prefix, source);
     }
     for (const Pair& pair : pairs_of(entry)) {
-      if (holds_strictly(pair.remote, pair.local)) decide(ChildAction::kBypass, Pair::inside(pair.local));
+      if (holds_strictly(pair.remote, pair.local) && rule_can_tell(pair))
+        decide(ChildAction::kBypass, pair.inside());
       if (addresses_equal(pair.remote, pair.local))
         plan_.warnings.push_back(fmt::format(
             "{}: local_ts and remote_ts are both {}: what stays inside this network is sent to the "
@@ -181,8 +186,7 @@ class Planner {
 
   void bypass(const SpdEntry& entry) {
     for (const Pair& pair : pairs_of(entry)) {
-      if (pair.has_ports() &&
-          (!pair.protocol || !rule_sees_ports(*pair.protocol) || pair.has_opaque_ports())) {
+      if (!rule_can_tell(pair)) {
         plan_.warnings.push_back(fmt::format(
             "{}: {} cannot be a routing rule, which knows ports of TCP, UDP and SCTP only: where a tunnel's "
             "networks hold these packets, they are dropped",
@@ -202,10 +206,10 @@ class Planner {
     std::uint32_t level = 0;  // 0: no rule of its own; n: at rule_priority - n
   };
 
-  void decide(ChildAction action, Pair pair) {
+  void decide(ChildAction action, const Pair& pair) {
     const bool decided = std::ranges::any_of(
         decisions_, [&](const Decision& d) { return d.action == action && d.pair == pair; });
-    if (!decided) decisions_.push_back({action, std::move(pair)});
+    if (!decided) decisions_.push_back({action, pair});
   }
 
   // Returns the greatest level.
@@ -245,8 +249,7 @@ class Planner {
   static bool add_flow(const Decision& decision, io::Rule& rule) {
     const Pair& pair = decision.pair;
     rule.ip_protocol = pair.protocol;
-    if (!pair.has_ports() || !pair.protocol || !rule_sees_ports(*pair.protocol) || pair.has_opaque_ports())
-      return true;
+    if (!pair.has_ports() || !rule_can_tell(pair)) return true;
     if (!pair.local.is_any_port() && !(rule.source_ports = rule_ports(pair.local))) return false;
     if (!pair.remote.is_any_port() && !(rule.destination_ports = rule_ports(pair.remote))) return false;
     return true;
@@ -297,15 +300,11 @@ class Planner {
       // nftables cannot see every field: nothing is let through for what it cannot, and rather too much is
       // kept.
       if (!guard_can_tell(pair) && entry.action == ChildAction::kBypass) continue;
-      if (entry.action == ChildAction::kProtect && holds_strictly(pair.remote, pair.local))
-        plan_.guard.entries.push_back(guard_entry(ChildAction::kBypass, Pair::inside(pair.local)));
+      if (entry.action == ChildAction::kProtect && guard_can_tell(pair) &&
+          holds_strictly(pair.remote, pair.local))
+        plan_.guard.entries.push_back(guard_entry(ChildAction::kBypass, pair.inside()));
       plan_.guard.entries.push_back(guard_entry(entry.action, pair));
     }
-  }
-
-  static bool guard_can_tell(const Pair& pair) {
-    return !pair.has_ports() ||
-           (pair.protocol && guard_sees_ports(*pair.protocol) && !pair.has_opaque_ports());
   }
 
   static io::GuardEntry guard_entry(ChildAction action, const Pair& pair) {

@@ -28,8 +28,10 @@ IpPrefix prefix(const std::string& text) {
 
 policy::TrafficSelectors ts(const std::vector<std::string>& texts) {
   policy::TrafficSelectors out;
-  for (const std::string& text : texts)
-    for (auto& selector : policy::parse_traffic_selectors(text).value()) out.push_back(selector);
+  for (const std::string& text : texts) {
+    const auto selectors = policy::parse_traffic_selectors(text).value();
+    out.insert(out.end(), selectors.begin(), selectors.end());
+  }
   return out;
 }
 
@@ -268,6 +270,15 @@ TEST(NetworkPlan, PeersNetworkLiesWithinOurs) {
   EXPECT_EQ(route_of(made, packet("10.1.0.5", "10.4.0.9")), Way::kMain);
 }
 
+// Only what that policy is about stays inside: another one may protect the rest.
+TEST(NetworkPlan, InsideOfOneProtocolOnly) {
+  const NetworkPlan made =
+      plan({{kProtect, {"10.2.7.0/24"}, {"10.0.0.0/8[tcp]"}}, {kProtect, {"10.2.0.0/16"}, {"10.2.7.9"}}});
+  EXPECT_EQ(route_of(made, packet("10.2.7.8", "10.2.7.9", IpProtocol::kTcp)), Way::kMain);
+  EXPECT_EQ(route_of(made, packet("10.2.7.8", "10.2.7.9", IpProtocol::kUdp)), Way::kTun);
+  EXPECT_TRUE(guard_drops(made, packet("10.2.7.8", "10.2.7.9", IpProtocol::kUdp)));
+}
+
 TEST(NetworkPlan, SameNetworkOnBothSidesIsProtectedAndSaid) {
   const NetworkPlan made = plan({{kProtect, {"10.0.0.0/8"}, {"10.0.0.0/8"}}});
   EXPECT_EQ(route_of(made, packet("10.1.0.5", "10.2.0.9")), Way::kTun);
@@ -296,8 +307,8 @@ TEST(NetworkPlan, BypassBehindProtectDoesNotTakeFromIt) {
 
 TEST(NetworkPlan, BypassBetweenTwoProtects) {
   const NetworkPlan made = plan({{kProtect, {"10.1.0.0/16"}, {"10.2.7.0/24"}},
-                                 {kBypass, {"10.1.0.0/16"}, {"10.2.0.0/16"}},
-                                 {kProtect, {"10.1.0.0/16"}, {"10.0.0.0/8"}}});
+                                 {kBypass, {"10.1.0.0/16"}, {"10.2.0.0/16"}, 1},
+                                 {kProtect, {"10.1.0.0/16"}, {"10.0.0.0/8"}, 2}});
   EXPECT_EQ(route_of(made, packet("10.1.0.5", "10.2.7.9")), Way::kTun);
   EXPECT_EQ(route_of(made, packet("10.1.0.5", "10.2.8.9")), Way::kMain);
   EXPECT_EQ(route_of(made, packet("10.1.0.5", "10.9.0.9")), Way::kTun);
@@ -341,12 +352,13 @@ TEST(NetworkPlan, WhatNoRuleCanTellIsSaidAndNotLetThrough) {
 
 // Whatever the selectors, nftables takes the guard.
 TEST(NetworkPlan, GuardOfEverySelectorIsARuleset) {
-  for (const char* selector : {"10.2.0.0/16", "10.2.0.0/16[tcp/443]", "10.2.0.0/16[icmp/8]",
-                               "10.2.0.0/16[tcp/opaque]", "10.2.0.0/16[gre]", "10.2.0.0/16[mh/5]",
-                               "10.2.0.0/16[udp/1000-2000]", "10.2.0.5-10.2.0.9", "10.2.0.0/16[sctp/7]"}) {
+  for (const char* selector :
+       {"10.2.0.0/16", "10.2.0.0/16[tcp/443]", "10.2.0.0/16[icmp/8]", "10.2.0.0/16[tcp/opaque]",
+        "10.2.0.0/16[gre]", "fd00:2::/64[mh/5]", "10.2.0.0/16[udplite/7]", "10.2.0.0/16[udp/1000-2000]",
+        "10.2.0.5-10.2.0.9", "10.2.0.0/16[sctp/7]"}) {
     for (const ChildAction action : {kProtect, kBypass, kDiscard}) {
-      const NetworkPlan made =
-          plan({{action, {"10.1.0.0/16"}, {selector}}, {kProtect, {"10.1.0.0/16"}, {"10.0.0.0/8"}}});
+      const NetworkPlan made = plan({{action, {"10.1.0.0/16", "fd00:1::/64"}, {selector}},
+                                     {kProtect, {"10.1.0.0/16"}, {"10.0.0.0/8"}}});
       const auto ruleset = io::NftGuard::ruleset(made.guard);
       EXPECT_TRUE(ruleset) << selector << ": " << (ruleset ? "" : ruleset.error().message);
       EXPECT_FALSE(made.guard.entries.empty());

@@ -15,11 +15,18 @@ struct Sockets {
   std::optional<io::RawEspSocket> esp_v4, esp_v6;
 
   // At least one family must work for UDP; what is missing besides is a warning.
-  [[nodiscard]] static Result<Sockets> open(const control::DaemonConfig& config, std::vector<std::string>& warnings);
+  [[nodiscard]] static Result<Sockets> open(const control::DaemonConfig& config,
+                                            std::vector<std::string>& warnings);
 
-  [[nodiscard]] io::UdpSocket* ike(IpFamily family) { return pointer(family == IpFamily::kIpv4 ? ike_v4 : ike_v6); }
-  [[nodiscard]] io::UdpSocket* natt(IpFamily family) { return pointer(family == IpFamily::kIpv4 ? natt_v4 : natt_v6); }
-  [[nodiscard]] io::RawEspSocket* esp(IpFamily family) { return pointer(family == IpFamily::kIpv4 ? esp_v4 : esp_v6); }
+  [[nodiscard]] io::UdpSocket* ike(IpFamily family) {
+    return pointer(family == IpFamily::kIpv4 ? ike_v4 : ike_v6);
+  }
+  [[nodiscard]] io::UdpSocket* natt(IpFamily family) {
+    return pointer(family == IpFamily::kIpv4 ? natt_v4 : natt_v6);
+  }
+  [[nodiscard]] io::RawEspSocket* esp(IpFamily family) {
+    return pointer(family == IpFamily::kIpv4 ? esp_v4 : esp_v6);
+  }
 
  private:
   template <class T>

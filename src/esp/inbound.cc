@@ -25,6 +25,9 @@ DropReason drop_reason_of(ReplayWindow::Verdict verdict) {
   }
 }
 
+// A peer's address that was told and is still not the tunnel's is told again.
+constexpr Duration kSayAgainAfter = std::chrono::seconds(10);
+
 // RFC 6040 4.2, and nothing else: the inner DSCP is the sender's (RFC 4301 5.1.2.1). False where the packet
 // must be dropped.
 bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::uint8_t outer_tos) {
@@ -141,8 +144,11 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   const packet::PacketMeta& meta = item.packet->meta;
   if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
   const std::uint64_t source = std::hash<Endpoint>{}(meta.source);
-  if (source != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
+  // The tunnel may have been moved there and away again since it was said.
+  const bool is_said = source == state.reported_source && now - state.reported_at < kSayAgainAfter;
+  if (!is_said && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
     state.reported_source = source;
+    state.reported_at = now;
   }
 }
 

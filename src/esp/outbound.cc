@@ -21,9 +21,10 @@ namespace {
 constexpr std::size_t kMaxIpPacket = 65535;
 
 // RFC 4301 8.1: does the outer header let routers fragment? It says for IPv6 inside what DF = 1 says, since a
-// router may not fragment such a packet either.
-bool clears_outer_df(policy::DfBit df, const wire::PacketView& view) {
-  switch (df) {
+// router may not fragment such a packet either. Over IPv6 no router fragments at all.
+bool clears_outer_df(const OutboundSa& sa, const wire::PacketView& view) {
+  if (sa.remote.address.is_v6()) return false;
+  switch (sa.df) {
     case policy::DfBit::kCopy:
       return !view.dont_fragment;
     case policy::DfBit::kSet:
@@ -157,7 +158,7 @@ void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketVie
     wire::clamp_tcp_mss(packet->bytes(), view, wire::mss_for_mtu(view.family, inner_mtu));
   }
   // A path narrower than any should be: then outer fragments are what is left.
-  const bool may_fragment = clears_outer_df(sa.df, view) || path_mtu < sa.sizes.mtu_floor;
+  const bool may_fragment = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor;
   if (packet->size() <= inner_mtu) {
     return add(round, {std::move(packet), &sa, view.family, view.tos, may_fragment});
   }
@@ -183,7 +184,7 @@ void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::
     packet::PacketPtr piece = pool_.copy_of(bytes);
     if (!piece) return reporter_.drop(DropReason::kNoBuffer);
     piece->meta.mark = packet.meta.mark;
-    add(round, {std::move(piece), &sa, view.family, view.tos, clears_outer_df(sa.df, view)});
+    add(round, {std::move(piece), &sa, view.family, view.tos, clears_outer_df(sa, view)});
   }
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/clock.h"
 #include "base/iana.h"
 #include "crypto/packet_cipher.h"
 #include "esp/counters.h"
@@ -40,6 +41,7 @@ struct alignas(64) InboundState {
   ReplayWindow window;
   TrafficCounters counters;
   std::uint64_t reported_source = 0;  // hash of the last address told by PeerMoved
+  Instant reported_at{};
   std::uint8_t flags = 0;             // SaFlag
 };
 static_assert(sizeof(InboundState) == 64, "one cache line, and one of the window's bits, a packet");

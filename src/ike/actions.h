@@ -35,6 +35,7 @@ struct Transmit {
       remote;  // local.address may be unspecified in an initiator's first message: the route decides
   bool natt = false;
   Bytes payload;
+  bool dont_fragment = false;  // a probe of the path's MTU: rather lost than in IP fragments
 };
 
 // RFC 3948 2.3: one byte 0xFF on the port for NAT traversal.
@@ -84,6 +85,13 @@ struct SignRequest {
 struct SignDone {
   RequestId request = 0;
   Result<Bytes> signature;
+};
+
+// What Engine::probe_path() found: whether a datagram of this size reached the peer.
+struct PathProbed {
+  IpAddress remote;
+  unsigned datagram_size = 0;  // bytes of the whole IP packet
+  bool arrived = false;
 };
 
 using Action = std::variant<Transmit, TransmitKeepalive, InstallChildSa, UpdateChildSa, RemoveChildSa,

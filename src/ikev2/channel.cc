@@ -1,5 +1,7 @@
 #include "ikev2/channel.h"
 
+#include <algorithm>
+
 #include "ikev2/ike_sa.h"
 #include "ikev2/shard.h"
 
@@ -38,6 +40,33 @@ Result<> Channel::request(Shard& shard, const IkeSa& sa, wire::ExchangeType exch
   own_ = OwnRequest{std::move(datagrams), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};
   responses_.clear();
   transmit(shard, own_->datagrams, path_);
+  return {};
+}
+
+Result<> Channel::probe(Shard& shard, const IkeSa& sa, std::size_t datagram_size,
+                        const RetransmissionSchedule& schedule) {
+  MERLON_ASSERT(!own_ && fragmentation_);
+  // A status notification of the private range, which peers must ignore (RFC 7296 3.10.1).
+  constexpr auto kPadding = static_cast<wire::NotifyType>(0xED51);
+  constexpr std::size_t kNotifyHeader = wire::kGenericHeaderSize + 4;
+  constexpr std::size_t kSkHeader = wire::kIkeHeaderSize + wire::kGenericHeaderSize;
+  const auto message =
+      DatagramLimit{datagram_size, path_.remote.address.family(), path_.natt}.ike_message_bytes();
+  const auto content = message > kSkHeader ? protection_.content_that_fits(message - kSkHeader) : 0;
+  if (content < kNotifyHeader)
+    return fail(ErrorCode::kInvalidArgument, "{} bytes hold no IKE message", datagram_size);
+  wire::NotifyPayload padding;
+  padding.type = kPadding;
+  padding.data.resize(content - kNotifyHeader);
+  const std::vector<wire::Payload> payloads{std::move(padding)};
+  const auto head = header(wire::ExchangeType::kInformational, false, own_id_);
+  MERLON_TRY(auto whole, protection_.seal(head, payloads, shard.rng()));
+  MERLON_TRY(auto again, seal_fragmented(protection_, head, payloads, limit(path_), true, shard.rng()));
+  shard.trace_message(sa, head, payloads, path_, true, false);
+  ++own_id_;
+  own_ = OwnRequest{std::move(again), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};
+  responses_.clear();
+  shard.transmit(path_, std::move(whole), true);
   return {};
 }
 
@@ -81,6 +110,10 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
     return std::nullopt;
   }
   const bool repeated = window == Window::kRepeatedRequest;
+  if (only_repeats_ && !repeated) {
+    shard.count(Counter::kDropWrongPhase);
+    return std::nullopt;
+  }
   const bool fragment = !arrival.message.payloads.empty() &&
                         std::holds_alternative<wire::SkfPayload>(arrival.message.payloads.back());
   auto incoming = fragment ? open_fragment(shard, arrival, repeated) : open_whole(shard, arrival);
@@ -95,6 +128,7 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   incoming->response = head.flags.response;
   incoming->path = arrival.path();
   if (head.flags.response) {
+    answered_sends_ = own_->sends;
     own_.reset();
   } else {
     answering_ = true;
@@ -142,7 +176,7 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.
   if (repeated) return opened->number == 1 ? std::optional<Incoming>(Incoming{}) : std::nullopt;
   auto& collected = arrival.message.header.flags.response ? responses_ : requests_;
-  const auto outcome = collected.add(arrival.message.header.message_id, std::move(*opened));
+  const auto outcome = collected.add(arrival.message.header.message_id, std::move(*opened), shard.time());
   if (outcome != Reassembly::Outcome::kComplete) {
     if (outcome == Reassembly::Outcome::kDropped) shard.count(Counter::kFragmentsDropped);
     return std::nullopt;
@@ -158,7 +192,28 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
     shard.count(Counter::kDropMalformedContent);
     incoming.malformed = parsed.error();
   }
+  wipe(whole->content);
   return incoming;
+}
+
+void Channel::trust() {
+  requests_.set_limit(kMaxReassembledBytes);
+  responses_.set_limit(kMaxReassembledBytes);
+}
+
+void Channel::only_repeat() {
+  only_repeats_ = true;
+  requests_.clear();
+  responses_.clear();
+}
+
+Instant Channel::fragments_deadline() const {
+  return std::min(requests_.deadline(), responses_.deadline());
+}
+
+void Channel::drop_stale_fragments(Instant now) {
+  for (auto* collected : {&requests_, &responses_})
+    if (now >= collected->deadline()) collected->clear();
 }
 
 Channel::Due Channel::advance(Shard& shard, const IkeSa& sa) {

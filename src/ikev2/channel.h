@@ -68,12 +68,24 @@ class Channel {
   void set_path(const Path& path) { path_ = path; }
   // Once a responder knows whose connection it is.
   void set_fragment_size(std::size_t size) { fragment_size_ = static_cast<std::uint16_t>(size); }
+  // The peer is authenticated: it may send larger messages.
+  void trust();
+  // From now on nothing but repeated requests is looked at, and nothing is collected.
+  void only_repeat();
+  // Fragments whose others never came: given up at this time (kNever: none are waited for).
+  [[nodiscard]] Instant fragments_deadline() const;
+  void drop_stale_fragments(Instant now);
   [[nodiscard]] bool fragmentation() const { return fragmentation_; }
 
   // RFC 7296 2.3: one request of ours at a time. Errors: what sealing gives; the Message ID stays unused
   // then.
   Result<> request(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
                    std::span<const wire::Payload> payloads, const RetransmissionSchedule& schedule);
+  // An INFORMATIONAL request without meaning, filled up to one IP datagram of `datagram_size` bytes that routers may not
+  // fragment. When it is not answered, the same message goes out in fragments (RFC 7383 2.5.2), so that a path too
+  // narrow for it costs no more than one retransmission. Needs fragmentation(). kInvalidArgument: too small a size.
+  Result<> probe(Shard& shard, const IkeSa& sa, std::size_t datagram_size,
+                 const RetransmissionSchedule& schedule);
   // Answers the request that open() gave last. The bytes are kept for the peer's retransmissions.
   Result<> respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exchange,
                    std::span<const wire::Payload> payloads);
@@ -91,6 +103,8 @@ class Channel {
   enum class Due { kNothing, kSentAgain, kGivenUp };
   Due advance(Shard& shard, const IkeSa& sa);
   [[nodiscard]] unsigned sends() const { return own_ ? own_->sends : 0; }
+  // Of the request that was answered last.
+  [[nodiscard]] unsigned answered_sends() const { return answered_sends_; }
   [[nodiscard]] Instant first_sent() const { return own_ ? own_->first_sent : Instant{}; }
   // RFC 7296 2.2: the IKE SA is rekeyed before Message IDs run out.
   [[nodiscard]] bool nearly_exhausted() const {
@@ -116,12 +130,13 @@ class Channel {
   [[nodiscard]] DatagramLimit limit(const Path& path) const;
 
   IkeSaId id_;
-  bool initiator_ = false, fragmentation_ = false, answering_ = false;
+  bool initiator_ = false, fragmentation_ = false, answering_ = false, only_repeats_ = false;
   std::uint16_t fragment_size_ = 1280;
   Path path_, reply_path_;
   MessageProtection protection_;
   std::uint32_t own_id_ = 0, peer_id_ = 0;  // of the next request of each side
   std::optional<OwnRequest> own_;
+  unsigned answered_sends_ = 0;
   std::vector<Bytes> last_response_;
   Reassembly requests_, responses_;
 };

@@ -53,6 +53,14 @@ Result<> Engine::rekey_ike_sa(Now now, const std::string& connection) {
 Result<> Engine::rekey_child_sa(Now now, const std::string& connection, const std::string& child) {
   return impl_->rekey_child_sa(now, connection, child);
 }
+Result<> Engine::probe_path(Now now, const IpAddress& remote, unsigned datagram_size) {
+  return impl_->probe_path(now, remote, datagram_size);
+}
+
+std::vector<ike::PathProbed> Engine::drain_path_probes() {
+  return impl_->drain_path_probes();
+}
+
 void Engine::check_paths(Now now) {
   impl_->check_paths(now);
 }

@@ -22,11 +22,11 @@ struct EngineOptions {
   std::uint16_t ike_port = 500, natt_port = 4500;  // ours
   // RFC 7296 2.6: from this many half-open IKE SAs on, a request without a valid cookie costs no state.
   std::size_t cookie_threshold = 64;
-  std::size_t half_open_limit = 4096;            // beyond it new requests are dropped, cookie or not
-  std::size_t half_open_limit_per_source = 16;   // IPv6 by /64
+  std::size_t half_open_limit = 4096;           // beyond it new requests are dropped, cookie or not
+  std::size_t half_open_limit_per_source = 16;  // IPv6 by /64
   std::chrono::seconds half_open_timeout{30};
   std::size_t ike_sa_limit = 200000;
-  std::uint64_t shard = 0, shard_count = 1;      // which of our SPIs are this engine's
+  std::uint64_t shard = 0, shard_count = 1;  // which of our SPIs are this engine's
   bool trace_all = false;
 };
 
@@ -41,7 +41,8 @@ class Engine {
   // Configuration, as a whole. IKE SAs of connections that are unchanged (the same pointer) are not touched; those of
   // connections that are gone or changed are deleted (with a notification), unless only fields changed that can be
   // taken over while running.
-  void configure(Now now, std::vector<policy::ConnectionPtr> connections, std::shared_ptr<const ike::Credentials> credentials);
+  void configure(Now now, std::vector<policy::ConnectionPtr> connections,
+                 std::shared_ptr<const ike::Credentials> credentials);
 
   void receive(Now now, const ike::Datagram& datagram);
   void complete(Now now, ike::Answer answer);
@@ -68,6 +69,12 @@ class Engine {
   Result<> rekey_child_sa(Now now, const std::string& connection, const std::string& child);
   // A local address of ours is gone or a route changed: everything with that path asks its peer whether it is alive.
   void check_paths(Now now);
+  // Asks the peer at this address, over any IKE SA whose peer takes fragments (RFC 7383), with a message of exactly this
+  // many bytes in one IP packet (a few less where the cipher has blocks): RFC 8899's probes, in IKE. One at a time for
+  // an address. The answer comes from drain_path_probes(); none comes when the IKE SA ends meanwhile. kNotFound: no such
+  // IKE SA.
+  Result<> probe_path(Now now, const IpAddress& remote, unsigned datagram_size);
+  [[nodiscard]] std::vector<ike::PathProbed> drain_path_probes();
   // Begins a clean stop: deletes every IKE SA with a notification; idle() tells when nothing is left to wait for.
   void shut_down(Now now);
   [[nodiscard]] bool idle() const;

@@ -37,7 +37,10 @@ bool may_begin(const Established& established, const Task& task) {
     return false;
   if (std::holds_alternative<RekeyIkeTask>(task.what))
     return std::holds_alternative<std::monostate>(established.answering);
-  return true;
+  // The peer's rekey of the same Child SA is being answered: when that is done, this one is moot.
+  const auto* rekey = std::get_if<RekeyChildTask>(&task.what);
+  const auto* answering = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering);
+  return !rekey || !answering || (*answering)->rekeys != rekey->id;
 }
 
 Instant confirmed_at(const Established& established, const Task& task) {
@@ -82,7 +85,7 @@ Next<Established, Closing, Closed> begin_tasks(Shard& shard, IkeSa& sa, Establis
     } else if (std::holds_alternative<DeleteChildTask>(task->what)) {
       begin_delete_children(shard, sa, phase);
     } else {
-      begin_probe(shard, sa, phase);
+      begin_probe(shard, sa, phase, std::get<ProbeTask>(task->what).datagram_size);
     }
   }
   return std::move(phase);
@@ -143,11 +146,6 @@ Closed lost(Shard& shard, IkeSa& sa, Established&& phase, unsigned sends, Durati
     (void)give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
     return {};
   }
-  // A rekey of ours that went nowhere, beside one of the peer's that stands (RFC 7296 2.8.2).
-  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own)) {
-    const auto crossed = std::move((*own)->crossed);
-    settle_for_peers_rekey(shard, sa, phase, crossed);
-  }
   shard.count(Counter::kLivenessFailures);
   (void)give_up(shard, sa, phase, ike::diagnosis::liveness(subject_of(sa), sends, elapsed));
   return {};
@@ -160,6 +158,9 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
   const auto elapsed = shard.time() - phase.channel.first_sent();
   if (phase.channel.advance(shard, sa) == Channel::Due::kGivenUp)
     return lost(shard, sa, std::move(phase), sends, elapsed);
+  phase.channel.drop_stale_fragments(shard.time());
+  // The one that this replaced went another way than by its rekey.
+  if (phase.predecessor && !shard.find(*phase.predecessor)) phase.predecessor.reset();
   check_lifetimes(shard, sa, phase);
   if (shard.time() >= phase.replaced_until)
     return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
@@ -176,8 +177,8 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 }
 
 Instant established_deadline(const IkeSa& sa, const Established& established) {
-  auto deadline = std::min(
-      {established.channel.deadline(), established.hard, established.replaced_until, sa.next_keepalive});
+  auto deadline = std::min({established.channel.deadline(), established.channel.fragments_deadline(),
+                            established.hard, established.replaced_until, sa.next_keepalive});
   if (!established.soft_expired)
     deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
   for (const auto& record : established.children)

@@ -41,8 +41,10 @@ Result<std::vector<Bytes>> seal_fragmented(MessageProtection& protection, const 
       wire::kIkeHeaderSize + wire::kGenericHeaderSize + protection.sealed_size(encoded.bytes.size());
   std::vector<Bytes> messages;
   if (!allowed || whole <= limit.ike_message_bytes()) {
-    MERLON_TRY(Bytes message, protection.seal_encoded(header, encoded, rng));
-    messages.push_back(std::move(message));
+    auto message = protection.seal_encoded(header, encoded, rng);
+    wipe(encoded.bytes);
+    if (!message) return tl::unexpected(message.error());
+    messages.push_back(std::move(*message));
     return messages;
   }
 
@@ -79,7 +81,7 @@ void Reassembly::clear() {
   bytes_ = 0;
 }
 
-Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment) {
+Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment, Instant now) {
   // RFC 7383 2.6: fragment numbers run from 1 to the total.
   if (fragment.number == 0 || fragment.number > fragment.total || fragment.total > kMaxFragments)
     return Outcome::kDropped;
@@ -95,8 +97,9 @@ Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment) {
     total_ = fragment.total;
   }
   if (parts_.contains(fragment.number)) return Outcome::kDuplicate;
-  if (bytes_ + fragment.content.size() > kMaxReassembledBytes) return Outcome::kDropped;
+  if (bytes_ + fragment.content.size() > limit_) return Outcome::kDropped;
 
+  if (parts_.empty()) since_ = now;
   if (fragment.number == 1) first_ = fragment.first;
   bytes_ += fragment.content.size();
   parts_.emplace(fragment.number, std::move(fragment.content));

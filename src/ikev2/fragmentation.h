@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/ip_address.h"
 #include "ikev2/message_protection.h"
@@ -34,6 +35,9 @@ struct DatagramLimit {
 
 inline constexpr std::uint16_t kMaxFragments = 255;               // of one message, either direction
 inline constexpr std::size_t kMaxReassembledBytes = 256U * 1024;  // of one message's decrypted content
+// The same while the peer is nobody yet: IKE_AUTH with a chain of certificates fits.
+inline constexpr std::size_t kMaxUnprovenBytes = 64U * 1024;
+inline constexpr Duration kFragmentPatience = std::chrono::seconds(30);  // for the rest of a message
 
 // Collects the fragments of one message. An IKE SA has one for requests and one for responses: with a window
 // of one, at most one Message ID is being collected in each. Only authenticated fragments come here (RFC
@@ -49,7 +53,10 @@ class Reassembly {
   // RFC 7383 2.6.1: a larger total replaces what was collected with a smaller one (the sender made them anew
   // after path MTU discovery); a smaller total is dropped. Another Message ID replaces the set: the caller
   // decides by its window what is current before it calls.
-  Outcome add(MessageId id, OpenedFragment fragment);
+  Outcome add(MessageId id, OpenedFragment fragment, Instant now);
+  void set_limit(std::size_t bytes) { limit_ = bytes; }
+  // When what was collected is to be dropped, unless it is whole by then; kNever: nothing is being collected.
+  [[nodiscard]] Instant deadline() const { return parts_.empty() ? kNever : since_ + kFragmentPatience; }
 
   struct Whole {
     wire::PayloadType first = wire::PayloadType::kNone;
@@ -72,7 +79,8 @@ class Reassembly {
   bool complete_ = false;
   wire::PayloadType first_ = wire::PayloadType::kNone;
   std::map<std::uint16_t, Bytes> parts_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0, limit_ = kMaxUnprovenBytes;
+  Instant since_{};  // of the first fragment
 };
 
 }  // namespace merlon::ikev2

@@ -11,6 +11,8 @@
 namespace merlon::ikev2 {
 namespace {
 
+constexpr Instant kNow{std::chrono::hours(1)};
+
 using Outcome = Reassembly::Outcome;
 using wire::PayloadType;
 
@@ -63,7 +65,7 @@ TEST(Fragmentation, EveryDatagramKeepsTheLimitAndAnyOrderWithDuplicatesGivesTheM
       std::set<std::size_t> seen;
       std::size_t completed = 0;
       for (const auto i : order) {
-        const auto outcome = reassembly.add(header.message_id, opened(receiver, (*datagrams)[i]));
+        const auto outcome = reassembly.add(header.message_id, opened(receiver, (*datagrams)[i]), kNow);
         const bool is_new = seen.insert(i).second;
         RC_ASSERT((outcome == Outcome::kDuplicate) == !is_new);
         if (outcome == Outcome::kComplete) {
@@ -95,10 +97,10 @@ TEST(Fragmentation, AMessageWithALostFragmentIsNeverComplete) {
     Reassembly reassembly;
     for (std::size_t i = 0; i < datagrams->size(); ++i) {
       if (i == lost) continue;
-      RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[i])) == Outcome::kStored);
+      RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[i]), kNow) == Outcome::kStored);
     }
     RC_ASSERT(!reassembly.take().has_value());
-    RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[lost])) == Outcome::kComplete);
+    RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[lost]), kNow) == Outcome::kComplete);
   }));
 }
 
@@ -173,35 +175,55 @@ TEST(Fragmentation, ATamperedFragmentNeverGetsToTheSet) {
 TEST(Reassembly, ALargerTotalReplacesASmallerOneIsDropped) {
   Reassembly reassembly;
   const MessageId id{1};
-  EXPECT_EQ(reassembly.add(id, fragment_of(1, 2, {1})), Outcome::kStored);
-  EXPECT_EQ(reassembly.add(id, fragment_of(2, 3, {22})),
+  EXPECT_EQ(reassembly.add(id, fragment_of(1, 2, {1}), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add(id, fragment_of(2, 3, {22}), kNow),
             Outcome::kStored);  // RFC 7383 2.6.1: made anew, smaller
   EXPECT_EQ(reassembly.stored_bytes(), 1U);
-  EXPECT_EQ(reassembly.add(id, fragment_of(2, 2, {2})), Outcome::kDropped);
-  EXPECT_EQ(reassembly.add(id, fragment_of(3, 3, {33})), Outcome::kStored);
-  EXPECT_EQ(reassembly.add(id, fragment_of(1, 3, {11})), Outcome::kComplete);
+  EXPECT_EQ(reassembly.add(id, fragment_of(2, 2, {2}), kNow), Outcome::kDropped);
+  EXPECT_EQ(reassembly.add(id, fragment_of(3, 3, {33}), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add(id, fragment_of(1, 3, {11}), kNow), Outcome::kComplete);
   EXPECT_EQ(reassembly.take()->content, (Bytes{11, 22, 33}));
-  EXPECT_EQ(reassembly.add(id, fragment_of(1, 3, {11})), Outcome::kDuplicate);
-  EXPECT_EQ(reassembly.add(id, fragment_of(1, 4, {11})), Outcome::kDuplicate);
+  EXPECT_EQ(reassembly.add(id, fragment_of(1, 3, {11}), kNow), Outcome::kDuplicate);
+  EXPECT_EQ(reassembly.add(id, fragment_of(1, 4, {11}), kNow), Outcome::kDuplicate);
 }
 
 TEST(Reassembly, AnotherMessageIdBeginsAnew) {
   Reassembly reassembly;
-  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 2, {1})), Outcome::kStored);
-  EXPECT_EQ(reassembly.add({2}, fragment_of(2, 2, {4})), Outcome::kStored);
-  EXPECT_EQ(reassembly.add({2}, fragment_of(1, 2, {3})), Outcome::kComplete);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 2, {1}), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add({2}, fragment_of(2, 2, {4}), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add({2}, fragment_of(1, 2, {3}), kNow), Outcome::kComplete);
   EXPECT_EQ(reassembly.take()->content, (Bytes{3, 4}));
   EXPECT_FALSE(reassembly.is_complete({1}));
   EXPECT_TRUE(reassembly.is_complete({2}));
 }
 
+TEST(Reassembly, AnUnprovenPeerGetsLess) {
+  Reassembly reassembly;
+  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 9, Bytes(kMaxUnprovenBytes)), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(2, 9, {1}), kNow), Outcome::kDropped);
+  reassembly.set_limit(kMaxReassembledBytes);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(2, 9, {1}), kNow), Outcome::kStored);
+}
+
+TEST(Reassembly, WhatIsIncompleteHasADeadline) {
+  Reassembly reassembly;
+  EXPECT_EQ(reassembly.deadline(), kNever);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 3, {1}), kNow), Outcome::kStored);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(2, 3, {1}), kNow + kFragmentPatience / 2), Outcome::kStored);
+  EXPECT_EQ(reassembly.deadline(), kNow + kFragmentPatience);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(3, 3, {1}), kNow), Outcome::kComplete);
+  ASSERT_TRUE(reassembly.take());
+  EXPECT_EQ(reassembly.deadline(), kNever);
+}
+
 TEST(Reassembly, LimitsHoldEvenForWhatIsAuthentic) {
   Reassembly reassembly;
-  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 256, {1})), Outcome::kDropped);
-  EXPECT_EQ(reassembly.add({1}, fragment_of(0, 4, {1})), Outcome::kDropped);
-  EXPECT_EQ(reassembly.add({1}, fragment_of(5, 4, {1})), Outcome::kDropped);
+  reassembly.set_limit(kMaxReassembledBytes);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(1, 256, {1}), kNow), Outcome::kDropped);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(0, 4, {1}), kNow), Outcome::kDropped);
+  EXPECT_EQ(reassembly.add({1}, fragment_of(5, 4, {1}), kNow), Outcome::kDropped);
   std::uint16_t number = 1;
-  while (reassembly.add({2}, fragment_of(number, 255, Bytes(60000))) == Outcome::kStored) ++number;
+  while (reassembly.add({2}, fragment_of(number, 255, Bytes(60000)), kNow) == Outcome::kStored) ++number;
   EXPECT_LE(reassembly.stored_bytes(), kMaxReassembledBytes);
   EXPECT_LT(number, 10);
 }
@@ -219,7 +241,7 @@ TEST(Reassembly, AnyAuthenticNonsenseStaysBoundedAndConsistent) {
       // The content says which fragment of which total it was.
       const auto outcome = reassembly.add(
           id,
-          fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}));
+          fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}), kNow);
       RC_ASSERT(reassembly.stored_bytes() <= 2U * 8U);
       if (outcome != Outcome::kComplete) continue;
       const auto whole = reassembly.take();

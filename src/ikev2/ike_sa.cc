@@ -77,6 +77,7 @@ Phase on_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incom
     // RFC 7296 2.21.3: there is no way to say so but to close.
     auto why =
         ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational, incoming.malformed->error.message);
+    settle_in_flight_own(shard, sa, phase);
     release_in_flight_own(shard, phase);
     queue_delete_ike(shard, phase, std::move(why));
     return std::move(phase);
@@ -91,6 +92,7 @@ Phase on_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incom
   const bool creating = std::holds_alternative<std::unique_ptr<CreatingChild>>(phase.own) ||
                         std::holds_alternative<std::unique_ptr<RekeyingIke>>(phase.own);
   if (creating != (incoming.exchange == ExchangeType::kCreateChildSa)) {
+    settle_in_flight_own(shard, sa, phase);
     release_in_flight_own(shard, phase);
     queue_delete_ike(shard, phase,
                      ike::diagnosis::protocol(subject_of(sa), Exchange::kInformational,

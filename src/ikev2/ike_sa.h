@@ -17,6 +17,7 @@ struct IkeSa {
   bool indexed = false;            // the shard finds it by its connection
   std::uint64_t identity_key = 0;  // the shard finds it by its two identities; 0: not yet
   bool redundant = false;          // lost against one that the peer began at the same time
+  Instant began{};                 // its first message
   Instant next_keepalive = kNever;
   Phase phase = Closed{};
 

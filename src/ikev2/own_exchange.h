@@ -40,7 +40,9 @@ struct DeleteIkeTask {
   explicit DeleteIkeTask(ike::Failure why) : reason(std::make_shared<const ike::Failure>(std::move(why))) {}
   std::shared_ptr<const ike::Failure> reason;
 };
-struct ProbeTask {};  // liveness (RFC 7296 2.4)
+struct ProbeTask {             // liveness (RFC 7296 2.4)
+  unsigned datagram_size = 0;  // not 0: padded to this, to learn whether the path carries it (RFC 8899)
+};
 
 struct Task {
   std::variant<NewChildTask, RekeyChildTask, RekeyIkeTask, DeleteChildTask, DeleteIkeTask, ProbeTask> what;
@@ -54,6 +56,12 @@ struct Crossed {
   Bytes nonce_i, nonce_r;
   policy::ChildSaId child;  // what it made
   IkeSpi ike_sa;            // our SPI of what it made
+};
+
+// The peer has answered our rekey, but we have not yet answered the one of the peer that crossed it: ours is finished
+// after that, since only then both are known.
+struct HeldBack {
+  std::optional<Secret> shared_secret;
 };
 
 struct CreatingChild {  // also a rekey
@@ -71,6 +79,7 @@ struct CreatingChild {  // also a rekey
   std::optional<ChildAccepted> accepted;  // the answer, while the shared secret is computed
   Bytes nonce_r;
   std::optional<Crossed> crossed;
+  std::optional<HeldBack> held_back;
   bool target_gone = false;  // Followup::kOwnTargetGone
   std::vector<Spi>
       deleted_early;  // SPIs that the peer deleted and that we never knew: perhaps the one that this makes
@@ -89,11 +98,14 @@ struct RekeyingIke {
   IkeSpi peer_spi;
   Bytes nonce_r;
   std::optional<Crossed> crossed;
+  std::optional<HeldBack> held_back;
 };
 struct DeletingChild {
   std::vector<Spi> inbound_spis;
 };
-struct Probing {};
+struct Probing {
+  unsigned datagram_size = 0;
+};
 using OwnInFlight = std::variant<std::monostate, std::unique_ptr<CreatingChild>, std::unique_ptr<RekeyingIke>,
                                  DeletingChild, Probing>;
 

@@ -100,8 +100,10 @@ struct HalfOpen {
   };
   std::vector<Waiting> waiting;  // came before the keys were there
   std::size_t waiting_bytes = 0;
+  unsigned repeats = 0;  // of the response
   Instant expires;
 };
+inline constexpr unsigned kMaxInitRepeats = 8;
 
 // The responder has verified the initiator's AUTH and waits for its own signature.
 struct Proving {
@@ -137,6 +139,7 @@ struct Established {
   // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one
   // replaced while it is not yet clear which of two wins.
   std::optional<IkeSpi> successor, predecessor;
+  std::optional<IkeSpi> replaces;  // the one whose rekey made this one, for good: perhaps it is still there
   Instant replaced_until = kNever;                  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
   bool soft_expired = false;                        // its rekey was begun

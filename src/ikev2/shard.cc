@@ -38,11 +38,11 @@ policy::ConnectionPtr Shard::connection(std::string_view name) const {
   return nullptr;
 }
 
-void Shard::transmit(const Path& path, Bytes payload) {
+void Shard::transmit(const Path& path, Bytes payload, bool dont_fragment) {
   count(Counter::kMessagesSent);
   auto local = path.local;
   if (local.port == 0) local.port = path.natt ? options_.natt_port : options_.ike_port;
-  emit(ike::Transmit{local, path.remote, path.natt, std::move(payload)});
+  emit(ike::Transmit{local, path.remote, path.natt, std::move(payload), dont_fragment});
 }
 
 ike::RequestId Shard::register_request(const IkeSa& sa) {
@@ -75,6 +75,7 @@ IkeSpi Shard::new_ike_spi() {
 
 IkeSa& Shard::adopt(std::unique_ptr<IkeSa> sa) {
   auto& made = *sa;
+  made.began = time();
   sas_[made.own_spi().value] = std::move(sa);
   index(made);
   touch(made);
@@ -133,17 +134,12 @@ void Shard::trace_retransmission(const IkeSa& sa, const Path& path) {
       sa.connection_name(), sa.id, true, true, path.local, path.remote, {"the last request again"}}));
 }
 
-bool Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
-                            std::vector<wire::Payload> payloads, bool rate_limited) {
-  if (rate_limited) {
-    constexpr double kPerSecond = 10, kBurst = 20;
-    clear_answers_ =
-        std::min(kBurst, clear_answers_ +
-                             kPerSecond * std::chrono::duration<double>(time() - clear_answers_at_).count());
-    clear_answers_at_ = time();
-    if (clear_answers_ < 1) return false;
-    clear_answers_ -= 1;
-  }
+bool Shard::may_answer(ClearAnswer kind) {
+  return (kind == ClearAnswer::kStray ? strays_ : refusals_).take(time());
+}
+
+void Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
+                            std::vector<wire::Payload> payloads) {
   wire::Message message;
   // RFC 7296 1.5, 2.21.4: SPIs, Message ID and exchange type are copied.
   message.header.initiator_spi = header.initiator_spi;
@@ -156,9 +152,8 @@ bool Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader
   for (const auto* notify : wire::find_all<wire::NotifyPayload>(message.payloads))
     counters_.add_notify_sent(static_cast<std::uint16_t>(notify->type));
   auto bytes = wire::encode_message(message);
-  if (!bytes) return false;
+  if (!bytes) return;
   transmit({datagram.local, datagram.remote, datagram.natt}, std::move(*bytes));
-  return true;
 }
 
 // ---- what arrives
@@ -172,8 +167,8 @@ void Shard::receive(Now now, const ike::Datagram& datagram) {
   // RFC 7296 1.5, 2.5
   if (header->major != wire::kIkeMajorVersion) {
     count(Counter::kDropVersion);
-    if (header->major > wire::kIkeMajorVersion && !header->flags.response)
-      answer_in_clear(datagram, *header, {wire::make_notify(NotifyType::kInvalidMajorVersion)}, true);
+    if (header->major > wire::kIkeMajorVersion && !header->flags.response && may_answer(ClearAnswer::kStray))
+      answer_in_clear(datagram, *header, {wire::make_notify(NotifyType::kInvalidMajorVersion)});
     return;
   }
   if (header->exchange_type == ExchangeType::kIkeSaInit && !header->flags.response) {
@@ -198,7 +193,8 @@ void Shard::receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader
   count(Counter::kDropUnknownSpi);
   // RFC 7296 2.21.4: a response is never answered.
   if (header.flags.response || header.exchange_type == ExchangeType::kIkeSaInit) return;
-  answer_in_clear(datagram, header, {wire::make_notify(NotifyType::kInvalidIkeSpi)}, true);
+  if (may_answer(ClearAnswer::kStray))
+    answer_in_clear(datagram, header, {wire::make_notify(NotifyType::kInvalidIkeSpi)});
 }
 
 void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header) {
@@ -210,8 +206,10 @@ void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeH
   const auto key = reader.u64().value_or(0);
   if (const auto known = by_init_request_.find(key); known != by_init_request_.end()) {
     if (auto* sa = find(known->second)) {
-      const auto* half_open = std::get_if<HalfOpen>(&sa->phase);
-      const bool repeat = half_open && !half_open->response.empty() && !half_open->channel;
+      auto* half_open = std::get_if<HalfOpen>(&sa->phase);
+      // The source may be forged, and the response be larger than the request: it is not repeated for ever.
+      const bool repeat = half_open && !half_open->response.empty() && !half_open->channel &&
+                          half_open->repeats++ < kMaxInitRepeats;
       count(repeat ? Counter::kDuplicatesAnswered : Counter::kDuplicatesIgnored);
       if (repeat) transmit({datagram.local, datagram.remote, datagram.natt}, half_open->response);
     }
@@ -224,9 +222,10 @@ void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeH
   if (!message) {
     count(Counter::kDropMalformed);
     // RFC 7296 2.5
-    if (message.error().notify == NotifyType::kUnsupportedCriticalPayload)
+    if (message.error().notify == NotifyType::kUnsupportedCriticalPayload &&
+        may_answer(ClearAnswer::kRefusal))
       answer_in_clear(datagram, header,
-                      {wire::make_unsupported_critical_payload(message.error().payload_type)}, true);
+                      {wire::make_unsupported_critical_payload(message.error().payload_type)});
     return;
   }
   auto made = answer_ike_sa_init(*this, {datagram, std::move(*message)});
@@ -353,7 +352,11 @@ void Shard::resolve_uniqueness(IkeSa& newest, const Established& established, bo
   for (auto* other : same_peers(newest, established.local_id, established.peer.identity())) {
     auto& old = *other->established();
     const auto reason = ike::diagnosis::deleted_by_us(subject_of(*other), "the peer made a newer IKE SA");
-    const bool crossing = other->initiator != newest.initiator && time() - old.established < kCrossing;
+    // RFC 7296 2.4: INITIAL_CONTACT from a peer that began after ours was established says that it has lost ours. One
+    // that still said it in good faith began before.
+    const bool restarted = initial_contact && newest.began >= old.established;
+    const bool crossing =
+        other->initiator != newest.initiator && !restarted && time() - old.established < kCrossing;
     if (crossing && unique == policy::Connection::Uniqueness::kReplace) {
       // Both ends see the same two SPIs, so both let go of the same one.
       auto& loser = other->id.initiator < newest.id.initiator ? newest : *other;

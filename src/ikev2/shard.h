@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ike/counters.h"
@@ -15,8 +16,17 @@
 #include "ikev2/engine.h"
 #include "ikev2/ike_sa.h"
 #include "ikev2/source_limits.h"
+#include "ikev2/token_bucket.h"
 
 namespace merlon::ikev2 {
+
+// Answers in clear whose number is limited, each kind by itself: what strays in cannot use up what is for those that
+// try to begin an IKE SA. COOKIE and INVALID_KE_PAYLOAD need no limit: they are smaller than what asks for them, cost
+// next to nothing, and without them an honest initiator never gets on.
+enum class ClearAnswer {
+  kRefusal,  // of an IKE_SA_INIT request
+  kStray,    // INVALID_IKE_SPI, INVALID_MAJOR_VERSION (RFC 7296 1.5)
+};
 
 class Shard {
  public:
@@ -37,7 +47,8 @@ class Shard {
   void count(ike::Counter counter, std::uint64_t number = 1) { counters_.add(counter, number); }
   [[nodiscard]] ike::Counters& counters() { return counters_; }
   void emit(ike::Action action) { actions_.push_back(std::move(action)); }
-  void transmit(const Path& path, Bytes payload);
+  void transmit(const Path& path, Bytes payload, bool dont_fragment = false);
+  void path_probed(ike::PathProbed result) { path_probes_.push_back(std::move(result)); }
   // Registers a slow action: its answer comes back to this IKE SA.
   [[nodiscard]] ike::RequestId register_request(const IkeSa& sa);
   [[nodiscard]] ike::RequestId generate_key_pair(const IkeSa& sa, KeMethod method);
@@ -71,9 +82,11 @@ class Shard {
   void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
                      const Path& path, bool sent, bool retransmission);
   void trace_retransmission(const IkeSa& sa, const Path& path);
-  // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1); false when the limit on such answers swallowed it.
-  bool answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
-                       std::vector<wire::Payload> payloads, bool rate_limited);
+  // Whether one more answer of this kind may be sent now. To be asked before anything is made for it.
+  [[nodiscard]] bool may_answer(ClearAnswer kind);
+  // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1).
+  void answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
+                       std::vector<wire::Payload> payloads);
 
   // ---- what Engine forwards
   // ----------------------------------------------------------------------------------------
@@ -92,6 +105,8 @@ class Shard {
   Result<> rekey_ike_sa(Now now, const std::string& connection);
   Result<> rekey_child_sa(Now now, const std::string& connection, const std::string& child);
   void check_paths(Now now);
+  Result<> probe_path(Now now, const IpAddress& remote, unsigned datagram_size);
+  [[nodiscard]] std::vector<ike::PathProbed> drain_path_probes() { return std::exchange(path_probes_, {}); }
   void shut_down(Now now);
   [[nodiscard]] bool idle() const;
   void trace(const std::string& connection, bool messages, bool keys);
@@ -126,6 +141,7 @@ class Shard {
   ike::ConnectionCredentials no_credentials_;
   ike::Counters counters_;
   std::vector<ike::Action> actions_;
+  std::vector<ike::PathProbed> path_probes_;
   std::unordered_map<std::uint64_t, std::unique_ptr<IkeSa>> sas_;
   std::unordered_map<std::uint64_t, IkeSpi> by_init_request_;  // hash of source and request: RFC 7296 2.1
   std::unordered_map<std::uint64_t, std::uint64_t> init_request_of_;
@@ -141,8 +157,7 @@ class Shard {
   std::set<std::string> trace_messages_, trace_keys_;
   ike::RequestId last_request_ = 0;
   std::uint64_t last_child_id_ = 0;
-  double clear_answers_ = 10;  // tokens; ten a second
-  Instant clear_answers_at_{};
+  TokenBucket refusals_{10, 20}, strays_{10, 20};
   bool shutting_down_ = false;
 
  public:

@@ -73,7 +73,7 @@ Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoin
     return fail(ErrorCode::kExhausted, "there are {} IKE SAs already", sas_.size());
   if (policy::ke_methods(connection->ike_proposals).empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no IKE proposal", connection->name);
-  begin_ike_sa_init(*this, connection, local, remote, std::move(intents));
+  begin_ike_sa_init(*this, connection, {local, remote, remote.port == 4500}, std::move(intents));
   return {};
 }
 
@@ -192,6 +192,22 @@ void Shard::check_paths(Now now) {
       touch(*sa);
     }
   settle();
+}
+
+Result<> Shard::probe_path(Now now, const IpAddress& remote, unsigned datagram_size) {
+  begin(now);
+  for (auto* sa : sorted()) {
+    auto* established = sa->established();
+    if (!established || replaced(*established) || !established->channel.fragmentation() ||
+        established->channel.path().remote.address != remote)
+      continue;
+    established->tasks.push_back({ProbeTask{datagram_size}, {}});
+    touch(*sa);
+    settle();
+    return {};
+  }
+  settle();
+  return fail(ErrorCode::kNotFound, "no IKE SA with {} takes fragments", remote);
 }
 
 void Shard::shut_down(Now now) {

@@ -112,7 +112,8 @@ iovec part_of(ByteView bytes) {
 void prepare_send(Burst& burst, std::size_t i, const OutgoingDatagram& datagram, bool raw) {
   burst.parts[i] = {part_of(datagram.head), part_of(datagram.payload)};
   // raw(7), ipv6(7): in a raw socket's address the port stands for the protocol; IPv6 refuses any other than its own.
-  const Endpoint destination{datagram.destination.address, raw ? std::uint16_t{0} : datagram.destination.port};
+  const Endpoint destination{datagram.destination.address,
+                             raw ? std::uint16_t{0} : datagram.destination.port};
   burst.addresses[i] = socket_address(destination, datagram.interface_index);
   msghdr& header = burst.messages[i].msg_hdr;
   header = {};
@@ -313,6 +314,12 @@ int DatagramSocket::set_path_mtu_option(PathMtuMode mode) const {
                                                 : IP_PMTUDISC_DONT;
   if (family_ == IpFamily::kIpv4) return set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, value);
   if (const int error = set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, value)) return error;
+  // No router fragments IPv6, and some do not say that a packet was too big for them: what may be fragmented is made to
+  // fit every path (RFC 8200 5).
+  constexpr int kEveryPath = 1280;
+  if (const int error =
+          set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU, mode == PathMtuMode::kDont ? kEveryPath : 0))
+    return error;
   return set_option(fd_.get(), IPPROTO_IPV6, IPV6_DONTFRAG, mode == PathMtuMode::kDont ? 0 : 1);
 }
 

@@ -9,7 +9,8 @@ PacketPool::PacketPool(std::size_t count, std::size_t packet_size)
   // Whole cache lines, so that no two packets share one.
   const std::size_t capacity = (kDefaultHeadroom + packet_size + kDefaultTailroom + 63) / 64 * 64;
   MERLON_ASSERT(count <= UINT32_MAX && capacity <= UINT32_MAX);
-  storage_ = std::make_unique<std::uint8_t[]>(count * capacity);
+  // Not zeroed: pages that no packet ever used cost no memory.
+  storage_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * capacity);
   packets_ = std::unique_ptr<Packet[]>(new Packet[count]);
   free_.reserve(count);
   for (std::size_t i = count; i-- > 0;) {

@@ -10,7 +10,7 @@
 namespace merlon::policy {
 namespace {
 
-// A peer may send thousands of transforms: the sentence shows the first of them.
+// A peer may send thousands of transforms: the sentence shows the first of them, and is about these only.
 constexpr std::size_t kShownProposals = 8;
 constexpr std::size_t kShownTransforms = 40;
 
@@ -23,11 +23,17 @@ Proposal shortened(Proposal proposal) {
   return proposal;
 }
 
+Proposals shortened(ProposalView proposals) {
+  Proposals out;
+  for (const Proposal& proposal : proposals.first(std::min(kShownProposals, proposals.size())))
+    out.push_back(shortened(proposal));
+  return out;
+}
+
 std::string listed(ProposalView proposals) {
   if (proposals.empty()) return "nothing";
   std::string out;
-  for (const Proposal& proposal : proposals.first(std::min(kShownProposals, proposals.size())))
-    out += (out.empty() ? "" : ", ") + to_text(shortened(proposal));
+  for (const Proposal& proposal : shortened(proposals)) out += (out.empty() ? "" : ", ") + to_text(proposal);
   if (proposals.size() > kShownProposals)
     out += fmt::format(" and {} more", proposals.size() - kShownProposals);
   return out;
@@ -153,7 +159,8 @@ std::string explain_no_proposal(ProposalView local, ProposalView offered) {
   const SecurityProtocol protocol = !local.empty() ? local.front().protocol : SecurityProtocol::kNone;
   std::string out = fmt::format("no common {} proposal: this side has {}; the peer offered {}",
                                 name(protocol), listed(local), listed(offered));
-  if (const auto pair = nearest_pair(local, offered)) return out + "; " + suggestion(*pair);
+  const Proposals ours = shortened(local), theirs = shortened(offered);
+  if (const auto pair = nearest_pair(ours, theirs)) return out + "; " + suggestion(*pair);
   if (local.empty()) return out + "; this side has no proposal at all";
   return out + fmt::format("; the peer offered nothing for {}", name(protocol));
 }

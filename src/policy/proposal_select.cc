@@ -165,7 +165,8 @@ Result<Selection<Chosen>> select(ProposalView local, ProposalView offered, Match
       if (chosen) return Selection<Chosen>{i, std::move(*answer), *chosen};
     }
   }
-  return fail(ErrorCode::kPolicy, "{}", explain_no_proposal(local, offered));
+  // Short: anybody may ask for it, and explain_no_proposal() is there for those who want to know.
+  return fail(ErrorCode::kPolicy, "none of the {} offered proposals is acceptable", offered.size());
 }
 
 // A type of the proposal that the answer may leave out: its absence means NONE, or 32 bits.

@@ -40,8 +40,8 @@ struct EspSelectOptions {
 
 // As a responder. Our order decides: the first of our proposals that matches any offered one; within it, the
 // first of our transforms of each type. Exactly one transform a type; key lengths must be equal. Errors:
-// kPolicy with explain_no_proposal's sentence: NO_PROPOSAL_CHOSEN. The caller compares chosen.ke with the KE
-// payload it received: INVALID_KE_PAYLOAD where they differ.
+// kPolicy: NO_PROPOSAL_CHOSEN; explain_no_proposal() says why, for whoever has the time. The caller compares chosen.ke
+// with the KE payload it received: INVALID_KE_PAYLOAD where they differ.
 [[nodiscard]] Result<IkeSelection> select_ike(ProposalView local, ProposalView offered,
                                               IkeSelectOptions options = {});
 [[nodiscard]] Result<EspSelection> select_esp(ProposalView local, ProposalView offered,
@@ -52,7 +52,8 @@ struct EspSelectOptions {
 [[nodiscard]] Result<ChosenIke> verify_ike_choice(ProposalView sent, ProposalView received);
 [[nodiscard]] Result<ChosenEsp> verify_esp_choice(ProposalView sent, ProposalView received);
 
-// For people: both lists, and the nearest change that would make them agree, on either side.
+// For people: both lists, and the nearest change that would make them agree, on either side. Of long lists only the
+// beginning is looked at, so the work is bounded whatever a peer offers.
 [[nodiscard]] std::string explain_no_proposal(ProposalView local, ProposalView offered);
 // As an initiator that received NO_PROPOSAL_CHOSEN: the peer does not say what it would accept.
 [[nodiscard]] std::string explain_proposals_refused(ProposalView sent);

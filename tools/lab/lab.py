@@ -95,6 +95,9 @@ class Host:
         for key in ("net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter", "net.ipv4.conf.all.accept_redirects",
                     "net.ipv4.conf.default.accept_redirects", "net.ipv4.conf.all.send_redirects", "net.ipv4.conf.default.send_redirects"):
             self.sysctl(key, 0)
+        # Addresses can be used at once: nobody else is on these links.
+        for key in ("net.ipv6.conf.all.accept_dad", "net.ipv6.conf.default.accept_dad"):
+            self.sysctl(key, 0)
 
     def ip(self, *args, check=True):
         return run("ip", "-n", self.ns, *args, check=check).stdout

@@ -1,6 +1,9 @@
 #include "ikev2/exchanges/common.h"
 
+#include <utility>
+
 #include "ikev2/established.h"
+#include "ikev2/exchanges/create_child_sa.h"
 #include "pki/identity_text.h"
 
 namespace merlon::ikev2 {
@@ -41,8 +44,8 @@ void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, 
   shard.emit(ike::Event(std::move(event)));
 }
 
+// A half-open place stays taken until the IKE SA is gone: who is refused in IKE_AUTH cannot try again and again.
 Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
-  shard.end_half_open(sa);
   if (sa.established_once) {
     shard.count(Counter::kIkeSasClosed);
     shard.emit(ike::Event(ike::IkeSaClosed{sa.connection_name(), sa.id, std::move(failure)}));
@@ -55,6 +58,7 @@ Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
 
 Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure) {
   const auto reason = failure.sentence;
+  settle_in_flight_own(shard, sa, established);
   (void)give_up(shard, sa, std::move(failure));
   release_in_flight(shard, established);
   for (auto& record : established.children) {
@@ -64,6 +68,13 @@ Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure f
   }
   sweep_children(shard, established);
   return {};
+}
+
+void settle_in_flight_own(Shard& shard, IkeSa& sa, Established& established) {
+  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&established.own)) {
+    const auto crossed = std::exchange((*own)->crossed, std::nullopt);
+    settle_for_peers_rekey(shard, sa, established, crossed);
+  }
 }
 
 void release_in_flight_own(Shard& shard, Established& established) {
@@ -81,9 +92,14 @@ void release_in_flight(Shard& shard, Established& established) {
   established.answering = std::monostate{};
 }
 
+Lingering linger(const Shard& shard, Channel&& channel) {
+  channel.only_repeat();
+  return Lingering{std::move(channel), shard.time() + kLingering};
+}
+
 Lingering linger(Shard& shard, IkeSa& sa, Established&& established, ike::Failure failure) {
   (void)give_up(shard, sa, established, std::move(failure));
-  return Lingering{std::move(established.channel), shard.time() + kLingering};
+  return linger(shard, std::move(established.channel));
 }
 
 void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure) {
@@ -109,6 +125,7 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
                           .answering = {},
                           .successor = {},
                           .predecessor = {},
+                          .replaces = {},
                           .replaced_until = kNever,
                           .temporary_failures_since = {},
                           .soft_expired = false,
@@ -130,6 +147,7 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
   event.remote_auth = established.peer.text();
   shard.emit(ike::Event(std::move(event)));
   shard.know_identity(sa, established);
+  established.channel.trust();
   return established;
 }
 

@@ -25,6 +25,11 @@ Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure f
 // SPIs that were set aside for exchanges that will not come to an end.
 void release_in_flight(Shard& shard, Established& established);
 void release_in_flight_own(Shard& shard, Established& established);
+// A rekey of the IKE SA that will not come to an end: where one of the peer's crossed it, that one takes over (RFC 7296
+// 2.8.2).
+void settle_in_flight_own(Shard& shard, IkeSa& sa, Established& established);
+// Only answers retransmissions from now on, and collects nothing.
+[[nodiscard]] Lingering linger(const Shard& shard, Channel&& channel);
 // The same after our last response, which is repeated for a while.
 Lingering linger(Shard& shard, IkeSa& sa, Established&& established, ike::Failure failure);
 void tell_child_failed(Shard& shard, const IkeSa& sa, std::size_t child_index, ike::Failure failure);

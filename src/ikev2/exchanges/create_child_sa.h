@@ -50,6 +50,10 @@ void answer_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established,
 void finish_peer_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Secret& shared_secret);
 void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::NotifyPayload notify);
 
+// The peer's rekey that crossed ours is being answered: ours waits (HeldBack), and goes on with this.
+[[nodiscard]] bool is_answering_a_crossing_rekey(const Established& established);
+void finish_held_back(Shard& shard, IkeSa& sa, Established& established);
+
 // Our rekey of the IKE SA led nowhere, or lost: what the peer's crossing rekey made, if any, takes over.
 void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established,
                             const std::optional<Crossed>& crossed);

@@ -13,6 +13,8 @@
 //
 // Nothing is lost over a rekey: the answer says that the responder receives on the new SA, so we send on it
 // from then on; what is still coming on the old one is taken until its delete, and a moment longer.
+#include <utility>
+
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -262,10 +264,12 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
   const bool with_ke = accepted->chosen.ke != KeMethod::kNone;
   // RFC 7296 1.3.1, 2.10: the chosen method is that of the KE payloads.
-  if (!nonce || (with_ke && (!ke || ke->method != accepted->chosen.ke || ke->method != own.method)))
-    return refuse_answer(shard, sa, established,
-                         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
-                                                  "the answer lacks its nonce or the right KE payload"));
+  if (!nonce || !check_nonce_size(established.algorithms.prf, nonce->data.size()) ||
+      (with_ke && (!ke || ke->method != accepted->chosen.ke || ke->method != own.method)))
+    return refuse_answer(
+        shard, sa, established,
+        ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
+                                 "the answer lacks a nonce of the right size or the right KE payload"));
   own.nonce_r = nonce->data;
   own.accepted = std::move(*accepted);
   if (with_ke)
@@ -274,7 +278,33 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
     finish_own_child(shard, sa, established, nullptr);
 }
 
+bool is_answering_a_crossing_rekey(const Established& established) {
+  if (const auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering))
+    return (*child)->followup == Followup::kCompareNonces;
+  if (const auto* ike = std::get_if<std::unique_ptr<AnsweringRekeyIke>>(&established.answering))
+    return (*ike)->followup == Followup::kCompareNonces;
+  return false;
+}
+
+void finish_held_back(Shard& shard, IkeSa& sa, Established& established) {
+  if (is_answering_a_crossing_rekey(established)) return;
+  if (auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      child && (*child)->held_back) {
+    const auto held_back = std::exchange((*child)->held_back, std::nullopt);
+    finish_own_child(shard, sa, established, held_back->shared_secret ? &*held_back->shared_secret : nullptr);
+  } else if (auto* ike = std::get_if<std::unique_ptr<RekeyingIke>>(&established.own);
+             ike && (*ike)->held_back) {
+    const auto held_back = std::exchange((*ike)->held_back, std::nullopt);
+    finish_own_rekey_ike(shard, sa, established, *held_back->shared_secret);
+  }
+}
+
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
+  if (is_answering_a_crossing_rekey(established)) {
+    auto& held_back = std::get<std::unique_ptr<CreatingChild>>(established.own)->held_back.emplace();
+    if (shared_secret) held_back.shared_secret = Secret::copy_of(shared_secret->bytes());
+    return;
+  }
   const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
   established.own = std::monostate{};
   const auto& early = own->deleted_early;

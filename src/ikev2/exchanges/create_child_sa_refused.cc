@@ -64,8 +64,7 @@ void reestablish(Shard& shard, const IkeSa& sa, const Established& established) 
     if (record.live() && !record.replaced && !listed) intents.push_back({record.child_index, std::nullopt});
   }
   if (intents.empty()) return;
-  const auto& path = established.channel.path();
-  begin_ike_sa_init(shard, sa.connection, path.local, path.remote, std::move(intents));
+  begin_ike_sa_init(shard, sa.connection, established.channel.path(), std::move(intents));
 }
 
 }  // namespace

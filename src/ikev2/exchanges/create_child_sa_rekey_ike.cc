@@ -85,6 +85,7 @@ Result<IkeSa*> make_successor(Shard& shard, const IkeSa& old, const Established&
                          {Channel(setup, std::move(protection)), algorithms, std::move(keys),
                           established.peer.inherited(), established.local_id, established.local_auth, true});
   phase.predecessor = old.own_spi();
+  phase.replaces = old.own_spi();
   sa->phase = std::move(phase);
   return &shard.adopt(std::move(sa));
 }
@@ -176,6 +177,11 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
 }
 
 void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Secret& shared_secret) {
+  if (is_answering_a_crossing_rekey(established)) {
+    auto& own = *std::get<std::unique_ptr<RekeyingIke>>(established.own);
+    own.held_back.emplace().shared_secret = Secret::copy_of(shared_secret.bytes());
+    return;
+  }
   const auto own = std::move(std::get<std::unique_ptr<RekeyingIke>>(established.own));
   established.own = std::monostate{};
   auto made = make_successor(shard, sa, established,
@@ -210,11 +216,18 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
 // ---- responder
 // -----------------------------------------------------------------------------------------------------
 
+// One after the other: else a peer that rekeys and never deletes could have any number of IKE SAs.
+static bool replaces_a_living_one(Shard& shard, const Established& established) {
+  if (!established.replaces) return false;
+  const auto* old = shard.find(*established.replaces);
+  return old && old->established();
+}
+
 void answer_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established, const Incoming& incoming) {
   const auto decision =
       on_peer_request(own_exchange(established), PeerRequest::kRekeyIkeSa, NamedChild::kNone);
   shard.counters().add_collision(decision.row);
-  if (decision.reply != Reply::kAccept)
+  if (decision.reply != Reply::kAccept || replaces_a_living_one(shard, established))
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);

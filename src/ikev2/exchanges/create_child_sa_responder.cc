@@ -70,6 +70,7 @@ Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Estab
     advance(**child, [&](const Secret& secret) { finish_peer_child(shard, sa, phase, &secret); });
   else if (auto* rekey = std::get_if<std::unique_ptr<AnsweringRekeyIke>>(&phase.answering))
     advance(**rekey, [&](const Secret& secret) { finish_peer_rekey_ike(shard, sa, phase, secret); });
+  finish_held_back(shard, sa, phase);
   return unless_broken(shard, sa, std::move(phase));
 }
 
@@ -145,6 +146,9 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
                                                  std::move(answer.error().failure)}));
     return;
   }
+  // RFC 7296 2.10
+  if (!check_nonce_size(established.algorithms.prf, nonce->data.size()))
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
   const auto method = answer->selection.chosen.ke;
   // RFC 7296 1.3: a KE payload of the method that is chosen.
   if (method != KeMethod::kNone && (!ke || ke->method != method)) {

@@ -32,20 +32,25 @@ policy::PadHelpers pad_helpers() {
 }
 
 // Says no in a protected response. RFC 7296 2.21.2: the IKE SA is not made.
-Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why,
-                               const policy::ConnectionPtr& nearest = {}) {
+// The half-open place stays taken while it lingers: it limits how often one source may fail.
+Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, wire::NotifyPayload notify,
+                               ike::Failure why, const policy::ConnectionPtr& nearest = {}) {
+  const auto type = notify.type;
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder,
                        ike::ExchangeResult::kRefusedByUs);
   shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   if (type == NotifyType::kAuthenticationFailed) shard.count(Counter::kAuthenticationFailures);
   why.notify_type = static_cast<std::uint16_t>(type);
-  std::vector<wire::Payload> payloads{wire::make_notify(type)};
+  const std::vector<wire::Payload> payloads{std::move(notify)};
   const bool answered = channel.respond(shard, sa, wire::ExchangeType::kIkeAuth, payloads).has_value();
-  shard.end_half_open(sa);
   shard.emit(ike::Event(ike::NegotiationFailed{
       nearest ? nearest->name : sa.connection_name(), {}, sa.path.remote, std::move(why), true}));
   if (!answered) return Closed{};
-  return Lingering{std::move(channel), shard.time() + kLingering};
+  return linger(shard, std::move(channel));
+}
+Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, NotifyType type, ike::Failure why,
+                               const policy::ConnectionPtr& nearest = {}) {
+  return refuse(shard, sa, std::move(channel), wire::make_notify(type), std::move(why), nearest);
 }
 
 struct AuthRequest {
@@ -286,7 +291,11 @@ AuthNext open_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Arrival& 
   if (incoming->malformed) {
     auto why = ike::diagnosis::protocol(subject, Exchange::kIkeAuth, incoming->malformed->error.message,
                                         incoming->malformed->notify);
-    return refuse(shard, sa, std::move(channel), incoming->malformed->notify, std::move(why));
+    // RFC 7296 2.5: the notification names the payload type.
+    auto notify = incoming->malformed->notify == NotifyType::kUnsupportedCriticalPayload
+                      ? wire::make_unsupported_critical_payload(incoming->malformed->payload_type)
+                      : wire::make_notify(incoming->malformed->notify);
+    return refuse(shard, sa, std::move(channel), std::move(notify), std::move(why));
   }
   if (incoming->exchange != wire::ExchangeType::kIkeAuth) {
     shard.count(Counter::kDropWrongPhase);

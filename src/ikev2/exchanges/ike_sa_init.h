@@ -9,11 +9,11 @@
 namespace merlon::ikev2 {
 
 // ---- initiator
-// ----------------------------------------------------------------------------------------------------- Puts
-// a new IKE SA into the table, whose key pair is being made. `intents`: the children to negotiate, at least
-// one.
-void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Endpoint& local,
-                       const Endpoint& remote, std::vector<ChildIntent> intents);
+// -----------------------------------------------------------------------------------------------------
+// Puts a new IKE SA into the table, whose key pair is being made. `path`: local port 0 for our own. `intents`: the
+// children to negotiate, at least one.
+void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
+                       std::vector<ChildIntent> intents);
 Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phase,
                                         ike::KeyExchangeDone&& done);
 Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSent&& phase,

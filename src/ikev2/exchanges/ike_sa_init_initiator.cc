@@ -120,13 +120,13 @@ Result<Candidate> read_candidate(const IkeSa& sa, const InitMaterial& init, cons
 
 }  // namespace
 
-void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Endpoint& local,
-                       const Endpoint& remote, std::vector<ChildIntent> intents) {
+void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
+                       std::vector<ChildIntent> intents) {
   auto sa = std::make_unique<IkeSa>();
   sa->initiator = true;
   sa->connection = connection;
   sa->id.initiator = shard.new_ike_spi();
-  sa->path = {local, remote, remote.port == 4500};
+  sa->path = path;
   if (sa->path.local.port == 0)
     sa->path.local.port = sa->path.natt ? shard.options().natt_port : shard.options().ike_port;
   InitSent phase;

@@ -3,6 +3,8 @@
 //
 // Every check that can refuse a request comes before anything is remembered; under load a request without a
 // valid cookie costs one hash (2.6). The shared secret is only computed when IKE_AUTH comes.
+#include <algorithm>
+
 #include "crypto/key_exchange.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -62,46 +64,69 @@ bool cookie_is_missing(Shard& shard, const Arrival& arrival, const Request& requ
   shard.count(Counter::kCookiesSent);
   shard.answer_in_clear(
       arrival.datagram, arrival.message.header,
-      {wire::make_cookie(shard.cookies().make(shard.time(), request.nonce->data, source, spi_i))}, false);
+      {wire::make_cookie(shard.cookies().make(shard.time(), request.nonce->data, source, spi_i))});
   return true;
 }
 
+// `explain` gives the ike::Failure: it may be long, and anybody can ask for a refusal, so the limit comes first.
+template <class Explain>
 void refuse(Shard& shard, const Arrival& arrival, const std::string& connection, wire::NotifyPayload notify,
-            ike::Failure failure) {
+            Explain explain) {
+  if (!shard.may_answer(ClearAnswer::kRefusal)) return;
+  ike::Failure failure = explain();
   failure.notify_type = static_cast<std::uint16_t>(notify.type);
-  if (shard.answer_in_clear(arrival.datagram, arrival.message.header, {std::move(notify)}, true))
-    shard.emit(ike::Event(
-        ike::NegotiationFailed{connection, {}, arrival.datagram.remote, std::move(failure), true}));
+  shard.answer_in_clear(arrival.datagram, arrival.message.header, {std::move(notify)});
+  shard.emit(
+      ike::Event(ike::NegotiationFailed{connection, {}, arrival.datagram.remote, std::move(failure), true}));
+}
+
+// What is looked at of an offer in clear, where every transform costs the same as one of an honest peer, which sends a
+// few dozen: the first proposals that hold no more than this in all.
+constexpr std::size_t kMaxOfferedTransforms = 512;
+policy::ProposalView considered(policy::ProposalView offered) {
+  std::size_t transforms = 0, number = 0;
+  while (number < offered.size() &&
+         (transforms += offered[number].transforms.size()) <= kMaxOfferedTransforms)
+    ++number;
+  return offered.first(number);
+}
+
+policy::Proposals proposals_of(const std::vector<policy::ConnectionPtr>& candidates) {
+  policy::Proposals all;
+  for (const auto& connection : candidates)
+    for (const auto& proposal : connection->ike_proposals)
+      if (std::ranges::find(all, proposal) == all.end()) all.push_back(proposal);
+  return all;
 }
 
 // RFC 7296 2.7: one answer for whoever the peer may turn out to be; IKE_AUTH checks it against the one that
 // it is.
 std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival, const Request& request,
                                            const std::vector<policy::ConnectionPtr>& candidates) {
-  policy::Proposals acceptable;
-  for (const auto& connection : candidates)
-    acceptable.insert(acceptable.end(), connection->ike_proposals.begin(), connection->ike_proposals.end());
-  auto selection = policy::select_ike(acceptable, request.sa->proposals, {request.ke->method});
+  const auto acceptable = proposals_of(candidates);
+  const auto offered = considered(request.sa->proposals);
+  auto selection = policy::select_ike(acceptable, offered, {request.ke->method});
   const ike::diagnosis::Subject subject{candidates.front().get(), {}, arrival.datagram.remote};
   if (!selection) {
     refuse(shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kNoProposalChosen),
-           ike::diagnosis::no_proposal(subject, acceptable, request.sa->proposals));
+           [&] { return ike::diagnosis::no_proposal(subject, acceptable, offered); });
     return std::nullopt;
   }
   // RFC 7296 1.2: the method that we want, and the initiator begins anew.
   if (selection->chosen.ke != request.ke->method) {
     shard.count(Counter::kInvalidKeSent);
     shard.answer_in_clear(arrival.datagram, arrival.message.header,
-                          {wire::make_invalid_ke_payload(selection->chosen.ke)}, true);
+                          {wire::make_invalid_ke_payload(selection->chosen.ke)});
     return std::nullopt;
   }
   // RFC 7296 2.10, 3.4
   if (!check_nonce_size(selection->chosen.prf, request.nonce->data.size()) ||
       request.ke->data.size() != crypto::public_value_size(request.ke->method)) {
-    refuse(
-        shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kInvalidSyntax),
-        ike::diagnosis::protocol(subject, Exchange::kIkeSaInit,
-                                 "its nonce or public value has the wrong size", NotifyType::kInvalidSyntax));
+    refuse(shard, arrival, candidates.front()->name, wire::make_notify(NotifyType::kInvalidSyntax), [&] {
+      return ike::diagnosis::protocol(subject, Exchange::kIkeSaInit,
+                                      "its nonce or public value has the wrong size",
+                                      NotifyType::kInvalidSyntax);
+    });
     return std::nullopt;
   }
   return std::move(*selection);
@@ -133,20 +158,22 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
                         wire::find<wire::NoncePayload>(payloads)};
   if (!request.sa || !request.ke || !request.nonce) {
     shard.count(Counter::kDropMalformed);
-    shard.answer_in_clear(arrival.datagram, arrival.message.header,
-                          {wire::make_notify(NotifyType::kInvalidSyntax)}, true);
+    if (shard.may_answer(ClearAnswer::kRefusal))
+      shard.answer_in_clear(arrival.datagram, arrival.message.header,
+                            {wire::make_notify(NotifyType::kInvalidSyntax)});
     return nullptr;
   }
   if (cookie_is_missing(shard, arrival, request)) return nullptr;
   const auto candidates = candidates_by_address(shard, arrival);
   if (candidates.empty()) {
     shard.count(Counter::kDropNoConnection);
-    ike::Failure failure{ike::FailureKind::kIdentity, ike::FailureSide::kLocal, 0,
-                         policy::explain_no_connection(shard.connections(), {arrival.datagram.remote.address,
-                                                                             arrival.datagram.local.address,
-                                                                             std::nullopt, std::nullopt, 2}),
-                         true};
-    refuse(shard, arrival, {}, wire::make_notify(NotifyType::kNoProposalChosen), std::move(failure));
+    refuse(shard, arrival, {}, wire::make_notify(NotifyType::kNoProposalChosen), [&] {
+      return ike::Failure{ike::FailureKind::kIdentity, ike::FailureSide::kLocal, 0,
+                          policy::explain_no_connection(shard.connections(), {arrival.datagram.remote.address,
+                                                                              arrival.datagram.local.address,
+                                                                              std::nullopt, std::nullopt, 2}),
+                          true};
+    });
     return nullptr;
   }
   auto selection = select(shard, arrival, request, candidates);

@@ -49,10 +49,14 @@ void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
     established.own = std::move(own);
 }
 
-void begin_probe(Shard& shard, IkeSa& sa, Established& established) {
+void begin_probe(Shard& shard, IkeSa& sa, Established& established, unsigned datagram_size) {
   shard.count(Counter::kLivenessChecks);
-  if (established.channel.request(shard, sa, ExchangeType::kInformational, {},
-                                  RetransmissionSchedule::of(*sa.connection)))
+  const auto schedule = RetransmissionSchedule::of(*sa.connection);
+  if (datagram_size != 0 && established.channel.probe(shard, sa, datagram_size, schedule)) {
+    established.own = Probing{datagram_size};
+    return;
+  }
+  if (established.channel.request(shard, sa, ExchangeType::kInformational, {}, schedule))
     established.own = Probing{};
 }
 
@@ -82,6 +86,10 @@ Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established
           own->inbound_spis.end())
         close_child(shard, sa, record, record.replaced ? "replaced by a rekey" : "deleted by us");
   }
+  // Answered before it was sent again in fragments: the path carries what was asked.
+  if (const auto* own = std::get_if<Probing>(&phase.own); own && own->datagram_size != 0)
+    shard.path_probed(
+        {phase.channel.path().remote.address, own->datagram_size, phase.channel.answered_sends() == 1});
   phase.own = std::monostate{};
   return std::move(phase);
 }
@@ -212,10 +220,15 @@ Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& s
     // RFC 7296 2.25.2: both closed it.
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
     phase.channel.forget_request();
-    return Lingering{std::move(phase.channel), shard.time() + kLingering};
+    return linger(shard, std::move(phase.channel));
   }
   std::vector<wire::Payload> payloads;
-  if (incoming.exchange == ExchangeType::kCreateChildSa)
+  // RFC 7296 2.5, 2.21.3: also while it is being closed.
+  if (incoming.malformed)
+    payloads.emplace_back(incoming.malformed->notify == NotifyType::kUnsupportedCriticalPayload
+                              ? wire::make_unsupported_critical_payload(incoming.malformed->payload_type)
+                              : wire::make_notify(incoming.malformed->notify));
+  else if (incoming.exchange == ExchangeType::kCreateChildSa)
     payloads.emplace_back(wire::make_notify(NotifyType::kTemporaryFailure));
   (void)phase.channel.respond(shard, sa, incoming.exchange, payloads);
   return std::move(phase);

@@ -10,7 +10,8 @@ namespace merlon::ikev2 {
 // ----------------------------------------------------------------------------------------------------------
 // One message for every Child SA whose delete is queued and due.
 void begin_delete_children(Shard& shard, IkeSa& sa, Established& established);
-void begin_probe(Shard& shard, IkeSa& sa, Established& established);
+// `datagram_size`: of a probe of the path (Channel::probe); 0: only whether the peer lives.
+void begin_probe(Shard& shard, IkeSa& sa, Established& established, unsigned datagram_size);
 // Tells the world, closes the children, and goes on until the peer has heard it.
 Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& phase, ike::Failure reason);
 Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established&& phase,

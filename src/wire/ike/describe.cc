@@ -181,9 +181,11 @@ std::string describe(const Payload& payload) {
 }
 
 std::string describe(const IkeHeader& header) {
-  return fmt::format("{} {} {}, SPIs {} {}, {}", name(header.exchange_type),
-                     header.flags.response ? "response" : "request", header.message_id.value,
-                     header.initiator_spi, header.responder_spi, counted(header.length, "byte"));
+  const std::string text = fmt::format("{} {} {}, SPIs {} {}", name(header.exchange_type),
+                                       header.flags.response ? "response" : "request",
+                                       header.message_id.value, header.initiator_spi, header.responder_spi);
+  // A message that is yet to be protected has no length.
+  return header.length == 0 ? text : text + ", " + counted(header.length, "byte");
 }
 
 std::string describe(const Message& message) {

@@ -56,9 +56,11 @@ TEST(Describe, OneLineAPayload) {
   Message message;
   message.header.exchange_type = ExchangeType::kInformational;
   message.payloads = {make_notify(NotifyType::kInitialContact)};
-  EXPECT_EQ(
-      describe(message),
-      "INFORMATIONAL request 0, SPIs 0000000000000000 0000000000000000, 0 bytes\n  N(INITIAL_CONTACT)\n");
+  EXPECT_EQ(describe(message),
+            "INFORMATIONAL request 0, SPIs 0000000000000000 0000000000000000\n  N(INITIAL_CONTACT)\n");
+  message.header.length = 36;
+  EXPECT_EQ(describe(message.header),
+            "INFORMATIONAL request 0, SPIs 0000000000000000 0000000000000000, 36 bytes");
 }
 
 }  // namespace
