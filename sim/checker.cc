@@ -21,7 +21,9 @@ bool same(const policy::DirectionKeys& a, const policy::DirectionKeys& b) {
   return a.encryption == b.encryption && a.integrity == b.integrity;
 }
 
-bool has_counter_iv(EncrId encr) { return encr != EncrId::kAesCbc && encr != EncrId::kNull; }
+bool has_counter_iv(EncrId encr) {
+  return encr != EncrId::kAesCbc && encr != EncrId::kNull;
+}
 
 }  // namespace
 
@@ -32,16 +34,20 @@ void Checker::fail(std::string_view invariant, std::string detail) {
 void Checker::installed(std::size_t host, const policy::ChildSaPtr& sa) {
   const std::string& who = scenario_.hosts[host].name;
   std::size_t tunnel = 0;
-  while (tunnel < scenario_.tunnels.size() && scenario_.tunnels[tunnel].connection != sa->connection->name) ++tunnel;
-  if (tunnel == scenario_.tunnels.size()) return fail("only configured connections", fmt::format("{} has one named {}", who, sa->connection->name));
+  while (tunnel < scenario_.tunnels.size() && scenario_.tunnels[tunnel].connection != sa->connection->name)
+    ++tunnel;
+  if (tunnel == scenario_.tunnels.size())
+    return fail("only configured connections", fmt::format("{} has one named {}", who, sa->connection->name));
   const TunnelPlan& plan = scenario_.tunnels[tunnel];
   if (!plan.may_be_up)
-    return fail("no SA without an authenticated peer", fmt::format("{} has a Child SA of {}, whose secrets do not fit", who, plan.connection));
+    return fail("no SA without an authenticated peer",
+                fmt::format("{} has a Child SA of {}, whose secrets do not fit", who, plan.connection));
 
   // Keys never survive a restart and are never used for a second SA.
   const std::uint64_t out = key_digest(sa->outbound);
   if (!outbound_keys_.insert(out).second || !inbound_keys_.insert(key_digest(sa->inbound)).second)
-    return fail("every SA has new keys", fmt::format("{} installs {} of {} with keys that were in use before", who, sa->outbound_spi, plan.connection));
+    return fail("every SA has new keys", fmt::format("{} installs {} of {} with keys that were in use before",
+                                                     who, sa->outbound_spi, plan.connection));
   live_[{host, sa->id.value}] = sa;
   outbound_[{host, sa->id.value}] = {out, sa->algorithms.encr, sa->outbound_spi};
 
@@ -55,23 +61,30 @@ void Checker::installed(std::size_t host, const policy::ChildSaPtr& sa) {
 
 void Checker::compare_ends(const policy::ChildSa& a, const policy::ChildSa& b) {
   ++agreed_pairs_;
-  const std::string which = fmt::format("{}.{}, SPIs {} and {}", a.connection->name, a.child().name, a.inbound_spi, b.inbound_spi);
-  if (!same(a.inbound, b.outbound) || !same(a.outbound, b.inbound)) return fail("same keys at both ends", which);
+  const std::string which =
+      fmt::format("{}.{}, SPIs {} and {}", a.connection->name, a.child().name, a.inbound_spi, b.inbound_spi);
+  if (!same(a.inbound, b.outbound) || !same(a.outbound, b.inbound))
+    return fail("same keys at both ends", which);
   if (same(a.inbound, a.outbound)) return fail("each direction has its own keys", which);
-  if (a.algorithms.encr != b.algorithms.encr || a.algorithms.key_bits != b.algorithms.key_bits || a.algorithms.integ != b.algorithms.integ ||
-      a.algorithms.esn != b.algorithms.esn)
+  if (a.algorithms.encr != b.algorithms.encr || a.algorithms.key_bits != b.algorithms.key_bits ||
+      a.algorithms.integ != b.algorithms.integ || a.algorithms.esn != b.algorithms.esn)
     return fail("same algorithms at both ends", which);
   if (a.child().name != b.child().name) return fail("same child at both ends", which);
   if (!policy::same_set(a.local_ts, b.remote_ts) || !policy::same_set(a.remote_ts, b.local_ts))
-    return fail("mirrored selectors", fmt::format("{}: {} and {}", which, policy::to_text(a.local_ts, a.remote_ts), policy::to_text(b.local_ts, b.remote_ts)));
+    return fail("mirrored selectors",
+                fmt::format("{}: {} and {}", which, policy::to_text(a.local_ts, a.remote_ts),
+                            policy::to_text(b.local_ts, b.remote_ts)));
   for (const auto* end : {&a, &b})
-    if (!policy::contains(end->child().local_ts, end->local_ts) || !policy::contains(end->child().remote_ts, end->remote_ts))
-      return fail("selectors within the policy", fmt::format("{}: {}", which, policy::to_text(end->local_ts, end->remote_ts)));
+    if (!policy::contains(end->child().local_ts, end->local_ts) ||
+        !policy::contains(end->child().remote_ts, end->remote_ts))
+      return fail("selectors within the policy",
+                  fmt::format("{}: {}", which, policy::to_text(end->local_ts, end->remote_ts)));
 }
 
 void Checker::removed(std::size_t host, policy::ChildSaId id) {
   if (live_.erase({host, id.value}) == 0)
-    fail("what is removed was there", fmt::format("{} removes Child SA {}", scenario_.hosts[host].name, id.value));
+    fail("what is removed was there",
+         fmt::format("{} removes Child SA {}", scenario_.hosts[host].name, id.value));
 }
 
 void Checker::crashed(std::size_t host) {
@@ -80,8 +93,10 @@ void Checker::crashed(std::size_t host) {
 
 void Checker::sent(std::size_t host, const WireDatagram& datagram, policy::ChildSaId sa) {
   check_clear(host, datagram);
-  if (const ByteView packet = esp_packet_of(datagram); !packet.empty()) return check_sequence(host, packet, sa);
-  if (const ByteView message = ike_message_of(datagram); !message.empty()) return check_message(host, message);
+  if (const ByteView packet = esp_packet_of(datagram); !packet.empty())
+    return check_sequence(host, packet, sa);
+  if (const ByteView message = ike_message_of(datagram); !message.empty())
+    return check_message(host, message);
 }
 
 // RFC 4303 3.3.3 and, for counter modes, RFC 4106 3.1: no sequence number and no IV twice under one key.
@@ -89,12 +104,19 @@ void Checker::check_sequence(std::size_t host, ByteView packet, policy::ChildSaI
   const std::string& who = scenario_.hosts[host].name;
   const auto at = outbound_.find({host, sa.value});
   const auto header = wire::parse_esp_header(packet);
-  if (at == outbound_.end() || !header) return fail("ESP only under an SA", fmt::format("{} sends {} bytes of ESP under no SA", who, packet.size()));
-  if (!live_.contains({host, sa.value})) return fail("ESP only under an SA", fmt::format("{} sends under {}, which it has removed", who, at->second.spi));
-  if (header->spi != at->second.spi) return fail("ESP only under an SA", fmt::format("{} sends with SPI {}, its SA has {}", who, header->spi, at->second.spi));
+  if (at == outbound_.end() || !header)
+    return fail("ESP only under an SA",
+                fmt::format("{} sends {} bytes of ESP under no SA", who, packet.size()));
+  if (!live_.contains({host, sa.value}))
+    return fail("ESP only under an SA",
+                fmt::format("{} sends under {}, which it has removed", who, at->second.spi));
+  if (header->spi != at->second.spi)
+    return fail("ESP only under an SA",
+                fmt::format("{} sends with SPI {}, its SA has {}", who, header->spi, at->second.spi));
   Sequence& sequence = sequences_[at->second.key];
   if (header->sequence <= sequence.last)
-    return fail("no sequence number twice", fmt::format("{} sends number {} after {} under SPI {}", who, header->sequence, sequence.last, header->spi));
+    return fail("no sequence number twice", fmt::format("{} sends number {} after {} under SPI {}", who,
+                                                        header->sequence, sequence.last, header->spi));
   sequence.last = header->sequence;
   if (has_counter_iv(at->second.encr) && packet.size() >= wire::kEspHeaderSize + 8 &&
       !sequence.ivs.insert(digest_of(packet.subspan(wire::kEspHeaderSize, 8))).second)
@@ -108,35 +130,47 @@ void Checker::check_message(std::size_t host, ByteView message) {
   if (!header) return fail("IKE messages have a header", who);
   const bool response = header->flags.response;
   if (header->exchange_type == wire::ExchangeType::kIkeSaInit) {
-    if (header->message_id.value != 0) fail("Message IDs in order", fmt::format("{} sends IKE_SA_INIT {}", who, header->message_id.value));
+    if (header->message_id.value != 0)
+      fail("Message IDs in order", fmt::format("{} sends IKE_SA_INIT {}", who, header->message_id.value));
     return;  // cookies and other key exchange methods change the message under the same ID
   }
   if (header->responder_spi.value == 0) return;
-  if (header->next_payload != wire::PayloadType::kSk && header->next_payload != wire::PayloadType::kSkf) return;  // RFC 7296 1.5
+  if (header->next_payload != wire::PayloadType::kSk && header->next_payload != wire::PayloadType::kSkf)
+    return;  // RFC 7296 1.5
   std::uint32_t part = 0;
   if (header->next_payload == wire::PayloadType::kSkf && message.size() >= wire::kIkeHeaderSize + 8)
-    part = static_cast<std::uint32_t>(message[wire::kIkeHeaderSize + 4] << 8U | message[wire::kIkeHeaderSize + 5]);
+    part = static_cast<std::uint32_t>(message[wire::kIkeHeaderSize + 4] << 8U |
+                                      message[wire::kIkeHeaderSize + 5]);
   Window& window = windows_[{host, header->initiator_spi.value, header->responder_spi.value}];
   if (!response) return check_request(who, window, header->message_id.value, part, digest_of(message));
-  const auto [at, fresh] = window.response_parts.try_emplace({header->message_id.value, part}, digest_of(message));
+  const auto [at, fresh] =
+      window.response_parts.try_emplace({header->message_id.value, part}, digest_of(message));
   if (!fresh && at->second != digest_of(message))
-    fail("what is sent again is the same", fmt::format("{} answers request {} of {} twice, differently", who, header->message_id.value, header->initiator_spi));
+    fail("what is sent again is the same", fmt::format("{} answers request {} of {} twice, differently", who,
+                                                       header->message_id.value, header->initiator_spi));
 }
 
-void Checker::check_request(const std::string& who, Window& window, std::uint32_t id, std::uint32_t part, std::uint64_t digest) {
+void Checker::check_request(const std::string& who, Window& window, std::uint32_t id, std::uint32_t part,
+                            std::uint64_t digest) {
   if (!window.any_request || id == window.last_request + 1) {
     // IKE_SA_INIT was number 0 of the one who began; whoever did not begins with 0, and so does a rekeyed IKE SA.
-    if (!window.any_request && id > 1) return fail("Message IDs in order", fmt::format("{} begins with request {}", who, id));
-    if (!window.answered) return fail("one request outstanding", fmt::format("{} sends request {} before the answer to {}", who, id, window.last_request));
+    if (!window.any_request && id > 1)
+      return fail("Message IDs in order", fmt::format("{} begins with request {}", who, id));
+    if (!window.answered)
+      return fail("one request outstanding",
+                  fmt::format("{} sends request {} before the answer to {}", who, id, window.last_request));
     window.any_request = true;
     window.last_request = id;
     window.answered = false;
     window.request_parts = {{part, digest}};
     return;
   }
-  if (id != window.last_request) return fail("Message IDs in order", fmt::format("{} sends request {} after {}", who, id, window.last_request));
+  if (id != window.last_request)
+    return fail("Message IDs in order",
+                fmt::format("{} sends request {} after {}", who, id, window.last_request));
   const auto [at, fresh] = window.request_parts.try_emplace(part, digest);
-  if (!fresh && at->second != digest) fail("what is sent again is the same", fmt::format("{} sends request {} again, differently", who, id));
+  if (!fresh && at->second != digest)
+    fail("what is sent again is the same", fmt::format("{} sends request {} again, differently", who, id));
 }
 
 void Checker::arrived(std::size_t host, const WireDatagram& datagram) {

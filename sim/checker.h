@@ -80,16 +80,19 @@ class Checker {
     bool any_request = false;
     std::uint32_t last_request = 0;
     bool answered = true;
-    std::map<std::uint32_t, std::uint64_t> request_parts;                             // digests by fragment number
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> response_parts;  // by Message ID, fragment number
+    std::map<std::uint32_t, std::uint64_t> request_parts;  // digests by fragment number
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
+        response_parts;  // by Message ID, fragment number
   };
-  using EndsKey = std::tuple<std::size_t, std::uint32_t, std::uint32_t>;  // tunnel; inbound SPIs at hosts[0] and hosts[1]
+  using EndsKey =
+      std::tuple<std::size_t, std::uint32_t, std::uint32_t>;  // tunnel; inbound SPIs at hosts[0] and hosts[1]
 
   void compare_ends(const policy::ChildSa& a, const policy::ChildSa& b);
   void check_clear(std::size_t host, const WireDatagram& datagram);
   void check_sequence(std::size_t host, ByteView packet, policy::ChildSaId sa);
   void check_message(std::size_t host, ByteView message);
-  void check_request(const std::string& who, Window& window, std::uint32_t id, std::uint32_t part, std::uint64_t digest);
+  void check_request(const std::string& who, Window& window, std::uint32_t id, std::uint32_t part,
+                     std::uint64_t digest);
   Bytes make(InnerPacket packet, Rng& rng);
   [[nodiscard]] bool selected(std::size_t host, ByteView packet) const;
 
@@ -101,10 +104,11 @@ class Checker {
   TrafficStats traffic_;
   std::uint64_t agreed_pairs_ = 0;
   std::map<EndsKey, std::array<policy::ChildSaPtr, 2>> ends_;
-  std::map<std::pair<std::size_t, std::uint64_t>, policy::ChildSaPtr> live_;  // host, id: what it has installed
-  std::map<std::pair<std::size_t, std::uint64_t>, Outbound> outbound_;        // the same, also after removal
-  std::set<std::uint64_t> outbound_keys_, inbound_keys_;                      // ever installed, by anybody
-  std::unordered_map<std::uint64_t, Sequence> sequences_;                     // by key
+  std::map<std::pair<std::size_t, std::uint64_t>, policy::ChildSaPtr>
+      live_;                                                            // host, id: what it has installed
+  std::map<std::pair<std::size_t, std::uint64_t>, Outbound> outbound_;  // the same, also after removal
+  std::set<std::uint64_t> outbound_keys_, inbound_keys_;                // ever installed, by anybody
+  std::unordered_map<std::uint64_t, Sequence> sequences_;               // by key
   std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Window> windows_;
 };
 

@@ -28,7 +28,8 @@ Bytes Checker::make(InnerPacket packet, Rng& rng) {
   payload.bytes(as_bytes(kMark));
   payload.u64(inner_.size());
   payload.bytes(rng.bytes(static_cast<std::size_t>(between(rng, 0, 120))));
-  Bytes made = wire::build_udp_packet({packet.source, static_cast<std::uint16_t>(between(rng, 1024, 65000))}, {packet.destination, 2000}, payload.view());
+  Bytes made = wire::build_udp_packet({packet.source, static_cast<std::uint16_t>(between(rng, 1024, 65000))},
+                                      {packet.destination, 2000}, payload.view());
   packet.at = queue_.elapsed();
   packet.strict = strict_;
   packet.digest = digest_of(ByteView(made).subspan(20));
@@ -59,7 +60,8 @@ Bytes Checker::make_stray(std::size_t host, Rng& rng) {
 void Checker::check_clear(std::size_t host, const WireDatagram& datagram) {
   const auto at = std::search(datagram.payload.begin(), datagram.payload.end(), kMark.begin(), kMark.end());
   if (at != datagram.payload.end())
-    fail("nothing in clear", fmt::format("{} sends an inner packet unprotected to {}", scenario_.hosts[host].name, datagram.destination));
+    fail("nothing in clear", fmt::format("{} sends an inner packet unprotected to {}",
+                                         scenario_.hosts[host].name, datagram.destination));
 }
 
 // RFC 4301 5.2 step 4: some SA that the host has installed was negotiated for the packet.
@@ -67,13 +69,17 @@ bool Checker::selected(std::size_t host, ByteView packet) const {
   const auto view = wire::parse_packet(packet);
   if (!view) return false;
   return std::any_of(live_.begin(), live_.end(), [&](const auto& entry) {
-    return entry.first.first == host && policy::matches(entry.second->local_ts, entry.second->remote_ts, *view, policy::Direction::kInbound);
+    return entry.first.first == host && policy::matches(entry.second->local_ts, entry.second->remote_ts,
+                                                        *view, policy::Direction::kInbound);
   });
 }
 
 void Checker::delivered(std::size_t host, ByteView packet) {
   const std::string& who = scenario_.hosts[host].name;
-  const auto unsent = [&] { fail("only what was sent comes out", fmt::format("{} gets {} bytes that nobody sent", who, packet.size())); };
+  const auto unsent = [&] {
+    fail("only what was sent comes out",
+         fmt::format("{} gets {} bytes that nobody sent", who, packet.size()));
+  };
   if (packet.size() < kInnerHeaders + kMark.size() + 8) return unsent();
   const ByteView payload = packet.subspan(kInnerHeaders);
   if (!equal(payload.first(kMark.size()), as_bytes(kMark))) return unsent();
@@ -84,12 +90,20 @@ void Checker::delivered(std::size_t host, ByteView packet) {
   if (known.digest != digest_of(packet.subspan(20)) || !equal(packet.subspan(12, 4), known.source.bytes()) ||
       !equal(packet.subspan(16, 4), known.destination.bytes()))
     return fail("what comes out is what went in", fmt::format("{} gets packet {} changed", who, number));
-  if (known.stray) return fail("nothing outside its selectors", fmt::format("{} gets packet {}, which no policy speaks of", who, number));
+  if (known.stray)
+    return fail("nothing outside its selectors",
+                fmt::format("{} gets packet {}, which no policy speaks of", who, number));
   const TunnelPlan& tunnel = scenario_.tunnels[known.tunnel];
   if (tunnel.hosts[1 - known.direction] != host)
-    return fail("nothing outside its selectors", fmt::format("{} gets packet {}, which is for {}", who, number, scenario_.hosts[tunnel.hosts[1 - known.direction]].name));
-  if (!selected(host, packet)) return fail("nothing outside its selectors", fmt::format("{} gets packet {}, for which it has no SA", who, number));
-  if (known.delivered) return fail("no packet accepted twice", fmt::format("{} gets packet {} of {} again", who, number, tunnel.connection));
+    return fail("nothing outside its selectors",
+                fmt::format("{} gets packet {}, which is for {}", who, number,
+                            scenario_.hosts[tunnel.hosts[1 - known.direction]].name));
+  if (!selected(host, packet))
+    return fail("nothing outside its selectors",
+                fmt::format("{} gets packet {}, for which it has no SA", who, number));
+  if (known.delivered)
+    return fail("no packet accepted twice",
+                fmt::format("{} gets packet {} of {} again", who, number, tunnel.connection));
   known.delivered = true;
   ++traffic_.delivered;
 }
@@ -107,8 +121,9 @@ void Checker::judge_losses() {
   if (first == nullptr) return;
   const TunnelPlan& tunnel = scenario_.tunnels[first->tunnel];
   fail("nothing is lost without faults",
-       fmt::format("{} of {} packets; the first is number {} of {}.{}, sent by {} at {}", lost, judged, first - inner_.data(), tunnel.connection,
-                   tunnel.children[first->child].name, scenario_.hosts[tunnel.hosts[first->direction]].name, seconds_text(first->at)));
+       fmt::format("{} of {} packets; the first is number {} of {}.{}, sent by {} at {}", lost, judged,
+                   first - inner_.data(), tunnel.connection, tunnel.children[first->child].name,
+                   scenario_.hosts[tunnel.hosts[first->direction]].name, seconds_text(first->at)));
 }
 
 }  // namespace merlon::sim

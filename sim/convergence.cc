@@ -17,22 +17,28 @@ std::vector<ike::IkeSaStatus> sas_of(const Host& host, const std::string& connec
 }
 
 const ike::ChildSaStatus* find_child(const ike::IkeSaStatus& sa, const std::string& name) {
-  const auto at = std::find_if(sa.children.begin(), sa.children.end(), [&](const auto& child) { return child.child == name; });
+  const auto at = std::find_if(sa.children.begin(), sa.children.end(),
+                               [&](const auto& child) { return child.child == name; });
   return at == sa.children.end() ? nullptr : &*at;
 }
 
-std::string why_children_differ(const TunnelPlan& tunnel, const ike::IkeSaStatus& a, const ike::IkeSaStatus& b) {
+std::string why_children_differ(const TunnelPlan& tunnel, const ike::IkeSaStatus& a,
+                                const ike::IkeSaStatus& b) {
   for (const auto* sa : {&a, &b})
     if (sa->children.size() != tunnel.children.size())
-      return fmt::format("{} has {} Child SAs on one end, not {}", tunnel.connection, sa->children.size(), tunnel.children.size());
+      return fmt::format("{} has {} Child SAs on one end, not {}", tunnel.connection, sa->children.size(),
+                         tunnel.children.size());
   for (const ChildPlan& plan : tunnel.children) {
     const auto* first = find_child(a, plan.name);
     const auto* second = find_child(b, plan.name);
-    if (first == nullptr || second == nullptr) return fmt::format("{}.{} has no SA on one end", tunnel.connection, plan.name);
+    if (first == nullptr || second == nullptr)
+      return fmt::format("{}.{} has no SA on one end", tunnel.connection, plan.name);
     if (first->inbound_spi != second->outbound_spi || first->outbound_spi != second->inbound_spi)
       return fmt::format("{}.{} is not the same SA on both ends", tunnel.connection, plan.name);
-    if (first->rekeying || second->rekeying) return fmt::format("{}.{} is being rekeyed", tunnel.connection, plan.name);
-    if (!first->outbound_in_use || !second->outbound_in_use) return fmt::format("{}.{} is not in use outbound", tunnel.connection, plan.name);
+    if (first->rekeying || second->rekeying)
+      return fmt::format("{}.{} is being rekeyed", tunnel.connection, plan.name);
+    if (!first->outbound_in_use || !second->outbound_in_use)
+      return fmt::format("{}.{} is not in use outbound", tunnel.connection, plan.name);
   }
   return {};
 }
@@ -45,11 +51,14 @@ std::string why_not_up(const TunnelPlan& tunnel, const Host& first, const Host& 
   }
   for (const auto* end : {&a, &b})
     if (end->size() != 1)
-      return fmt::format("{} has {} IKE SAs at {}", tunnel.connection, end->size(), end == &a ? first.name() : second.name());
+      return fmt::format("{} has {} IKE SAs at {}", tunnel.connection, end->size(),
+                         end == &a ? first.name() : second.name());
   for (const auto* sa : {&a[0], &b[0]})
-    if (sa->phase != "established") return fmt::format("the IKE SA of {} is {}", tunnel.connection, sa->phase);
+    if (sa->phase != "established")
+      return fmt::format("the IKE SA of {} is {}", tunnel.connection, sa->phase);
   if (a[0].id != b[0].id) return fmt::format("{} is not the same IKE SA on both ends", tunnel.connection);
-  if (a[0].initiator == b[0].initiator) return fmt::format("both ends of {} have one role", tunnel.connection);
+  if (a[0].initiator == b[0].initiator)
+    return fmt::format("both ends of {} have one role", tunnel.connection);
   return why_children_differ(tunnel, a[0], b[0]);
 }
 
@@ -59,18 +68,23 @@ std::string why_not_converged(const Scenario& scenario, const Hosts& hosts) {
   for (const auto& host : hosts)
     if (!host->runs()) return host->name() + " does not run";
   for (const TunnelPlan& tunnel : scenario.tunnels)
-    if (auto why = why_not_up(tunnel, *hosts[tunnel.hosts[0]], *hosts[tunnel.hosts[1]]); !why.empty()) return why;
+    if (auto why = why_not_up(tunnel, *hosts[tunnel.hosts[0]], *hosts[tunnel.hosts[1]]); !why.empty())
+      return why;
   return {};
 }
 
 std::string what_is_left(const Hosts& hosts) {
   for (const auto& host : hosts) {
     if (!host->idle()) return host->name() + " still waits for an answer";
-    if (const auto sas = host->status(); !sas.empty()) return fmt::format("{} has {} IKE SAs, one of {}", host->name(), sas.size(), sas[0].connection);
-    if (host->ike_sa_count() != 0) return fmt::format("{} has {} IKE SAs that linger", host->name(), host->ike_sa_count());
-    if (!host->installed().empty()) return fmt::format("{} has {} Child SAs in its packet engine", host->name(), host->installed().size());
+    if (const auto sas = host->status(); !sas.empty())
+      return fmt::format("{} has {} IKE SAs, one of {}", host->name(), sas.size(), sas[0].connection);
+    if (host->ike_sa_count() != 0)
+      return fmt::format("{} has {} IKE SAs that linger", host->name(), host->ike_sa_count());
+    if (!host->installed().empty())
+      return fmt::format("{} has {} Child SAs in its packet engine", host->name(), host->installed().size());
     if (host->spis_held() != 0) return fmt::format("{} holds {} SPIs", host->name(), host->spis_held());
-    if (host->packets_held() != 0) return fmt::format("{} holds {} packets", host->name(), host->packets_held());
+    if (host->packets_held() != 0)
+      return fmt::format("{} holds {} packets", host->name(), host->packets_held());
   }
   return {};
 }
@@ -85,9 +99,15 @@ std::string what_has_grown(const Scenario& scenario, const Hosts& hosts) {
       }
     // An IKE SA with its successor, a candidate or two, those that end, and half-open ones: at most the limit of each source.
     const std::size_t ike_bound = tunnels * 24, child_bound = children * 24;
-    if (hosts[i]->ike_sa_count() > ike_bound) return fmt::format("{} has {} IKE SAs for {} tunnels", hosts[i]->name(), hosts[i]->ike_sa_count(), tunnels);
-    if (hosts[i]->spis_held() > child_bound) return fmt::format("{} holds {} SPIs for {} children", hosts[i]->name(), hosts[i]->spis_held(), children);
-    if (const auto orphan = hosts[i]->orphan()) return fmt::format("{} has Child SA {} in its packet engine, which no IKE SA knows", hosts[i]->name(), orphan->value);
+    if (hosts[i]->ike_sa_count() > ike_bound)
+      return fmt::format("{} has {} IKE SAs for {} tunnels", hosts[i]->name(), hosts[i]->ike_sa_count(),
+                         tunnels);
+    if (hosts[i]->spis_held() > child_bound)
+      return fmt::format("{} holds {} SPIs for {} children", hosts[i]->name(), hosts[i]->spis_held(),
+                         children);
+    if (const auto orphan = hosts[i]->orphan())
+      return fmt::format("{} has Child SA {} in its packet engine, which no IKE SA knows", hosts[i]->name(),
+                         orphan->value);
   }
   return {};
 }

@@ -4,7 +4,9 @@
 
 namespace merlon::sim {
 
-Now EventQueue::now() const { return {now_, kFirstDay + std::chrono::duration_cast<std::chrono::seconds>(elapsed())}; }
+Now EventQueue::now() const {
+  return {now_, kFirstDay + std::chrono::duration_cast<std::chrono::seconds>(elapsed())};
+}
 
 void EventQueue::at(Instant when, Callback what) {
   heap_.push_back({std::max(when, now_), ++last_number_, std::move(what)});

@@ -39,7 +39,9 @@ class EventQueue {
     std::uint64_t number;
     Callback what;
   };
-  static bool later(const Entry& a, const Entry& b) { return a.when != b.when ? a.when > b.when : a.number > b.number; }
+  static bool later(const Entry& a, const Entry& b) {
+    return a.when != b.when ? a.when > b.when : a.number > b.number;
+  }
 
   Instant now_ = kStart;
   std::vector<Entry> heap_;

@@ -8,31 +8,41 @@ namespace {
 using Lines = std::vector<std::string>;
 
 Lines lines_of(const ike::IkeSaEstablished& e) {
-  return {fmt::format("IKE SA of {} {} as {}: {}-{}", e.connection, e.rekeyed ? "rekeyed" : "established", e.initiator ? "initiator" : "responder",
-                      e.id.initiator, e.id.responder)};
+  return {fmt::format("IKE SA of {} {} as {}: {}-{}", e.connection, e.rekeyed ? "rekeyed" : "established",
+                      e.initiator ? "initiator" : "responder", e.id.initiator, e.id.responder)};
 }
 Lines lines_of(const ike::IkeSaClosed& e) {
-  return {fmt::format("IKE SA of {} closed: {}-{}: {}", e.connection, e.id.initiator, e.id.responder, e.reason.sentence)};
+  return {fmt::format("IKE SA of {} closed: {}-{}: {}", e.connection, e.id.initiator, e.id.responder,
+                      e.reason.sentence)};
 }
 Lines lines_of(const ike::ChildSaEstablished& e) {
-  return {fmt::format("Child SA of {}.{} {}: in {} out {}", e.connection, e.child, e.rekeyed ? "rekeyed" : "established", e.inbound_spi, e.outbound_spi)};
+  return {fmt::format("Child SA of {}.{} {}: in {} out {}", e.connection, e.child,
+                      e.rekeyed ? "rekeyed" : "established", e.inbound_spi, e.outbound_spi)};
 }
 Lines lines_of(const ike::ChildSaClosed& e) {
-  return {fmt::format("Child SA of {}.{} closed{}: in {} out {}: {}", e.connection, e.child, e.replaced ? " (replaced)" : "", e.inbound_spi,
-                      e.outbound_spi, e.reason)};
+  return {fmt::format("Child SA of {}.{} closed{}: in {} out {}: {}", e.connection, e.child,
+                      e.replaced ? " (replaced)" : "", e.inbound_spi, e.outbound_spi, e.reason)};
 }
 Lines lines_of(const ike::NegotiationFailed& e) {
   return {fmt::format("failed: {} {}: {}", e.connection, e.child, e.failure.sentence)};
 }
-Lines lines_of(const ike::PeerMoved& e) { return {fmt::format("the peer of {} moved from {} to {}", e.connection, e.from, e.to)}; }
+Lines lines_of(const ike::PeerMoved& e) {
+  return {fmt::format("the peer of {} moved from {} to {}", e.connection, e.from, e.to)};
+}
 Lines lines_of(const ike::MessageTraced& e) {
   Lines lines;
   for (const std::string& text : e.lines)
-    lines.push_back(lines.empty() ? fmt::format("{} {}{}", e.sent ? "-->" : "<--", text, e.retransmission ? " (again)" : "") : "      " + text);
+    lines.push_back(lines.empty() ? fmt::format("{} {}{}", e.sent ? "-->" : "<--", text,
+                                                e.retransmission ? " (again)" : "")
+                                  : "      " + text);
   return lines;
 }
-Lines lines_of(const ike::IkeKeysTraced&) { return {}; }
-Lines lines_of(const ike::ChildKeysTraced&) { return {}; }
+Lines lines_of(const ike::IkeKeysTraced&) {
+  return {};
+}
+Lines lines_of(const ike::ChildKeysTraced&) {
+  return {};
+}
 
 }  // namespace
 

@@ -17,10 +17,13 @@ constexpr std::uint64_t kSpin = 20000;  // events at one instant: something neve
 
 }  // namespace
 
-Host::Host(Surroundings& surroundings, const HostPlan& plan, std::size_t number) : in_(surroundings), plan_(plan), number_(number) {}
+Host::Host(Surroundings& surroundings, const HostPlan& plan, std::size_t number)
+    : in_(surroundings), plan_(plan), number_(number) {}
 Host::~Host() = default;
 
-void Host::fail(std::string_view invariant, const std::string& detail) { in_.checker.fail(invariant, fmt::format("{}: {}", name(), detail)); }
+void Host::fail(std::string_view invariant, const std::string& detail) {
+  in_.checker.fail(invariant, fmt::format("{}: {}", name(), detail));
+}
 void Host::line(const std::string& text) {
   if (in_.trace.on()) in_.trace.line(in_.queue.elapsed(), fmt::format("{} {}", name(), text));
 }
@@ -59,8 +62,7 @@ void Host::stop(bool stay) {
   life_->stopping = true;
   life_->engine.shut_down(now());
   pump();
-  if (!stay)
-    after(kStopPatience, [this] { crash(); });
+  if (!stay) after(kStopPatience, [this] { crash(); });
 }
 
 // Everything that follows from one mutation, until nothing is left; then the timer for what comes next.
@@ -93,7 +95,8 @@ void Host::arm_timer() {
   after(next - now().monotonic, [this, generation] {
     if (generation != life_->timer) return;
     life_->armed = kNever;
-    if (in_.queue.at_this_instant() > kSpin) return fail("timers come to rest", "timers are due again and again at one instant");
+    if (in_.queue.at_this_instant() > kSpin)
+      return fail("timers come to rest", "timers are due again and again at one instant");
     life_->engine.advance(now());
     life_->supervisor.advance(now());
     pump();
@@ -144,7 +147,8 @@ void Host::inner_arrived(ByteView packet) {
   if (in_.sabotage == Sabotage::kLosePackets && ++life_->inner_count % 100 == 0) return;
   in_.checker.delivered(number_, packet);
   if (in_.sabotage == Sabotage::kDeliverTwice) in_.checker.delivered(number_, packet);
-  if (in_.sabotage == Sabotage::kDeliverElsewhere) in_.checker.delivered(number_, in_.checker.make_stray(number_, life_->worker_rng));
+  if (in_.sabotage == Sabotage::kDeliverElsewhere)
+    in_.checker.delivered(number_, in_.checker.make_stray(number_, life_->worker_rng));
   if (in_.sabotage == Sabotage::kDeliverUnsent) in_.checker.delivered(number_, Bytes(packet.size(), 0x45));
 }
 
@@ -168,13 +172,15 @@ void Host::flush_outbound() {
   for (const packet::PacketPtr& packet : life_->outbound.transmit) {
     const packet::PacketMeta& meta = packet->meta;
     // As a socket does: it sends from the port that it is bound to.
-    const Endpoint source{meta.source.address, meta.udp_encapsulated ? plan_.options.natt_port : std::uint16_t{0}};
-    const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, source, meta.destination, meta.tos,
-                                to_bytes(packet->bytes())};
+    const Endpoint source{meta.source.address,
+                          meta.udp_encapsulated ? plan_.options.natt_port : std::uint16_t{0}};
+    const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, source,
+                                meta.destination, meta.tos, to_bytes(packet->bytes())};
     transmit(datagram, {meta.sa_id});
     if (in_.sabotage == Sabotage::kReuseSequence) transmit(datagram, {meta.sa_id});
   }
-  if (!life_->outbound.to_tun.empty()) fail("no ICMP error without a cause", "an inner packet was answered with one");
+  if (!life_->outbound.to_tun.empty())
+    fail("no ICMP error without a cause", "an inner packet was answered with one");
   life_->outbound.clear();
 }
 
@@ -213,7 +219,8 @@ void Host::terminate(const std::string& connection, const std::string& child) {
 void Host::rekey(const std::string& connection, const std::string& child) {
   if (!life_) return;
   line(fmt::format("=== rekeys {} {}", connection, child.empty() ? "(the IKE SA)" : child));
-  static_cast<void>(child.empty() ? life_->engine.rekey_ike_sa(now(), connection) : life_->engine.rekey_child_sa(now(), connection, child));
+  static_cast<void>(child.empty() ? life_->engine.rekey_ike_sa(now(), connection)
+                                  : life_->engine.rekey_child_sa(now(), connection, child));
   pump();
 }
 

@@ -18,13 +18,15 @@ namespace {
 constexpr std::chrono::seconds kOrphanAge{90};
 
 // Another value for a test that wants to see an invariant fail.
-policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage, const policy::ChildSaPtr& older) {
+policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage,
+                            const policy::ChildSaPtr& older) {
   auto copy = std::make_shared<policy::ChildSa>(policy::without_keys(*sa));
   const policy::ChildSa& keys = sabotage == Sabotage::kReinstallKeys && older ? *older : *sa;
   copy->inbound = {keys.inbound.encryption.clone(), keys.inbound.integrity.clone()};
   copy->outbound = {keys.outbound.encryption.clone(), keys.outbound.integrity.clone()};
   if (sabotage == Sabotage::kCorruptKey) copy->inbound.encryption.mutable_bytes()[0] ^= 1U;
-  if (sabotage == Sabotage::kWidenSelectors) copy->remote_ts.push_back(policy::selector_for(IpPrefix{IpAddress::v4(0x0b000000), 8}));
+  if (sabotage == Sabotage::kWidenSelectors)
+    copy->remote_ts.push_back(policy::selector_for(IpPrefix{IpAddress::v4(0x0b000000), 8}));
   return copy;
 }
 
@@ -35,48 +37,67 @@ constexpr std::size_t kMessageIdAt = 20;
 
 void Host::perform(ike::Transmit& action) {
   const auto header = wire::IkeHeader::parse(action.payload);
-  const bool request = header && !header->flags.response && header->exchange_type != wire::ExchangeType::kIkeSaInit;
-  if (request && in_.sabotage == Sabotage::kSkipMessageId && header->message_id.value > 0) action.payload[kMessageIdAt + 3] ^= 8U;
-  if (request && in_.sabotage == Sabotage::kAlterRetransmission) action.payload.back() ^= static_cast<std::uint8_t>(++life_->inner_count);
+  const bool request =
+      header && !header->flags.response && header->exchange_type != wire::ExchangeType::kIkeSaInit;
+  if (request && in_.sabotage == Sabotage::kSkipMessageId && header->message_id.value > 0)
+    action.payload[kMessageIdAt + 3] ^= 8U;
+  if (request && in_.sabotage == Sabotage::kAlterRetransmission)
+    action.payload.back() ^= static_cast<std::uint8_t>(++life_->inner_count);
   const std::uint16_t port = action.natt ? plan_.options.natt_port : plan_.options.ike_port;
   const IpAddress source = action.local.address.is_unspecified() ? plan_.address : action.local.address;
-  transmit({Carrier::kUdp, {source, port}, action.remote, 0,
+  transmit({Carrier::kUdp,
+            {source, port},
+            action.remote,
+            0,
             action.natt ? wire::with_non_esp_marker(action.payload) : std::move(action.payload)},
            {});
 }
 
 void Host::perform(ike::TransmitKeepalive& action) {
-  transmit({Carrier::kUdp, {action.local.address, plan_.options.natt_port}, action.remote, 0, to_bytes(wire::kNatKeepalive)}, {});
+  transmit({Carrier::kUdp,
+            {action.local.address, plan_.options.natt_port},
+            action.remote,
+            0,
+            to_bytes(wire::kNatKeepalive)},
+           {});
 }
 
 void Host::perform(ike::InstallChildSa& action) {
   policy::ChildSaPtr sa = action.child_sa;
-  const bool tamper = in_.sabotage == Sabotage::kReinstallKeys || (number_ == 1 && (in_.sabotage == Sabotage::kCorruptKey ||
-                                                                                    in_.sabotage == Sabotage::kWidenSelectors));
+  const bool tamper =
+      in_.sabotage == Sabotage::kReinstallKeys ||
+      (number_ == 1 && (in_.sabotage == Sabotage::kCorruptKey || in_.sabotage == Sabotage::kWidenSelectors));
   if (tamper) {
-    const auto older = std::find_if(life_->child_sas.begin(), life_->child_sas.end(),
-                                    [&](const auto& entry) { return entry.second->child_index == sa->child_index; });
+    const auto older = std::find_if(life_->child_sas.begin(), life_->child_sas.end(), [&](const auto& entry) {
+      return entry.second->child_index == sa->child_index;
+    });
     sa = tampered(sa, in_.sabotage, older == life_->child_sas.end() ? nullptr : older->second);
   }
-  if (const auto done = life_->data_plane.install(sa); !done) return fail("a negotiated Child SA can be installed", done.error().message);
+  if (const auto done = life_->data_plane.install(sa); !done)
+    return fail("a negotiated Child SA can be installed", done.error().message);
   // The daemon keeps no keys; here the first one's are kept where a test wants to install them again.
-  life_->child_sas[sa->id] = in_.sabotage == Sabotage::kReinstallKeys ? sa : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
+  life_->child_sas[sa->id] = in_.sabotage == Sabotage::kReinstallKeys
+                                 ? sa
+                                 : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
   in_.checker.installed(number_, sa);
-  line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi, sa->outbound_spi,
-                   sa->use_outbound ? "" : " (inbound only)", policy::to_text(sa->local_ts, sa->remote_ts)));
+  line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi,
+                   sa->outbound_spi, sa->use_outbound ? "" : " (inbound only)",
+                   policy::to_text(sa->local_ts, sa->remote_ts)));
   poll_data_plane();
 }
 
 void Host::perform(ike::UpdateChildSa& action) {
   const auto at = life_->child_sas.find(action.id);
-  if (at == life_->child_sas.end()) return fail("what is updated is there", fmt::format("Child SA {}", action.id.value));
+  if (at == life_->child_sas.end())
+    return fail("what is updated is there", fmt::format("Child SA {}", action.id.value));
   auto changed = std::make_shared<policy::ChildSa>(policy::without_keys(*at->second));
   changed->path = action.path;
   changed->use_outbound = action.use_outbound;
-  if (const auto done = life_->data_plane.update(changed); !done) return fail("what is updated is there", done.error().message);
+  if (const auto done = life_->data_plane.update(changed); !done)
+    return fail("what is updated is there", done.error().message);
   at->second = std::move(changed);
-  line(fmt::format("    updates Child SA in {}: {}, {}", at->second->inbound_spi, at->second->use_outbound ? "in use" : "inbound only",
-                   at->second->path.remote));
+  line(fmt::format("    updates Child SA in {}: {}, {}", at->second->inbound_spi,
+                   at->second->use_outbound ? "in use" : "inbound only", at->second->path.remote));
   poll_data_plane();
 }
 
@@ -88,17 +109,19 @@ void Host::perform(ike::RemoveChildSa& action) {
     life_->spis.removed_with_its_sa(at->second->inbound_spi);
     life_->child_sas.erase(at);
   }
-  if (const auto done = life_->data_plane.remove(action.id); !done) fail("what is removed was there", done.error().message);
+  if (const auto done = life_->data_plane.remove(action.id); !done)
+    fail("what is removed was there", done.error().message);
   in_.checker.removed(number_, action.id);
 }
 
 void Host::complete_later(std::function<ike::Answer()> work) {
   const auto most = static_cast<std::uint64_t>(plan_.slow_actions.count());
   if (most == 0) return life_->engine.complete(now(), work());
-  after(Duration(static_cast<std::int64_t>(between(life_->worker_rng, 0, most))), [this, work = std::move(work)] {
-    life_->engine.complete(now(), work());
-    pump();
-  });
+  after(Duration(static_cast<std::int64_t>(between(life_->worker_rng, 0, most))),
+        [this, work = std::move(work)] {
+          life_->engine.complete(now(), work());
+          pump();
+        });
 }
 void Host::perform(ike::RunKeyExchange& action) {
   complete_later([this, action = std::move(action)] { return ike::run(action, life_->rng); });
@@ -117,22 +140,27 @@ void Host::perform(ike::Event& event) {
 void Host::perform(ike::Initiate& command) {
   Endpoint local = command.local;
   if (local.address.is_unspecified()) local.address = plan_.address;
-  line(fmt::format("    supervisor: initiate {} {}{}", command.connection, fmt::join(command.children, ", "), command.packet ? " for a packet" : ""));
-  Result<> begun;
+  line(fmt::format("    supervisor: initiate {} {}{}", command.connection, fmt::join(command.children, ", "),
+                   command.packet ? " for a packet" : ""));
+  Result<ikev2::Begun> begun;
   if (command.packet) {
-    begun = life_->engine.acquire(now(), command.connection, command.children.front(), local, command.remote,
-                                  ikev2::Engine::TriggeringPacket{command.packet->local, command.packet->remote});
+    begun =
+        life_->engine.acquire(now(), command.connection, command.children.front(), local, command.remote,
+                              ikev2::Engine::TriggeringPacket{command.packet->local, command.packet->remote});
   } else {
     begun = life_->engine.initiate(now(), command.connection, local, command.remote, command.children);
   }
   if (!begun) {
     line("    does not begin: " + begun.error().message);
     life_->supervisor.refused(now(), command.connection, begun.error());
+  } else if (*begun == ikev2::Begun::kNothingToDo) {
+    life_->supervisor.nothing_to_do(now(), command.connection);
   }
 }
 
 void Host::perform(ike::ResolveName& command) {
-  life_->supervisor.resolved(now(), command.request, merlon::fail(ErrorCode::kNotFound, "the simulator has no names"));
+  life_->supervisor.resolved(now(), command.request,
+                             merlon::fail(ErrorCode::kNotFound, "the simulator has no names"));
 }
 
 void Host::perform(ike::Terminate& command) {
@@ -147,39 +175,59 @@ void Host::read_data_plane_events() {
 }
 
 void Host::handle(const esp::Event& event) {
-  std::visit(Overloaded{
-                 [&](const esp::SoftExpired& e) { life_->engine.report(now(), ike::ChildSaSoftExpired{e.sa}); },
-                 [&](const esp::HardExpired& e) { life_->engine.report(now(), ike::ChildSaHardExpired{e.sa}); },
-                 [&](const esp::Acquire& e) {
-                   const auto [local, remote] = policy::selectors_of_packet(e.packet, policy::Direction::kOutbound);
-                   life_->supervisor.acquire(now(), e.connection->name, e.connection->children[e.child_index].name,
-                                             ike::TriggeringPacket{local, remote});
-                 },
-                 [&](const esp::PeerMoved& e) { life_->engine.report(now(), ike::ChildSaPeerMoved{e.sa, e.remote}); },
-                 [&](const esp::FirstInbound& e) { life_->engine.report(now(), ike::ChildSaInbound{e.sa, now().monotonic}); },
-                 [](const esp::UnknownSpi&) {},
-                 [](const esp::Audit&) {},
-             },
-             event);
+  std::visit(
+      Overloaded{
+          [&](const esp::SoftExpired& e) { life_->engine.report(now(), ike::ChildSaSoftExpired{e.sa}); },
+          [&](const esp::HardExpired& e) { life_->engine.report(now(), ike::ChildSaHardExpired{e.sa}); },
+          [&](const esp::Acquire& e) {
+            const auto [local, remote] = policy::selectors_of_packet(e.packet, policy::Direction::kOutbound);
+            life_->supervisor.acquire(now(), e.connection->name, e.connection->children[e.child_index].name,
+                                      ike::TriggeringPacket{local, remote});
+          },
+          [&](const esp::PeerMoved& e) {
+            life_->engine.report(now(), ike::ChildSaPeerMoved{e.sa, e.remote});
+          },
+          [&](const esp::FirstInbound& e) {
+            life_->engine.report(now(), ike::ChildSaInbound{e.sa, now().monotonic});
+          },
+          [](const esp::UnknownSpi&) {},
+          [](const esp::Audit&) {},
+      },
+      event);
 }
 
 void Host::report_inbound() {
   for (const auto& [id, sa] : life_->child_sas) {
     const auto stats = life_->data_plane.stats(id);
-    if (stats && stats->inbound.last_used != kNever && now().monotonic - stats->inbound.last_used < std::chrono::seconds(2))
+    if (stats && stats->inbound.last_used != kNever &&
+        now().monotonic - stats->inbound.last_used < std::chrono::seconds(2))
       life_->engine.report(now(), ike::ChildSaInbound{id, stats->inbound.last_used});
   }
 }
 
 // ---- from outside ------------------------------------------------------------------------------------------------------------------
 
-std::vector<ike::IkeSaStatus> Host::status() const { return life_ ? life_->engine.status() : std::vector<ike::IkeSaStatus>(); }
-std::vector<policy::ChildSaId> Host::installed() const { return life_ ? life_->data_plane.installed() : std::vector<policy::ChildSaId>(); }
-std::size_t Host::spis_held() const { return life_ ? life_->spis.held() : 0; }
-std::size_t Host::packets_held() const { return life_ ? life_->pool.in_use() : 0; }
-std::size_t Host::ike_sa_count() const { return life_ ? life_->engine.ike_sa_count() : 0; }
-bool Host::stopping() const { return life_ && life_->stopping; }
-bool Host::idle() const { return !life_ || life_->engine.idle(); }
+std::vector<ike::IkeSaStatus> Host::status() const {
+  return life_ ? life_->engine.status() : std::vector<ike::IkeSaStatus>();
+}
+std::vector<policy::ChildSaId> Host::installed() const {
+  return life_ ? life_->data_plane.installed() : std::vector<policy::ChildSaId>();
+}
+std::size_t Host::spis_held() const {
+  return life_ ? life_->spis.held() : 0;
+}
+std::size_t Host::packets_held() const {
+  return life_ ? life_->pool.in_use() : 0;
+}
+std::size_t Host::ike_sa_count() const {
+  return life_ ? life_->engine.ike_sa_count() : 0;
+}
+bool Host::stopping() const {
+  return life_ && life_->stopping;
+}
+bool Host::idle() const {
+  return !life_ || life_->engine.idle();
+}
 
 std::optional<policy::ChildSaId> Host::orphan() {
   if (!life_) return std::nullopt;
@@ -199,18 +247,22 @@ std::optional<policy::ChildSaId> Host::orphan() {
 
 std::string Host::describe() const {
   if (!life_) return name() + " does not run\n";
-  std::string text = fmt::format("{}: {} IKE SAs with those that end, {} Child SAs in the packet engine, {} SPIs held, {} packets held\n", name(),
-                                 ike_sa_count(), installed().size(), spis_held(), packets_held());
+  std::string text = fmt::format(
+      "{}: {} IKE SAs with those that end, {} Child SAs in the packet engine, {} SPIs held, {} packets "
+      "held\n",
+      name(), ike_sa_count(), installed().size(), spis_held(), packets_held());
   for (const auto& sa : status()) {
     text += fmt::format("  {} {}-{} {} {} {} -> {}\n", sa.connection, sa.id.initiator, sa.id.responder,
                         sa.initiator ? "initiator" : "responder", sa.phase, sa.local, sa.remote);
     for (const auto& child : sa.children)
-      text += fmt::format("    {} in {} out {}{}{} {} === {}\n", child.child, child.inbound_spi, child.outbound_spi,
-                          child.rekeying ? " rekeying" : "", child.outbound_in_use ? "" : " (inbound only)", child.local_ts, child.remote_ts);
+      text += fmt::format("    {} in {} out {}{}{} {} === {}\n", child.child, child.inbound_spi,
+                          child.outbound_spi, child.rekeying ? " rekeying" : "",
+                          child.outbound_in_use ? "" : " (inbound only)", child.local_ts, child.remote_ts);
   }
   for (const auto& one : life_->supervisor.status())
-    text += fmt::format("  supervisor: {} {}, {} attempts, {} failures in a row{}\n", one.connection, ike::name(one.phase), one.attempts,
-                        one.failures, one.last_error ? ", last: " + one.last_error->sentence : "");
+    text += fmt::format("  supervisor: {} {}, {} attempts, {} failures in a row{}\n", one.connection,
+                        ike::name(one.phase), one.attempts, one.failures,
+                        one.last_error ? ", last: " + one.last_error->sentence : "");
   return text;
 }
 

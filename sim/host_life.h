@@ -18,11 +18,13 @@ class Spis final : public ike::SpiAllocator {
   }
   void release(Spi spi) override {
     if (sabotage_ == Sabotage::kKeepSpis) return;
-    if (held_.erase(spi.value) == 0) checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
+    if (held_.erase(spi.value) == 0)
+      checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
     data_plane_.release_spi(spi);
   }
   void removed_with_its_sa(Spi spi) {
-    if (held_.erase(spi.value) == 0) checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
+    if (held_.erase(spi.value) == 0)
+      checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
   }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 

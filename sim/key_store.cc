@@ -18,9 +18,12 @@ namespace {
 
 std::string_view kind_name(KeyPlan plan) {
   switch (plan) {
-    case KeyPlan::kEcdsaP256: return "ecdsa-p256";
-    case KeyPlan::kRsa2048: return "rsa-2048";
-    case KeyPlan::kEd25519: break;
+    case KeyPlan::kEcdsaP256:
+      return "ecdsa-p256";
+    case KeyPlan::kRsa2048:
+      return "rsa-2048";
+    case KeyPlan::kEd25519:
+      break;
   }
   return "ed25519";
 }
@@ -40,7 +43,8 @@ struct Authority {
   pki::Certificate certificate;
 
   Authority() : Authority(make_key()) {}
-  explicit Authority(crypto::PrivateKey made) : key(std::move(made)), certificate(make_certificate(rng, key)) {}
+  explicit Authority(crypto::PrivateKey made)
+      : key(std::move(made)), certificate(make_certificate(rng, key)) {}
 
   static crypto::PrivateKey make_key() {
     SeededRng rng(stream_seed(0, "authority key"));
@@ -65,20 +69,25 @@ Made make(KeyPlan plan, std::size_t host) {
   SeededRng rng(stream_seed(0, kind_name(plan), host));
   const OpensslRngScope scope(rng);
   const crypto::PrivateKey key = need(pki::generate_key(kind_name(plan)));
-  return {key.to_pkcs8_der(), need(pki::make_certificate(authority().certificate, authority().key, key.public_key(),
-                                                         spec_for(host_identity(host)), rng))};
+  return {key.to_pkcs8_der(),
+          need(pki::make_certificate(authority().certificate, authority().key, key.public_key(),
+                                     spec_for(host_identity(host)), rng))};
 }
 
 }  // namespace
 
-std::string host_identity(std::size_t host) { return fmt::format("gw{}.example.com", host); }
+std::string host_identity(std::size_t host) {
+  return fmt::format("gw{}.example.com", host);
+}
 
 HostKey host_key(KeyPlan plan, std::size_t host) {
   static std::map<std::pair<KeyPlan, std::size_t>, Made> made;
   const std::pair<KeyPlan, std::size_t> wanted{plan, host};
   auto at = made.find(wanted);
   if (at == made.end()) at = made.emplace(wanted, make(plan, host)).first;
-  return {std::make_shared<const crypto::PrivateKey>(need(crypto::PrivateKey::from_der(at->second.der.bytes()))), at->second.certificate};
+  return {
+      std::make_shared<const crypto::PrivateKey>(need(crypto::PrivateKey::from_der(at->second.der.bytes()))),
+      at->second.certificate};
 }
 
 std::shared_ptr<const pki::TrustStore> trust() {

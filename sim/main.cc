@@ -20,10 +20,13 @@ struct Options {
 };
 
 // The CPU's time, for the figure at the end; nothing in a run ever sees it.
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 std::string replay_command(const Options& options, std::uint64_t seed) {
-  return fmt::format("{} --seed {}{}{} --trace", options.program, seed, options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
+  return fmt::format("{} --seed {}{}{} --trace", options.program, seed,
+                     options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
                      options.rekey ? " --rekey" : "");
 }
 
@@ -45,7 +48,8 @@ void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
   ++totals.runs;
   totals.packets += report.traffic.delivered;
   totals.pairs += report.child_sa_pairs;
-  totals.gateway_hours += std::chrono::duration<double, std::ratio<3600>>(report.elapsed).count() * static_cast<double>(report.hosts);
+  totals.gateway_hours += std::chrono::duration<double, std::ratio<3600>>(report.elapsed).count() *
+                          static_cast<double>(report.hosts);
   if (report.converged_after > totals.slowest) {
     totals.slowest = report.converged_after;
     totals.slowest_seed = seed;
@@ -54,9 +58,12 @@ void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
     ++totals.failures;
     fmt::print("{}\n", explain(report, scenario, replay_command(options, seed)));
   } else if (options.verbose || options.count + options.seeds.size() == 0) {
-    fmt::print("seed {}: {}\n  converged after {} s, {} s in all; {} of {} packets, {} Child SA pairs, {} of {} datagrams lost, digest {:016x}\n", seed,
-               scenario.summary, seconds_text(report.converged_after), seconds_text(report.elapsed), report.traffic.delivered, report.traffic.sent,
-               report.child_sa_pairs, report.datagrams_lost, report.datagrams, report.digest);
+    fmt::print(
+        "seed {}: {}\n  converged after {} s, {} s in all; {} of {} packets, {} Child SA pairs, {} of {} "
+        "datagrams lost, digest {:016x}\n",
+        seed, scenario.summary, seconds_text(report.converged_after), seconds_text(report.elapsed),
+        report.traffic.delivered, report.traffic.sent, report.child_sa_pairs, report.datagrams_lost,
+        report.datagrams, report.digest);
   }
   std::fflush(stdout);
 }
@@ -82,10 +89,13 @@ int main_with(const Options& options) {
   for (std::uint64_t seed = first; seed <= last; ++seed) run_seed(options, seed, totals);
   const double minutes = (cpu_seconds() - begun) / 60;
   if (totals.runs > 1)
-    fmt::print("{} runs, {} failed; {} packets delivered, {} Child SA pairs compared; slowest to converge: seed {} with {} s\n"
-               "{:.1f} simulated gateway-hours in {:.2f} CPU minutes: {:.0f} a minute\n",
-               totals.runs, totals.failures, totals.packets, totals.pairs, totals.slowest_seed, seconds_text(totals.slowest), totals.gateway_hours,
-               minutes, totals.gateway_hours / std::max(minutes, 1e-9));
+    fmt::print(
+        "{} runs, {} failed; {} packets delivered, {} Child SA pairs compared; slowest to converge: seed {} "
+        "with {} s\n"
+        "{:.1f} simulated gateway-hours in {:.2f} CPU minutes: {:.0f} a minute\n",
+        totals.runs, totals.failures, totals.packets, totals.pairs, totals.slowest_seed,
+        seconds_text(totals.slowest), totals.gateway_hours, minutes,
+        totals.gateway_hours / std::max(minutes, 1e-9));
   return totals.failures == 0 ? 0 : 1;
 }
 
@@ -99,8 +109,10 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed, "the seed of one run (or of the first, with --count)");
   app.add_option("--seeds", options.seeds, "the seeds A to B: \"A..B\"");
   app.add_option("--count", options.count, "so many seeds");
-  app.add_option("--gateways", options.gateways, "so many gateways instead of what the seed draws")->check(CLI::Range(2, 200));
-  app.add_flag("--rekey", options.rekey, "the scenario without faults in which everything is rekeyed under traffic");
+  app.add_option("--gateways", options.gateways, "so many gateways instead of what the seed draws")
+      ->check(CLI::Range(2, 200));
+  app.add_flag("--rekey", options.rekey,
+               "the scenario without faults in which everything is rekeyed under traffic");
   app.add_flag("--trace", options.trace, "every message as it happens");
   app.add_flag("--verbose", options.verbose, "a line for each run");
   CLI11_PARSE(app, argc, argv);

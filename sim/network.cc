@@ -12,7 +12,8 @@ namespace merlon::sim {
 
 ByteView ike_message_of(const WireDatagram& datagram) {
   if (datagram.carrier != Carrier::kUdp) return {};
-  const bool natt = datagram.destination.port == wire::kNatTraversalPort || datagram.source.port == wire::kNatTraversalPort;
+  const bool natt =
+      datagram.destination.port == wire::kNatTraversalPort || datagram.source.port == wire::kNatTraversalPort;
   // Behind a NAT neither port may be 4500 on one side, so the destination alone does not tell; the other end's port does.
   if (!natt) return datagram.payload;
   const auto sorted = wire::classify_udp_encap(datagram.payload);
@@ -21,7 +22,8 @@ ByteView ike_message_of(const WireDatagram& datagram) {
 
 ByteView esp_packet_of(const WireDatagram& datagram) {
   if (datagram.carrier == Carrier::kEsp) return datagram.payload;
-  if (datagram.destination.port != wire::kNatTraversalPort && datagram.source.port != wire::kNatTraversalPort) return {};
+  if (datagram.destination.port != wire::kNatTraversalPort && datagram.source.port != wire::kNatTraversalPort)
+    return {};
   const auto sorted = wire::classify_udp_encap(datagram.payload);
   return sorted.kind == wire::UdpEncapKind::kEsp ? sorted.payload : ByteView();
 }
@@ -36,10 +38,13 @@ std::string describe(const WireDatagram& datagram) {
     const auto header = wire::IkeHeader::parse(message);
     return header ? wire::describe(*header) : "IKE without a header: " + header.error().message;
   }
-  return equal(datagram.payload, wire::kNatKeepalive) ? "NAT keepalive" : fmt::format("{} unknown bytes", datagram.payload.size());
+  return equal(datagram.payload, wire::kNatKeepalive)
+             ? "NAT keepalive"
+             : fmt::format("{} unknown bytes", datagram.payload.size());
 }
 
-void Network::attach(std::string name, const IpAddress& address, std::optional<IpAddress> outside, Receiver receiver) {
+void Network::attach(std::string name, const IpAddress& address, std::optional<IpAddress> outside,
+                     Receiver receiver) {
   const std::size_t number = ports_.size();
   Port port{std::move(name), address, std::nullopt, std::move(receiver)};
   if (outside) {
@@ -56,7 +61,9 @@ Network::Link& Network::link(std::size_t from, std::size_t to) {
   return link;
 }
 
-void Network::set_link(std::size_t from, std::size_t to, const LinkFaults& faults) { link(from, to).faults = faults; }
+void Network::set_link(std::size_t from, std::size_t to, const LinkFaults& faults) {
+  link(from, to).faults = faults;
+}
 void Network::block(std::size_t from, std::size_t to, Instant until) {
   link(from, to).blocked_until = std::max(link(from, to).blocked_until, until);
 }
@@ -99,13 +106,16 @@ std::optional<std::size_t> Network::translate_destination(WireDatagram& datagram
   return at->second;
 }
 
-void Network::note(std::size_t from, std::string_view to, const WireDatagram& datagram, std::string_view fate) {
+void Network::note(std::size_t from, std::string_view to, const WireDatagram& datagram,
+                   std::string_view fate) {
   if (!trace_.on()) return;
-  trace_.line(queue_.elapsed(), fmt::format("{} --> {}  {}  [{} -> {}]{}{}", ports_[from].name, to, describe(datagram), datagram.source,
-                                            datagram.destination, fate.empty() ? "" : "  ", fate));
+  trace_.line(queue_.elapsed(),
+              fmt::format("{} --> {}  {}  [{} -> {}]{}{}", ports_[from].name, to, describe(datagram),
+                          datagram.source, datagram.destination, fate.empty() ? "" : "  ", fate));
 }
 
-void Network::deliver(std::size_t from, std::size_t to, Duration delay, std::shared_ptr<WireDatagram> datagram) {
+void Network::deliver(std::size_t from, std::size_t to, Duration delay,
+                      std::shared_ptr<WireDatagram> datagram) {
   queue_.after(delay, [this, from, to, datagram = std::move(datagram)] {
     // The mapping of a NAT counts when the datagram comes to it.
     WireDatagram arriving = *datagram;
@@ -141,7 +151,9 @@ void Network::send(std::size_t from, WireDatagram datagram) {
   if (chance(*link.rng, faults.loss)) return lose(name, "(lost)");
 
   const auto drawn = [&](Duration most) {
-    return most.count() <= 0 ? Duration{0} : Duration(static_cast<std::int64_t>(between(*link.rng, 0, static_cast<std::uint64_t>(most.count()))));
+    return most.count() <= 0 ? Duration{0}
+                             : Duration(static_cast<std::int64_t>(
+                                   between(*link.rng, 0, static_cast<std::uint64_t>(most.count()))));
   };
   Duration delay = faults.delay + drawn(faults.jitter);
   if (chance(*link.rng, faults.late)) delay += drawn(faults.lateness);

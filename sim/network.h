@@ -31,8 +31,9 @@ struct LinkFaults {
   Duration delay{std::chrono::milliseconds(10)};
   Duration jitter{0};  // up to this much more, drawn for each datagram: reorders those that follow closely
   unsigned loss = 0, duplicate = 0, late = 0;
-  Duration lateness{0};             // how much later a late datagram, or the second of a pair, may be
-  unsigned largest_ike = 1U << 16;  // bytes of an IP datagram; longer IKE messages never arrive (a path that loses fragments)
+  Duration lateness{0};  // how much later a late datagram, or the second of a pair, may be
+  unsigned largest_ike =
+      1U << 16;  // bytes of an IP datagram; longer IKE messages never arrive (a path that loses fragments)
   friend bool operator==(const LinkFaults&, const LinkFaults&) = default;
 };
 
@@ -43,7 +44,8 @@ class Network {
   Network(EventQueue& queue, Trace& trace, std::uint64_t seed) : queue_(queue), trace_(trace), seed_(seed) {}
 
   // `outside`: the address of the NAT in front of the host, when there is one. Hosts are numbered as they are attached.
-  void attach(std::string name, const IpAddress& address, std::optional<IpAddress> outside, Receiver receiver);
+  void attach(std::string name, const IpAddress& address, std::optional<IpAddress> outside,
+              Receiver receiver);
   void set_link(std::size_t from, std::size_t to, const LinkFaults& faults);
   // Nothing passes from `from` to `to` until then.
   void block(std::size_t from, std::size_t to, Instant until);

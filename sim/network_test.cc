@@ -29,8 +29,10 @@ TEST(EventQueue, RunsInTheOrderOfTimeAndThenOfEntry) {
 class Wire : public testing::Test {
  protected:
   Wire() {
-    network_.attach("A", IpAddress::v4(1), std::nullopt, [this](const WireDatagram& d) { at_a_.push_back(d); });
-    network_.attach("B", IpAddress::v4(2), IpAddress::v4(3), [this](const WireDatagram& d) { at_b_.push_back(d); });
+    network_.attach("A", IpAddress::v4(1), std::nullopt,
+                    [this](const WireDatagram& d) { at_a_.push_back(d); });
+    network_.attach("B", IpAddress::v4(2), IpAddress::v4(3),
+                    [this](const WireDatagram& d) { at_b_.push_back(d); });
   }
   void send(std::size_t from, Endpoint source, Endpoint destination, Carrier carrier = Carrier::kUdp) {
     network_.send(from, {carrier, source, destination, 0, Bytes{0, 0, 0, 0, 1}});

@@ -15,7 +15,9 @@ int fill(unsigned char* out, int size) {
   current->fill({out, static_cast<std::size_t>(size)});
   return 1;
 }
-int status() { return 1; }
+int status() {
+  return 1;
+}
 
 const RAND_METHOD kFollows = {nullptr, fill, nullptr, nullptr, fill, status};
 

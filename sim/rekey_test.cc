@@ -11,8 +11,9 @@ class Rekey : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(Rekey, LosesNothing) {
   const Scenario scenario = rekey_scenario(GetParam());
   const RunReport report = run_and_explain(scenario);
-  EXPECT_FALSE(report.violation) << explain(report, scenario,
-                                            "build/release/sim/merlon-sim --rekey --seed " + std::to_string(GetParam()) + " --trace");
+  EXPECT_FALSE(report.violation) << explain(
+      report, scenario,
+      "build/release/sim/merlon-sim --rekey --seed " + std::to_string(GetParam()) + " --trace");
   using ike::Counter;
   EXPECT_GE(report.counters.value(Counter::kChildSasRekeyed), 6U);
   EXPECT_GE(report.counters.value(Counter::kIkeSasRekeyed), 6U);

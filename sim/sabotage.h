@@ -7,20 +7,20 @@ namespace merlon::sim {
 
 enum class Sabotage : std::uint8_t {
   kNone,
-  kCorruptKey,          // one end of a Child SA gets another key
-  kWidenSelectors,      // one end of a Child SA takes more than was agreed
-  kReinstallKeys,       // a Child SA is installed a second time with the keys of an older one
-  kSendInClear,         // an inner packet leaves unprotected
-  kReuseSequence,       // an ESP packet is made again with the same sequence number
-  kDeliverTwice,        // an inner packet comes out of the tunnel twice
-  kDeliverUnsent,       // an inner packet comes out that nobody sent
-  kDeliverElsewhere,    // an inner packet comes out whose addresses are not of its tunnel
-  kKeepChildSas,        // removed Child SAs stay in the packet engine
-  kKeepSpis,            // SPIs that were not used are not given back
-  kSkipMessageId,       // a request leaves a Message ID out
-  kAlterRetransmission, // a request that is sent again is not the same any more
-  kNeverHeal,           // a path stays cut
-  kLosePackets,         // one inner packet in a hundred is lost for no reason
+  kCorruptKey,           // one end of a Child SA gets another key
+  kWidenSelectors,       // one end of a Child SA takes more than was agreed
+  kReinstallKeys,        // a Child SA is installed a second time with the keys of an older one
+  kSendInClear,          // an inner packet leaves unprotected
+  kReuseSequence,        // an ESP packet is made again with the same sequence number
+  kDeliverTwice,         // an inner packet comes out of the tunnel twice
+  kDeliverUnsent,        // an inner packet comes out that nobody sent
+  kDeliverElsewhere,     // an inner packet comes out whose addresses are not of its tunnel
+  kKeepChildSas,         // removed Child SAs stay in the packet engine
+  kKeepSpis,             // SPIs that were not used are not given back
+  kSkipMessageId,        // a request leaves a Message ID out
+  kAlterRetransmission,  // a request that is sent again is not the same any more
+  kNeverHeal,            // a path stays cut
+  kLosePackets,          // one inner packet in a hundred is lost for no reason
 };
 
 }  // namespace merlon::sim

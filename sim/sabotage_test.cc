@@ -29,14 +29,20 @@ TEST_P(Sabotaged, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, Sabotaged,
-    testing::Values(Case{Sabotage::kCorruptKey, "same keys at both ends"}, Case{Sabotage::kWidenSelectors, "mirrored selectors"},
-                    Case{Sabotage::kReinstallKeys, "every SA has new keys"}, Case{Sabotage::kSendInClear, "nothing in clear"},
-                    Case{Sabotage::kReuseSequence, "no sequence number twice"}, Case{Sabotage::kDeliverTwice, "no packet accepted twice"},
+    testing::Values(Case{Sabotage::kCorruptKey, "same keys at both ends"},
+                    Case{Sabotage::kWidenSelectors, "mirrored selectors"},
+                    Case{Sabotage::kReinstallKeys, "every SA has new keys"},
+                    Case{Sabotage::kSendInClear, "nothing in clear"},
+                    Case{Sabotage::kReuseSequence, "no sequence number twice"},
+                    Case{Sabotage::kDeliverTwice, "no packet accepted twice"},
                     Case{Sabotage::kDeliverUnsent, "only what was sent comes out"},
-                    Case{Sabotage::kDeliverElsewhere, "nothing outside its selectors"}, Case{Sabotage::kKeepChildSas, "bounded memory"},
-                    Case{Sabotage::kKeepSpis, "nothing is left"}, Case{Sabotage::kSkipMessageId, "Message IDs in order"},
+                    Case{Sabotage::kDeliverElsewhere, "nothing outside its selectors"},
+                    Case{Sabotage::kKeepChildSas, "bounded memory"},
+                    Case{Sabotage::kKeepSpis, "nothing is left"},
+                    Case{Sabotage::kSkipMessageId, "Message IDs in order"},
                     Case{Sabotage::kAlterRetransmission, "what is sent again is the same"},
-                    Case{Sabotage::kNeverHeal, "everything converges"}, Case{Sabotage::kLosePackets, "nothing is lost without faults"}),
+                    Case{Sabotage::kNeverHeal, "everything converges"},
+                    Case{Sabotage::kLosePackets, "nothing is lost without faults"}),
     [](const auto& info) { return "Number" + std::to_string(static_cast<int>(info.param.sabotage)); });
 
 }  // namespace

@@ -18,23 +18,35 @@ using namespace std::chrono_literals;
 
 std::string_view name(HappeningKind kind) {
   switch (kind) {
-    case HappeningKind::kCrash: return "crash";
-    case HappeningKind::kStop: return "stop";
-    case HappeningKind::kCut: return "cut";
-    case HappeningKind::kRebind: return "rebind";
-    case HappeningKind::kTerminate: return "terminate";
-    case HappeningKind::kTakeDown: return "take down";
-    case HappeningKind::kRekeyIke: return "rekey IKE SA";
-    case HappeningKind::kRekeyChild: return "rekey child";
-    case HappeningKind::kReconfigure: return "reconfigure";
-    case HappeningKind::kCheckPaths: return "check paths";
+    case HappeningKind::kCrash:
+      return "crash";
+    case HappeningKind::kStop:
+      return "stop";
+    case HappeningKind::kCut:
+      return "cut";
+    case HappeningKind::kRebind:
+      return "rebind";
+    case HappeningKind::kTerminate:
+      return "terminate";
+    case HappeningKind::kTakeDown:
+      return "take down";
+    case HappeningKind::kRekeyIke:
+      return "rekey IKE SA";
+    case HappeningKind::kRekeyChild:
+      return "rekey child";
+    case HappeningKind::kReconfigure:
+      return "reconfigure";
+    case HappeningKind::kCheckPaths:
+      return "check paths";
   }
   return "?";
 }
 
 namespace {
 
-Duration milliseconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) { return std::chrono::milliseconds(between(rng, low, high)); }
+Duration milliseconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) {
+  return std::chrono::milliseconds(between(rng, low, high));
+}
 
 std::string host_name(std::size_t host) {
   return host < 26 ? std::string(1, static_cast<char>('A' + host)) : fmt::format("H{}", host);
@@ -42,8 +54,8 @@ std::string host_name(std::size_t host) {
 
 // What a run has; everything else is off.
 struct Swarm {
-  bool loss, jitter, duplicates, late, cuts, crashes, stops, commands, rekeys, lifetimes, volume, cookies, invalid_ke, slow, nat,
-      small_path, ipv6, narrowing, wrong_secret;
+  bool loss, jitter, duplicates, late, cuts, crashes, stops, commands, rekeys, lifetimes, volume, cookies,
+      invalid_ke, slow, nat, small_path, ipv6, narrowing, wrong_secret;
   explicit Swarm(Rng& rng)
       : loss(chance(rng, 600)),
         jitter(chance(rng, 500)),
@@ -70,10 +82,13 @@ struct Swarm {
     const auto add = [&](bool on, std::string_view what) {
       if (on) out += (out.empty() ? "" : ", ") + std::string(what);
     };
-    add(loss, "loss"), add(jitter, "jitter"), add(duplicates, "duplicates"), add(late, "late datagrams"), add(cuts, "cuts");
+    add(loss, "loss"), add(jitter, "jitter"), add(duplicates, "duplicates"), add(late, "late datagrams"),
+        add(cuts, "cuts");
     add(crashes, "crashes"), add(stops, "stops"), add(commands, "commands"), add(rekeys, "rekey commands");
-    add(lifetimes, "short lifetimes"), add(volume, "volume limits"), add(cookies, "cookies"), add(invalid_ke, "INVALID_KE"), add(slow, "slow crypto");
-    add(nat, "NAT"), add(small_path, "small path"), add(ipv6, "IPv6 outside"), add(narrowing, "narrowing"), add(wrong_secret, "a wrong secret");
+    add(lifetimes, "short lifetimes"), add(volume, "volume limits"), add(cookies, "cookies"),
+        add(invalid_ke, "INVALID_KE"), add(slow, "slow crypto");
+    add(nat, "NAT"), add(small_path, "small path"), add(ipv6, "IPv6 outside"), add(narrowing, "narrowing"),
+        add(wrong_secret, "a wrong secret");
     return out.empty() ? "no faults" : out;
   }
 };
@@ -87,7 +102,8 @@ class Drawer {
   }
 
   Scenario draw() {
-    encr_ = std::array{"aes256gcm16-prfsha256", "aes128gcm16-prfsha384", "chacha20poly1305-prfsha256", "aes256-sha256"}[rng_.below(4)];
+    encr_ = std::array{"aes256gcm16-prfsha256", "aes128gcm16-prfsha384", "chacha20poly1305-prfsha256",
+                       "aes256-sha256"}[rng_.below(4)];
     for (std::size_t i = 0; i < host_count_; ++i) add_host(i);
     // A star, or a ring of three or more; a host behind a NAT can only be at the tip of a star.
     const bool ring = !swarm_.nat && host_count_ > 2 && chance(rng_, 500);
@@ -98,7 +114,8 @@ class Drawer {
       made_.hosts[i].credentials = std::move(credentials_[i]);
     }
     draw_happenings();
-    made_.summary = fmt::format("{} gateways in a {}, {}: {}", host_count_, ring ? "ring" : "star", encr_, swarm_.text());
+    made_.summary =
+        fmt::format("{} gateways in a {}, {}: {}", host_count_, ring ? "ring" : "star", encr_, swarm_.text());
     return std::move(made_);
   }
 
@@ -125,7 +142,8 @@ void Drawer::add_host(std::size_t number) {
   host.name = host_name(number);
   const auto last = static_cast<std::uint32_t>(number + 1);
   const auto outer = [&](std::uint32_t net, std::string_view v6) {
-    return swarm_.ipv6 ? need(IpAddress::parse(fmt::format("2001:db8:{}::{:x}", v6, last))) : IpAddress::v4(net + last);
+    return swarm_.ipv6 ? need(IpAddress::parse(fmt::format("2001:db8:{}::{:x}", v6, last)))
+                       : IpAddress::v4(net + last);
   };
   host.address = outer(0xc6120000, "0");  // 198.18.0.n
   if (swarm_.nat && number > 0 && chance(rng_, 600)) {
@@ -138,7 +156,8 @@ void Drawer::add_host(std::size_t number) {
   made_.hosts.push_back(std::move(host));
   // All share X25519, but some begin with another method and are told so.
   constexpr std::string_view kMethods[] = {"-x25519", "-ecp256-x25519", "-x25519-ecp256"};
-  ike_proposals_.push_back(encr_ + std::string(kMethods[swarm_.invalid_ke ? rng_.below(std::size(kMethods)) : 0]));
+  ike_proposals_.push_back(encr_ +
+                           std::string(kMethods[swarm_.invalid_ke ? rng_.below(std::size(kMethods)) : 0]));
   connections_.emplace_back();
   credentials_.push_back(std::make_shared<ike::Credentials>());
 }
@@ -181,8 +200,10 @@ void Drawer::add_tunnel(std::size_t first, std::size_t second) {
 }
 
 void Drawer::add_happenings(HappeningKind kind, std::uint64_t most, Duration shortest, Duration longest) {
-  const auto span = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(made_.faults_end).count());
-  const auto low = static_cast<std::uint64_t>(shortest / 1ms), high = static_cast<std::uint64_t>(longest / 1ms);
+  const auto span = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(made_.faults_end).count());
+  const auto low = static_cast<std::uint64_t>(shortest / 1ms),
+             high = static_cast<std::uint64_t>(longest / 1ms);
   for (std::uint64_t left = between(rng_, 1, most); left > 0; --left) {
     Happening one;
     one.at = milliseconds_between(rng_, 500, span);
@@ -228,11 +249,14 @@ void Drawer::draw_happenings() {
     add_simultaneous(HappeningKind::kRekeyChild, 12 * scale);
     add_simultaneous(HappeningKind::kRekeyIke, 8 * scale);
   }
-  std::stable_sort(made_.happenings.begin(), made_.happenings.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+  std::stable_sort(made_.happenings.begin(), made_.happenings.end(),
+                   [](const auto& a, const auto& b) { return a.at < b.at; });
 }
 
 }  // namespace
 
-Scenario draw_scenario(std::uint64_t seed, unsigned gateways) { return Drawer(seed, gateways).draw(); }
+Scenario draw_scenario(std::uint64_t seed, unsigned gateways) {
+  return Drawer(seed, gateways).draw();
+}
 
 }  // namespace merlon::sim

@@ -29,8 +29,9 @@ struct HostPlan {
 
 struct ChildPlan {
   std::string name;
-  std::array<IpAddress, 2> first_address;  // of the protected network at each end; kInnerHosts addresses from here on
-  Duration interval{0};                    // between two inner packets, in each direction; 0: none
+  std::array<IpAddress, 2>
+      first_address;     // of the protected network at each end; kInnerHosts addresses from here on
+  Duration interval{0};  // between two inner packets, in each direction; 0: none
 };
 inline constexpr unsigned kInnerHosts = 32;
 
@@ -45,12 +46,12 @@ struct TunnelPlan {
 };
 
 enum class HappeningKind : std::uint8_t {
-  kCrash,        // the host loses everything but its configuration, and is back after `lasts`
-  kStop,         // the same, after a clean stop that tells the peers
-  kCut,          // nothing passes from hosts[end] to the other end for `lasts`
-  kRebind,       // the NAT of `host` forgets its mappings
-  kTerminate,    // the engine's command: a delete that the supervisor did not ask for
-  kTakeDown,     // a person's `merlon down`, with an `up` after `lasts`
+  kCrash,      // the host loses everything but its configuration, and is back after `lasts`
+  kStop,       // the same, after a clean stop that tells the peers
+  kCut,        // nothing passes from hosts[end] to the other end for `lasts`
+  kRebind,     // the NAT of `host` forgets its mappings
+  kTerminate,  // the engine's command: a delete that the supervisor did not ask for
+  kTakeDown,   // a person's `merlon down`, with an `up` after `lasts`
   kRekeyIke,
   kRekeyChild,
   kReconfigure,  // the same configuration once more: nothing may change
@@ -74,10 +75,10 @@ struct Scenario {
   std::vector<TunnelPlan> tunnels;
   std::vector<Happening> happenings;  // by time
   Duration traffic_from{std::chrono::seconds(2)};
-  Duration faults_end{std::chrono::seconds(30)};             // then everything heals
-  Duration convergence_bound{std::chrono::seconds(240)};     // and within this long everything must be up
-  Duration proof{std::chrono::seconds(15)};                  // and for this long not one packet may be lost
-  std::string summary;                                       // one line for people
+  Duration faults_end{std::chrono::seconds(30)};          // then everything heals
+  Duration convergence_bound{std::chrono::seconds(240)};  // and within this long everything must be up
+  Duration proof{std::chrono::seconds(15)};               // and for this long not one packet may be lost
+  std::string summary;                                    // one line for people
 };
 
 // The scenario of a seed. `gateways`: 2 to 200; 0 draws it too (2 to 4).

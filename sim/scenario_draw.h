@@ -36,7 +36,9 @@ struct TunnelEnds {
 };
 
 // Fills in the tunnel's children and what is expected of it.
-[[nodiscard]] TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::vector<HostPlan>& hosts);
-[[nodiscard]] ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends, const TunnelPlan& tunnel, std::size_t end);
+[[nodiscard]] TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel,
+                                     const std::vector<HostPlan>& hosts);
+[[nodiscard]] ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends,
+                                                         const TunnelPlan& tunnel, std::size_t end);
 
 }  // namespace merlon::sim

@@ -20,11 +20,19 @@ constexpr std::array<StartMode, 2> kStartModes[] = {
 };
 
 constexpr std::string_view kEspProposals[] = {
-    "aes256gcm16-noesn", "aes256gcm16-esn", "aes128gcm16-x25519", "chacha20poly1305-esn", "chacha20poly1305-x25519-noesn",
-    "aes256-sha256-noesn", "aes128-sha256-x25519-esn", "aes256ctr-sha256-noesn",
+    "aes256gcm16-noesn",
+    "aes256gcm16-esn",
+    "aes128gcm16-x25519",
+    "chacha20poly1305-esn",
+    "chacha20poly1305-x25519-noesn",
+    "aes256-sha256-noesn",
+    "aes128-sha256-x25519-esn",
+    "aes256ctr-sha256-noesn",
 };
 
-std::chrono::seconds seconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) { return std::chrono::seconds(between(rng, low, high)); }
+std::chrono::seconds seconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) {
+  return std::chrono::seconds(between(rng, low, high));
+}
 
 // Long enough between soft and hard that a rekey which is refused for a while (RFC 7296 2.25) still comes in time.
 constexpr std::chrono::seconds kMargin{60};
@@ -42,7 +50,8 @@ void draw_lifetimes(const TunnelDraw& draw, TunnelEnds& ends, Duration interval,
       lifetime.hard = lifetime.soft + kMargin;
     }
     if (!draw.volume) continue;
-    const auto margin = static_cast<std::uint64_t>(std::chrono::seconds(kMargin) / std::max<Duration>(interval, 1ms)) + 50;
+    const auto margin =
+        static_cast<std::uint64_t>(std::chrono::seconds(kMargin) / std::max<Duration>(interval, 1ms)) + 50;
     if (chance(rng, 500)) {
       lifetime.soft_packets = packets;
       lifetime.hard_packets = packets + 2 * margin;
@@ -63,7 +72,8 @@ void add_child(const TunnelDraw& draw, TunnelPlan& tunnel, TunnelEnds& ends, std
   const bool narrow = draw.narrowing && chance(rng, 600);
   const std::size_t wide = rng.below(2);  // which end asks for more than the other gives
   const bool only_udp = chance(rng, 200);
-  const auto base = 0x0a000000U + static_cast<std::uint32_t>(draw.number << 16U) + static_cast<std::uint32_t>(number << 12U);
+  const auto base = 0x0a000000U + static_cast<std::uint32_t>(draw.number << 16U) +
+                    static_cast<std::uint32_t>(number << 12U);
   std::array<policy::TrafficSelectors, 2> broad, narrowed;
   for (const std::size_t end : {0U, 1U}) {
     const IpAddress net = IpAddress::v4(base + static_cast<std::uint32_t>(end << 11U));
@@ -106,14 +116,17 @@ void draw_ike(const TunnelDraw& draw, TunnelEnds& ends) {
     connection.keepalive_interval = seconds_between(rng, 5, 20);
     connection.backoff_initial = 1s;
     connection.backoff_max = seconds_between(rng, 4, 15);
-    connection.fragment_size = draw.small_path || chance(rng, 200) ? static_cast<unsigned>(between(rng, 576, 1280)) : 1280;
+    connection.fragment_size =
+        draw.small_path || chance(rng, 200) ? static_cast<unsigned>(between(rng, 576, 1280)) : 1280;
   }
 }
 
 void draw_authentication(const TunnelDraw& draw, const TunnelPlan& tunnel, TunnelEnds& ends) {
   Rng& rng = *draw.rng;
   const std::uint64_t kind = rng.below(100);
-  ends.auth = kind < 50 ? policy::AuthKind::kPsk : kind < 75 ? policy::AuthKind::kRawPublicKey : policy::AuthKind::kCertificate;
+  ends.auth = kind < 50   ? policy::AuthKind::kPsk
+              : kind < 75 ? policy::AuthKind::kRawPublicKey
+                          : policy::AuthKind::kCertificate;
   if (draw.wrong_secret) ends.auth = policy::AuthKind::kPsk;
   ends.key = kind < 85 ? KeyPlan::kEd25519 : kind < 96 ? KeyPlan::kEcdsaP256 : KeyPlan::kRsa2048;
   for (const std::size_t end : {0U, 1U}) {
@@ -137,7 +150,8 @@ TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::ve
   TunnelEnds ends;
   std::array<StartMode, 2> start = kStartModes[rng.below(std::size(kStartModes))];
   // Nobody can call a host behind a NAT.
-  if (draw.behind_nat) start = {StartMode::kWait, chance(rng, 700) ? StartMode::kAlways : StartMode::kOnTraffic};
+  if (draw.behind_nat)
+    start = {StartMode::kWait, chance(rng, 700) ? StartMode::kAlways : StartMode::kOnTraffic};
   const auto encapsulation = chance(rng, 400) ? policy::PathProtocol::kUdp : policy::PathProtocol::kAuto;
   for (const std::size_t end : {0U, 1U}) {
     policy::Connection& connection = ends.connections[end];
@@ -150,15 +164,18 @@ TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::ve
   }
   draw_ike(draw, ends);
   draw_authentication(draw, tunnel, ends);
-  for (std::uint64_t i = 0, count = std::array<std::uint64_t, 4>{1, 1, 2, 3}[rng.below(4)]; i < count; ++i) add_child(draw, tunnel, ends, i);
+  for (std::uint64_t i = 0, count = std::array<std::uint64_t, 4>{1, 1, 2, 3}[rng.below(4)]; i < count; ++i)
+    add_child(draw, tunnel, ends, i);
   tunnel.may_be_up = tunnel.should_be_up = !draw.wrong_secret;
   return ends;
 }
 
-ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends, const TunnelPlan& tunnel, std::size_t end) {
+ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends,
+                                           const TunnelPlan& tunnel, std::size_t end) {
   ike::ConnectionCredentials made;
   if (ends.auth == policy::AuthKind::kPsk) {
-    const std::string psk = fmt::format("the secret of {}{}", tunnel.connection, draw.wrong_secret && end == 1 ? ", not" : "");
+    const std::string psk =
+        fmt::format("the secret of {}{}", tunnel.connection, draw.wrong_secret && end == 1 ? ", not" : "");
     made.local_psk = Secret::copy_of(as_bytes(psk));
     made.remote_psk = Secret::copy_of(as_bytes(psk));
     return made;

@@ -15,7 +15,8 @@ TEST_P(Seeds, NothingIsViolated) {
   for (std::uint64_t seed = first; seed < first + kPart; ++seed) {
     const Scenario scenario = draw_scenario(seed);
     const RunReport report = run_and_explain(scenario);
-    EXPECT_FALSE(report.violation) << explain(report, scenario, "build/release/sim/merlon-sim --seed " + std::to_string(seed) + " --trace");
+    EXPECT_FALSE(report.violation) << explain(
+        report, scenario, "build/release/sim/merlon-sim --seed " + std::to_string(seed) + " --trace");
     if (HasFailure()) return;  // one trace is enough to read
   }
 }

@@ -14,7 +14,9 @@ namespace merlon::sim {
                                         std::uint64_t second = 0);
 
 // True in `permille` of 1000 cases.
-[[nodiscard]] inline bool chance(Rng& rng, unsigned permille) { return permille != 0 && rng.below(1000) < permille; }
+[[nodiscard]] inline bool chance(Rng& rng, unsigned permille) {
+  return permille != 0 && rng.below(1000) < permille;
+}
 // Uniform in [low, high], both included.
 [[nodiscard]] inline std::uint64_t between(Rng& rng, std::uint64_t low, std::uint64_t high) {
   return low + rng.below(high - low + 1);

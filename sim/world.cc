@@ -55,7 +55,8 @@ class World {
   void happen(const Happening& happening);
   void ensure_runs(Host& host);
   void start_traffic();
-  void send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction, std::shared_ptr<SeededRng> rng);
+  void send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction,
+                         std::shared_ptr<SeededRng> rng);
   void send_strays(std::size_t host, std::shared_ptr<SeededRng> rng);
   bool go(Instant until);
   bool go_until_converged(Duration bound);
@@ -83,11 +84,13 @@ void World::build() {
   for (std::size_t i = 0; i < scenario_.hosts.size(); ++i) {
     const HostPlan& plan = scenario_.hosts[i];
     hosts_.push_back(std::make_unique<Host>(surroundings_, plan, i));
-    network_.attach(plan.name, plan.address, plan.nat, [this, i](const WireDatagram& datagram) { hosts_[i]->receive(datagram); });
+    network_.attach(plan.name, plan.address, plan.nat,
+                    [this, i](const WireDatagram& datagram) { hosts_[i]->receive(datagram); });
     queue_.after(plan.starts_at, [this, i] { hosts_[i]->start(); });
   }
   for (const TunnelPlan& tunnel : scenario_.tunnels)
-    for (const std::size_t end : {0U, 1U}) network_.set_link(tunnel.hosts[end], tunnel.hosts[1 - end], tunnel.links[end]);
+    for (const std::size_t end : {0U, 1U})
+      network_.set_link(tunnel.hosts[end], tunnel.hosts[1 - end], tunnel.links[end]);
   for (const Happening& happening : scenario_.happenings) schedule(happening);
   cut_for_ever();
   queue_.after(scenario_.traffic_from, [this] { start_traffic(); });
@@ -99,7 +102,8 @@ void World::schedule(const Happening& happening) {
 
 void World::happen(const Happening& happening) {
   Host& host = *hosts_[happening.host];
-  const TunnelPlan* const tunnel = happening.tunnel < scenario_.tunnels.size() ? &scenario_.tunnels[happening.tunnel] : nullptr;
+  const TunnelPlan* const tunnel =
+      happening.tunnel < scenario_.tunnels.size() ? &scenario_.tunnels[happening.tunnel] : nullptr;
   const std::string connection = tunnel != nullptr ? tunnel->connection : std::string();
   switch (happening.kind) {
     case HappeningKind::kCrash:
@@ -112,7 +116,8 @@ void World::happen(const Happening& happening) {
       break;
     case HappeningKind::kCut: {
       const std::size_t to = tunnel->hosts[0] == happening.host ? tunnel->hosts[1] : tunnel->hosts[0];
-      line(fmt::format("=== the path from {} to {} is cut for {} s", host.name(), hosts_[to]->name(), seconds_text(happening.lasts)));
+      line(fmt::format("=== the path from {} to {} is cut for {} s", host.name(), hosts_[to]->name(),
+                       seconds_text(happening.lasts)));
       network_.block(happening.host, to, queue_.now().monotonic + happening.lasts);
       break;
     }
@@ -120,15 +125,25 @@ void World::happen(const Happening& happening) {
       line("=== the NAT of " + host.name() + " forgets its mappings");
       network_.rebind(happening.host);
       break;
-    case HappeningKind::kTerminate: host.terminate(connection, happening.child); break;
+    case HappeningKind::kTerminate:
+      host.terminate(connection, happening.child);
+      break;
     case HappeningKind::kTakeDown:
       host.take_down(connection);
       queue_.after(happening.lasts, [&host, connection] { host.bring_up(connection); });
       break;
-    case HappeningKind::kRekeyIke: host.rekey(connection, ""); break;
-    case HappeningKind::kRekeyChild: host.rekey(connection, happening.child); break;
-    case HappeningKind::kReconfigure: host.reconfigure(); break;
-    case HappeningKind::kCheckPaths: host.check_paths(); break;
+    case HappeningKind::kRekeyIke:
+      host.rekey(connection, "");
+      break;
+    case HappeningKind::kRekeyChild:
+      host.rekey(connection, happening.child);
+      break;
+    case HappeningKind::kReconfigure:
+      host.reconfigure();
+      break;
+    case HappeningKind::kCheckPaths:
+      host.check_paths();
+      break;
   }
 }
 
@@ -144,17 +159,23 @@ void World::start_traffic() {
     for (std::size_t c = 0; c < scenario_.tunnels[t].children.size(); ++c)
       for (unsigned direction : {0U, 1U})
         if (scenario_.tunnels[t].children[c].interval.count() > 0)
-          send_and_schedule(t, c, direction, std::make_shared<SeededRng>(stream_seed(scenario_.seed, "traffic", t, c * 2 + direction)));
-  for (std::size_t i = 0; i < hosts_.size(); ++i) send_strays(i, std::make_shared<SeededRng>(stream_seed(scenario_.seed, "stray", i)));
+          send_and_schedule(
+              t, c, direction,
+              std::make_shared<SeededRng>(stream_seed(scenario_.seed, "traffic", t, c * 2 + direction)));
+  for (std::size_t i = 0; i < hosts_.size(); ++i)
+    send_strays(i, std::make_shared<SeededRng>(stream_seed(scenario_.seed, "stray", i)));
 }
 
-void World::send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction, std::shared_ptr<SeededRng> rng) {
+void World::send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction,
+                              std::shared_ptr<SeededRng> rng) {
   if (!traffic_) return;
   const TunnelPlan& plan = scenario_.tunnels[tunnel];
   const auto interval = static_cast<std::uint64_t>(plan.children[child].interval.count());
   hosts_[plan.hosts[direction]]->send_inner(checker_.make_inner(tunnel, child, direction, *rng));
   const auto wait = Duration(static_cast<std::int64_t>(between(*rng, interval / 2, interval + interval / 2)));
-  queue_.after(wait, [this, tunnel, child, direction, rng = std::move(rng)] { send_and_schedule(tunnel, child, direction, rng); });
+  queue_.after(wait, [this, tunnel, child, direction, rng = std::move(rng)] {
+    send_and_schedule(tunnel, child, direction, rng);
+  });
 }
 
 void World::send_strays(std::size_t host, std::shared_ptr<SeededRng> rng) {
@@ -168,8 +189,10 @@ bool World::go(Instant until) {
   while (!checker_.violation() && queue_.now().monotonic < until) {
     const Instant next = std::min(until, queue_.now().monotonic + kWatch);
     while (!checker_.violation() && queue_.run_next(next))
-      if (queue_.size() > kMostEvents) checker_.fail("bounded timers", fmt::format("{} events wait", queue_.size()));
-    if (const auto grown = what_has_grown(scenario_, hosts_); !grown.empty()) checker_.fail("bounded memory", grown);
+      if (queue_.size() > kMostEvents)
+        checker_.fail("bounded timers", fmt::format("{} events wait", queue_.size()));
+    if (const auto grown = what_has_grown(scenario_, hosts_); !grown.empty())
+      checker_.fail("bounded memory", grown);
   }
   return !checker_.violation();
 }
@@ -181,7 +204,8 @@ bool World::go_until_converged(Duration bound) {
     why = why_not_converged(scenario_, hosts_);
     if (why.empty()) return true;
     if (queue_.now().monotonic >= end) {
-      checker_.fail("everything converges", fmt::format("{} s after the last fault: {}", seconds_text(bound), why));
+      checker_.fail("everything converges",
+                    fmt::format("{} s after the last fault: {}", seconds_text(bound), why));
       return false;
     }
   }
@@ -252,7 +276,9 @@ RunReport World::report() {
 
 }  // namespace
 
-RunReport run(const Scenario& scenario, const RunOptions& options) { return World(scenario, options).run(); }
+RunReport run(const Scenario& scenario, const RunOptions& options) {
+  return World(scenario, options).run();
+}
 
 RunReport run_and_explain(const Scenario& scenario, RunOptions options) {
   RunReport made = run(scenario, options);
@@ -267,7 +293,8 @@ std::string explain(const RunReport& report, const Scenario& scenario, std::stri
   for (const std::string& line : report.lines) text += line + "\n";
   text += "\n" + report.state + "\n";
   text += fmt::format("seed {}: {}\n", report.seed, scenario.summary);
-  text += fmt::format("VIOLATED at {} s: {}: {}\n", seconds_text(report.violation->at), report.violation->invariant, report.violation->detail);
+  text += fmt::format("VIOLATED at {} s: {}: {}\n", seconds_text(report.violation->at),
+                      report.violation->invariant, report.violation->detail);
   text += fmt::format("replay: {}\n", replay);
   return text;
 }

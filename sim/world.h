@@ -25,9 +25,9 @@ struct RunOptions {
 struct RunReport {
   std::uint64_t seed = 0;
   std::optional<Violation> violation;
-  std::uint64_t digest = 0;        // of everything that happened
-  Duration elapsed{0};             // virtual
-  Duration converged_after{0};     // since the network healed
+  std::uint64_t digest = 0;     // of everything that happened
+  Duration elapsed{0};          // virtual
+  Duration converged_after{0};  // since the network healed
   std::size_t hosts = 0;
   std::uint64_t events = 0, datagrams = 0, datagrams_lost = 0;
   TrafficStats traffic;

@@ -311,14 +311,15 @@ void Gateway::perform(const ike::Initiate& command) {
     if (!path) return supervisor_.refused(now, command.connection, path.error());
     local.address = path->source;
   }
-  Result<> begun;
+  Result<ikev2::Begun> begun;
   if (command.packet) {
     begun = engine_->acquire(now, command.connection, command.children.front(), local, command.remote,
                              ikev2::Engine::TriggeringPacket{command.packet->local, command.packet->remote});
   } else {
     begun = engine_->initiate(now, command.connection, local, command.remote, command.children);
   }
-  if (!begun) supervisor_.refused(now, command.connection, begun.error());
+  if (!begun) return supervisor_.refused(now, command.connection, begun.error());
+  if (*begun == ikev2::Begun::kNothingToDo) supervisor_.nothing_to_do(now, command.connection);
 }
 
 void Gateway::perform(const ike::ResolveName& command) {

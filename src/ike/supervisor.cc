@@ -151,6 +151,9 @@ void Supervisor::network_changed(Now now) {
 void Supervisor::resolved(Now now, RequestId request, const Result<std::vector<IpAddress>>& addresses) {
   impl_->resolved(now, request, addresses);
 }
+void Supervisor::nothing_to_do(Now now, const std::string& connection) {
+  impl_->nothing_to_do(now, connection);
+}
 void Supervisor::refused(Now now, const std::string& connection, const Error& error) {
   impl_->refused(now, connection, error);
 }

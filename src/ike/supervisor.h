@@ -113,6 +113,8 @@ class Supervisor {
   void network_changed(Now now);
   // The answer to ResolveName: addresses in the order in which they should be tried.
   void resolved(Now now, RequestId request, const Result<std::vector<IpAddress>>& addresses);
+  // The engine found that what an Initiate asks for stands already; no event will follow.
+  void nothing_to_do(Now now, const std::string& connection);
   // The engine did not even begin with an Initiate.
   void refused(Now now, const std::string& connection, const Error& error);
 

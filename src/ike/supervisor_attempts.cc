@@ -180,6 +180,13 @@ void Supervisor::Impl::resolved(Now now, RequestId request, const Result<std::ve
     stop(*supervised);
 }
 
+void Supervisor::Impl::nothing_to_do(Now now, const std::string& connection) {
+  Supervised* supervised = find(connection);
+  if (supervised == nullptr || supervised->stage != SupervisorStage::kTrying) return;
+  for (auto& [child_name, child] : supervised->children) child.pending = child.wanted_once = child.one_more = false;
+  attempt_may_be_over(now, *supervised);
+}
+
 void Supervisor::Impl::refused(Now now, const std::string& connection, const Error& error) {
   Supervised* supervised = find(connection);
   if (supervised == nullptr || supervised->stage != SupervisorStage::kTrying) return;

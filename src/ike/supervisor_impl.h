@@ -75,6 +75,7 @@ class Supervisor::Impl {
                std::optional<TriggeringPacket> packet);
   void network_changed(Now now);
   void resolved(Now now, RequestId request, const Result<std::vector<IpAddress>>& addresses);
+  void nothing_to_do(Now now, const std::string& connection);
   void refused(Now now, const std::string& connection, const Error& error);
   void advance(Now now);
   [[nodiscard]] Instant next_deadline() const { return timers_.next(); }

@@ -38,6 +38,9 @@ struct ChildSaRecord {
   bool outbound_in_use = true;
   bool replaced = false;  // a rekey has taken its place; its delete is to come
   bool deleting = false;  // our delete is queued or in flight
+  // Who began its exchange, and the lower of its nonces: for settle_twins(); empty for what a rekey made.
+  bool initiated = false;
+  Bytes lowest_nonce;
 
   [[nodiscard]] bool live() const { return !deleting && remove_at == kNever; }
 };

@@ -33,11 +33,11 @@ Instant Engine::next_deadline() const {
   return impl_->next_deadline();
 }
 
-Result<> Engine::initiate(Now now, const std::string& connection, const Endpoint& local,
+Result<Begun> Engine::initiate(Now now, const std::string& connection, const Endpoint& local,
                           const Endpoint& remote, std::span<const std::string> children) {
   return impl_->initiate(now, connection, local, remote, children);
 }
-Result<> Engine::acquire(Now now, const std::string& connection, const std::string& child,
+Result<Begun> Engine::acquire(Now now, const std::string& connection, const std::string& child,
                          const Endpoint& local, const Endpoint& remote,
                          std::optional<TriggeringPacket> packet) {
   std::optional<TriggeredBy> triggered;

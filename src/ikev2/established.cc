@@ -179,7 +179,7 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 Instant established_deadline(const IkeSa& sa, const Established& established) {
   auto deadline = std::min({established.channel.deadline(), established.channel.fragments_deadline(),
                             established.hard, established.replaced_until, sa.next_keepalive});
-  if (!established.soft_expired)
+  if (!established.soft_expired && !established.successor)
     deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
   for (const auto& record : established.children)
     deadline = std::min({deadline, record.soft, record.hard, record.remove_at});
@@ -250,22 +250,26 @@ void queue_probe(Established& established) {
   if (!queued<ProbeTask>(established) && idle(established)) established.tasks.push_back({ProbeTask{}, {}});
 }
 
-bool has_child(const Established& established, std::size_t child_index) {
-  return std::any_of(
-      established.children.begin(), established.children.end(),
-      [&](const ChildSaRecord& record) { return record.child_index == child_index && record.live(); });
+// Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.
+static bool carries(const Established& established, const ChildIntent& intent) {
+  return std::any_of(established.children.begin(), established.children.end(), [&](const ChildSaRecord& record) {
+    if (record.child_index != intent.child_index || !record.live() || record.replaced) return false;
+    return !intent.packet || (policy::contains(record.sa->local_ts, std::span(&intent.packet->local, 1)) &&
+                              policy::contains(record.sa->remote_ts, std::span(&intent.packet->remote, 1)));
+  });
 }
 
-void queue_new_child(Established& established, ChildIntent intent) {
-  if (has_child(established, intent.child_index)) return;
+bool queue_new_child(Established& established, ChildIntent intent) {
+  if (carries(established, intent)) return false;
   for (const auto& task : established.tasks)
     if (const auto* create = std::get_if<NewChildTask>(&task.what);
         create && create->intent.child_index == intent.child_index)
-      return;
+      return true;
   if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
       own && (*own)->intent.child_index == intent.child_index)
-    return;
+    return true;
   established.tasks.push_back({NewChildTask{std::move(intent), 0, KeMethod::kNone, false}, {}});
+  return true;
 }
 
 }  // namespace merlon::ikev2

@@ -22,8 +22,8 @@ void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& r
 void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason);
 void queue_probe(Established& established);
 // Unless it is there, in flight, or queued already.
-void queue_new_child(Established& established, ChildIntent intent);
-[[nodiscard]] bool has_child(const Established& established, std::size_t child_index);
+// False: a Child SA that does it stands already.
+[[nodiscard]] bool queue_new_child(Established& established, ChildIntent intent);
 
 // A Delete that cannot go out, since another request is still unanswered, is given up after this long.
 inline constexpr Duration kDeletePatience = std::chrono::seconds(5);

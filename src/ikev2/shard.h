@@ -97,9 +97,9 @@ class Shard {
   void report(Now now, const ike::DataPlaneReport& report);
   void advance(Now now);
   [[nodiscard]] Instant next_deadline() const { return timers_.next(); }
-  Result<> initiate(Now now, const std::string& connection, const Endpoint& local, const Endpoint& remote,
+  Result<Begun> initiate(Now now, const std::string& connection, const Endpoint& local, const Endpoint& remote,
                     std::span<const std::string> children);
-  Result<> acquire(Now now, const std::string& connection, const std::string& child, const Endpoint& local,
+  Result<Begun> acquire(Now now, const std::string& connection, const std::string& child, const Endpoint& local,
                    const Endpoint& remote, std::optional<TriggeredBy> packet);
   Result<> terminate(Now now, const std::string& connection, const std::string& child);
   Result<> rekey_ike_sa(Now now, const std::string& connection);
@@ -124,7 +124,7 @@ class Shard {
                                                const Identity& remote);
   void receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header);
   void receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader& header);
-  Result<> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
+  Result<Begun> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
                      std::vector<ChildIntent> intents);
   void take_over(IkeSa& sa, const policy::ConnectionPtr& connection);
   [[nodiscard]] std::vector<IkeSa*> of_connection(const std::string& connection);

@@ -45,16 +45,17 @@ std::vector<IkeSa*> Shard::of_connection(const std::string& connection) {
   return found;
 }
 
-Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
+Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
                           const Endpoint& remote, std::vector<ChildIntent> intents) {
   if (intents.empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no child to negotiate", connection->name);
   for (auto* sa : of_connection(connection->name)) {
     auto* established = sa->established();
     if (established && !replaced(*established) && !sa->redundant) {
-      for (auto& intent : intents) queue_new_child(*established, std::move(intent));
+      bool queued = false;
+      for (auto& intent : intents) queued |= queue_new_child(*established, std::move(intent));
       touch(*sa);
-      return {};
+      return queued ? Begun::kUnderWay : Begun::kNothingToDo;
     }
     auto* init = std::get_if<InitSent>(&sa->phase);
     auto* auth = std::get_if<AuthSent>(&sa->phase);
@@ -66,7 +67,7 @@ Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoin
       });
       if (!known) under_way->push_back(std::move(intent));
     }
-    return {};
+    return Begun::kUnderWay;
   }
   if (shutting_down_) return fail(ErrorCode::kPolicy, "the engine is stopping");
   if (sas_.size() >= options_.ike_sa_limit)
@@ -74,10 +75,10 @@ Result<> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoin
   if (policy::ke_methods(connection->ike_proposals).empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no IKE proposal", connection->name);
   begin_ike_sa_init(*this, connection, {local, remote, remote.port == 4500}, std::move(intents));
-  return {};
+  return Begun::kUnderWay;
 }
 
-Result<> Shard::initiate(Now now, const std::string& name, const Endpoint& local, const Endpoint& remote,
+Result<Begun> Shard::initiate(Now now, const std::string& name, const Endpoint& local, const Endpoint& remote,
                          std::span<const std::string> children) {
   begin(now);
   const auto connection = this->connection(name);
@@ -98,7 +99,7 @@ Result<> Shard::initiate(Now now, const std::string& name, const Endpoint& local
   return result;
 }
 
-Result<> Shard::acquire(Now now, const std::string& name, const std::string& child, const Endpoint& local,
+Result<Begun> Shard::acquire(Now now, const std::string& name, const std::string& child, const Endpoint& local,
                         const Endpoint& remote, std::optional<TriggeredBy> packet) {
   begin(now);
   const auto connection = this->connection(name);

@@ -5,8 +5,11 @@
     @test(params)                one test for each (name, arguments...) of params
 """
 import argparse
+import concurrent.futures
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 import time
 import traceback
@@ -32,21 +35,25 @@ def test(function_or_params):
     return register
 
 
-def main(directory):
+def main(directory, jobs=1):
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=str(pathlib.Path(directory).resolve().parent / "build/release"))
     parser.add_argument("--results", help="file for lines PASS, FAIL, SKIP")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--jobs", type=int, default=jobs, help="tests at a time; each has namespaces of its own")
+    parser.add_argument("--exactly", action="store_true", help="names are whole names")
     parser.add_argument("names", nargs="*", help="parts of names of tests; default: all")
     options = parser.parse_args()
     sys.modules.setdefault("runner", sys.modules[__name__])
     for path in sorted(pathlib.Path(directory).glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    chosen = [t for t in TESTS if not options.names or any(n in t[0] for n in options.names)]
+    chosen = [t for t in TESTS if not options.names or any(n == t[0] if options.exactly else n in t[0] for n in options.names)]
     if options.list:
         print("\n".join(t[0] for t in chosen))
         return 0
+    if options.jobs > 1 and len(chosen) > 1:
+        return run_in_parallel([name for name, *_ in chosen], options)
     results = open(options.results, "w") if options.results else None
     label, failed = f"({pathlib.Path(options.build).name})", 0
     for name, function, arguments in chosen:
@@ -74,6 +81,28 @@ def main(directory):
             results.write(f"{outcome} {name} {label}{detail}\n")
             results.flush()
     print(f"{len(chosen)} tests, {failed} failed")
+    return 1 if failed else 0
+
+
+def run_in_parallel(names, options):
+    """Each test in a process of its own: they mostly wait, for timers and for each other's daemons."""
+    def run_one(name):
+        results = f"{options.results}.{names.index(name)}" if options.results else None
+        ended = subprocess.run([sys.executable, "-u", sys.argv[0], "--build", options.build, "--jobs", "1", "--exactly", name, *(["--results", results] if results else [])],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        output = ended.stdout.splitlines()
+        print("\n".join(output[:-1] if ended.returncode <= 1 else output), flush=True)
+        line = f"FAIL {name} ({pathlib.Path(options.build).name}): the runner ended with {ended.returncode}\n"
+        if results and os.path.exists(results):
+            line = pathlib.Path(results).read_text() or line
+            os.unlink(results)
+        return line, ended.returncode
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        outcomes = list(pool.map(run_one, names))
+    if options.results:
+        pathlib.Path(options.results).write_text("".join(line for line, _ in outcomes))
+    failed = sum(code != 0 for _, code in outcomes)
+    print(f"{len(names)} tests, {failed} failed")
     return 1 if failed else 0
 
 

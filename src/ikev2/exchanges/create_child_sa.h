@@ -37,6 +37,9 @@ void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange
                   bool target_gone, Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure,
                   std::optional<std::size_t> child_index);
 
+// Both ends may begin the same Child SA at once, of which RFC 7296 says nothing: the rule of 2.8.1 serves. Of two with
+// the same selectors, begun by different ends, the one whose exchange had the lowest nonce goes; its initiator deletes it.
+void settle_twins(Shard& shard, Established& established, policy::ChildSaId made);
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret);
 void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming);
 void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming);

@@ -278,6 +278,25 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
     finish_own_child(shard, sa, established, nullptr);
 }
 
+void settle_twins(Shard& shard, Established& established, policy::ChildSaId made) {
+  auto* fresh = find_child(established, made);
+  for (auto& other : established.children) {
+    if (&other == fresh || !other.live() || other.replaced || other.initiated == fresh->initiated) continue;
+    if (other.child_index != fresh->child_index || other.lowest_nonce.empty()) continue;
+    if (!policy::same_set(other.sa->local_ts, fresh->sa->local_ts) ||
+        !policy::same_set(other.sa->remote_ts, fresh->sa->remote_ts))
+      continue;
+    const bool fresh_goes = nonce_is_lower(fresh->lowest_nonce, other.lowest_nonce);
+    auto& redundant = fresh_goes ? *fresh : other;
+    use_outbound(shard, fresh_goes ? other : *fresh);
+    redundant.replaced = true;
+    if (!redundant.initiated) return;  // the peer deletes it
+    redundant.deleting = true;
+    established.tasks.push_back({DeleteChildTask{redundant.sa->inbound_spi, "both ends made it at once"}, {}});
+    return;
+  }
+}
+
 bool is_answering_a_crossing_rekey(const Established& established) {
   if (const auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering))
     return (*child)->followup == Followup::kCompareNonces;
@@ -339,7 +358,7 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
                       ike::diagnosis::internal(subject_of(sa), made.error()));
     return;
   }
-  if (!own->rekeys) return;
+  if (!own->rekeys) return settle_twins(shard, established, *made);
   auto* old = find_child(established, *own->rekeys);
   if (redundant) {
     auto* ours = find_child(established, *made);

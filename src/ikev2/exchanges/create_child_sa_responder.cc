@@ -214,7 +214,7 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
                        ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
   find_child(established, *made)->unconfirmed_until =
       shard.time() + RetransmissionSchedule::of(*sa.connection).total();
-  if (!answering->rekeys) return;
+  if (!answering->rekeys) return settle_twins(shard, established, *made);
   if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
       own && answering->followup == Followup::kCompareNonces && (*own)->rekeys == answering->rekeys) {
     // RFC 7296 2.8.1: which one stays shows when the answer to ours is here.

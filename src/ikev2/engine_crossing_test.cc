@@ -1,0 +1,117 @@
+// Exchanges that cross while key exchanges take their time, and probes of the path's MTU.
+#include <gmock/gmock.h>
+
+#include "ikev2/engine_test_network.h"
+
+namespace merlon::ikev2::test {
+namespace {
+
+void rekey_child(Host& host) {
+  ASSERT_TRUE(host.engine.rekey_child_sa(host.network.time(), "office", "net"));
+  host.drain();
+}
+void rekey_ike(Host& host) {
+  ASSERT_TRUE(host.engine.rekey_ike_sa(host.network.time(), "office"));
+  host.drain();
+}
+void expect_one_of_each(const Pair& pair) {
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  EXPECT_EQ(pair.b.installed.size(), 1U);
+  expect_in_step(pair.a, pair.b, "net");
+  ASSERT_EQ(pair.a.established().size(), 1U);
+  ASSERT_EQ(pair.b.established().size(), 1U);
+  EXPECT_EQ(pair.a.established().front().id, pair.b.established().front().id);
+}
+
+// The answer to our request may be here before ours to the peer's is ready (RFC 7296 2.8.1, 2.8.2).
+class SlowKeyExchange : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Milliseconds, SlowKeyExchange, testing::Values(1, 4, 7, 11, 16, 25, 60));
+
+TEST_P(SlowKeyExchange, CrossingRekeysLeaveOneChildSa) {
+  for (int lead_ms = 0; lead_ms < 45; lead_ms += 3) {
+    SCOPED_TRACE(lead_ms);
+    Pair pair;
+    for (auto* connection : {&pair.at_a(), &pair.at_b()})
+      connection->children.front().proposals = {
+          value(policy::parse_esp_proposal("aes256gcm16-x25519-noesn"))};
+    pair.up();
+    pair.network.slow_actions = std::chrono::milliseconds(GetParam());
+    rekey_child(pair.a);
+    pair.network.run_for(std::chrono::milliseconds(lead_ms));
+    rekey_child(pair.b);
+    pair.network.run_for(std::chrono::seconds(20));
+    expect_one_of_each(pair);
+  }
+}
+
+TEST_P(SlowKeyExchange, CrossingRekeysLeaveOneIkeSa) {
+  for (int lead_ms = 0; lead_ms < 45; lead_ms += 3) {
+    SCOPED_TRACE(lead_ms);
+    Pair pair;
+    pair.up();
+    pair.network.slow_actions = std::chrono::milliseconds(GetParam());
+    rekey_ike(pair.a);
+    pair.network.run_for(std::chrono::milliseconds(lead_ms));
+    rekey_ike(pair.b);
+    pair.network.run_for(std::chrono::seconds(60));
+    expect_one_of_each(pair);
+  }
+}
+
+// ---- probes of the path
+
+class PathProbe : public testing::Test {
+ protected:
+  void SetUp() override {
+    pair.up();
+    pair.network.sent.clear();
+  }
+  std::vector<ike::PathProbed> probe(unsigned size) {
+    EXPECT_TRUE(pair.a.engine.probe_path(pair.network.time(), pair.b.ip, size));
+    pair.a.drain();
+    pair.network.run_for(std::chrono::seconds(10));
+    return pair.a.engine.drain_path_probes();
+  }
+  static std::size_t datagram(const Packet& packet) {
+    return packet.payload.size() + 8 + (packet.natt ? 4 : 0) + (packet.source.address.is_v4() ? 20 : 40);
+  }
+  Pair pair;
+};
+
+TEST_F(PathProbe, ArrivesAtExactlyItsSize) {
+  for (const unsigned size : {576U, 1280U, 1281U, 1492U, 1500U, 9000U}) {
+    pair.network.sent.clear();
+    const auto found = probe(size);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found.front().datagram_size, size);
+    EXPECT_EQ(found.front().remote, pair.b.ip);
+    EXPECT_TRUE(found.front().arrived);
+    EXPECT_EQ(datagram(pair.network.sent.front()), size);
+    EXPECT_EQ(pair.network.sent.size(), 2U);
+  }
+}
+
+TEST_F(PathProbe, IsSentAgainInFragmentsWhereThePathIsNarrow) {
+  pair.network.drop = [](const Packet& packet) { return datagram(packet) > 1300; };
+  const auto found = probe(1500);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_FALSE(found.front().arrived);
+  EXPECT_EQ(pair.a.established().size(), 1U);
+  EXPECT_EQ(pair.b.established().size(), 1U);
+  for (std::size_t i = 1; i < pair.network.sent.size(); ++i) EXPECT_LE(datagram(pair.network.sent[i]), 1280U);
+  // And the conversation goes on.
+  rekey_child(pair.a);
+  pair.network.run_for(std::chrono::seconds(5));
+  expect_one_of_each(pair);
+}
+
+TEST_F(PathProbe, NeedsAnIkeSaWhosePeerTakesFragments) {
+  EXPECT_FALSE(pair.a.engine.probe_path(pair.network.time(), address("192.0.2.99"), 1500));
+  Pair without;
+  without.at_a().fragmentation = false;
+  without.up();
+  EXPECT_FALSE(without.a.engine.probe_path(without.network.time(), without.b.ip, 1500));
+}
+
+}  // namespace
+}  // namespace merlon::ikev2::test
