@@ -68,12 +68,13 @@ Result<> set_metrics_listen(DaemonConfig& daemon, const toml::node& node, const 
   const std::string_view text = daemon.metrics_listen;
   if (text.empty()) return {};
   const auto colon = text.rfind(':');
-  std::string_view host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
+  std::string_view host = colon == std::string_view::npos ? std::string_view() : text.substr(0, colon);
+  const std::string_view digits = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const auto address = IpAddress::parse(host);
   unsigned port = 0;
-  const auto [end, failed] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-  if (!address || failed != std::errc() || end != text.data() + text.size() || port < 1 || port > 65535)
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (!address || failed != std::errc() || end != digits.data() + digits.size() || port < 1 || port > 65535)
     return fail(ErrorCode::kInvalidArgument,
                 "expected an address and a port such as \"127.0.0.1:9101\" or \"[::1]:9101\", got \"{}\"",
                 text);

@@ -143,12 +143,11 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
   const packet::PacketMeta& meta = item.packet->meta;
   if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
-  const std::uint64_t source = std::hash<Endpoint>{}(meta.source);
-  // The tunnel may have been moved there and away again since it was said.
-  const bool is_said = source == state.reported_source && now - state.reported_at < kSayAgainAfter;
-  if (!is_said && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
-    state.reported_source = source;
-    state.reported_at = now;
+  // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
+  const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
+  const std::uint64_t said = std::hash<Endpoint>{}(meta.source) + period;
+  if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
+    state.reported_source = said;
   }
 }
 

@@ -178,6 +178,20 @@ TEST_F(Forger, AMovedPeerIsToldOnceAndOnlyByTheNewestPacket) {  // RFC 7296 2.23
   EXPECT_EQ(events[0].local, peers_.end_b());
 }
 
+// The tunnel followed it and was moved back since, by a late IKE message.
+TEST_F(Forger, AMovedPeerIsToldAgainAfterAWhile) {
+  const auto from = [&](const Endpoint& source) {
+    auto packet = sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4));
+    packet.meta.source = source;
+    return packet;
+  };
+  const Endpoint moved = test::at("203.0.113.9", 1024);
+  peers_.b.unprotect({from(moved)}, test::seconds(1));
+  EXPECT_THAT(peers_.b.events_of<PeerMoved>(), SizeIs(1));
+  peers_.b.unprotect({from(moved)}, test::seconds(21));
+  EXPECT_THAT(peers_.b.events_of<PeerMoved>(), SizeIs(1));
+}
+
 TEST_F(Forger, NativeEspDoesNotMoveAPeer) {
   auto packet = sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4));
   packet.meta.source = test::at("203.0.113.9", 0);

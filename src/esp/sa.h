@@ -6,7 +6,6 @@
 #include <atomic>
 #include <memory>
 
-#include "base/clock.h"
 #include "base/iana.h"
 #include "crypto/packet_cipher.h"
 #include "esp/counters.h"
@@ -40,8 +39,7 @@ struct alignas(64) InboundState {
   explicit InboundState(unsigned window_size) : window(window_size) {}
   ReplayWindow window;
   TrafficCounters counters;
-  std::uint64_t reported_source = 0;  // hash of the last address told by PeerMoved
-  Instant reported_at{};
+  std::uint64_t reported_source = 0;  // what PeerMoved told last, and about when: see inbound.cc
   std::uint8_t flags = 0;             // SaFlag
 };
 static_assert(sizeof(InboundState) == 64, "one cache line, and one of the window's bits, a packet");

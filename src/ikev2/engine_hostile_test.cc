@@ -23,7 +23,8 @@ struct Hostile : Pair {
   std::uint32_t next_id = 2;
   IkeSaId id;
 
-  Hostile() {
+  explicit Hostile(const std::function<void(Pair&)>& prepare = {}) {
+    if (prepare) prepare(*this);
     a.engine.trace("office", false, true);
     up();
     const auto& event = *a.events_of<ike::IkeKeysTraced>().front();
@@ -79,6 +80,15 @@ struct Hostile : Pair {
       return std::vector{packet};
     };
   }
+  // The same for what a answers to b's.
+  void a_answers_instead(std::vector<Payload> payloads) {
+    network.tamper = [this, payloads = std::move(payloads)](Packet packet) {
+      const auto head = packet.header();
+      if (head.flags.response && head.flags.initiator && head.exchange_type == ExchangeType::kCreateChildSa)
+        packet.payload = value(as_a->seal(head, payloads, a.rng));
+      return std::vector{packet};
+    };
+  }
   Payload notify(NotifyType type) const { return wire::make_notify(type); }
 };
 
@@ -105,6 +115,147 @@ TEST(HostilePeer, BadSyntaxEndsTheIkeSa) {
   EXPECT_TRUE(pair.b.established().empty());
   EXPECT_TRUE(pair.b.installed.empty());
   EXPECT_EQ(pair.b.spis.held(), 0U);
+}
+
+// What lingers only repeats itself: it collects no fragments and reads no new request.
+TEST(HostilePeer, NothingNewAfterTheEnd) {
+  Hostile pair;
+  (void)pair.ask_encoded(ExchangeType::kInformational, {wire::PayloadType::kDelete, {0, 0, 0, 3, 1}});
+  const auto before = pair.b.engine.counters().value(Counter::kFragmentsReceived);
+  (void)pair.deliver(
+      value(pair.as_a->seal_fragment(pair.header(ExchangeType::kInformational, pair.next_id),
+                                     wire::PayloadType::kVendorId, 1, 2, Bytes(1000), pair.a.rng)));
+  EXPECT_FALSE(pair.ask(ExchangeType::kInformational, {}));
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kFragmentsReceived), before);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kDropWrongPhase), 2U);
+}
+
+TEST(HostilePeer, FragmentsThatNeverCompleteAreDropped) {
+  Hostile pair;
+  EXPECT_GT(pair.b.engine.next_deadline(), pair.network.now + 31s);
+  (void)pair.deliver(
+      value(pair.as_a->seal_fragment(pair.header(ExchangeType::kInformational, pair.next_id),
+                                     wire::PayloadType::kVendorId, 1, 2, Bytes(1000), pair.a.rng)));
+  EXPECT_EQ(pair.b.engine.next_deadline(), pair.network.now + 30s);
+  pair.network.run_for(31s);
+  EXPECT_GT(pair.b.engine.next_deadline(), pair.network.now + 31s);
+  EXPECT_TRUE(pair.ask(ExchangeType::kInformational, {}));
+}
+
+// RFC 7296 2.5: the type of the payload is in the notification.
+TEST(HostilePeer, AnUnknownCriticalPayloadInIkeAuth) {
+  Pair pair;
+  pair.a.engine.trace("office", false, true);
+  std::optional<MessageProtection> as_a;
+  std::optional<std::vector<Payload>> answer;
+  pair.network.tamper = [&](Packet packet) {
+    const auto head = packet.header();
+    if (head.exchange_type != ExchangeType::kIkeAuth) return std::vector{packet};
+    if (!as_a) {
+      const auto& event = *pair.a.events_of<ike::IkeKeysTraced>().front();
+      IkeKeys keys;
+      keys.sk_ei = event.sk_ei.clone();
+      keys.sk_er = event.sk_er.clone();
+      keys.sk_ai = event.sk_ai.clone();
+      keys.sk_ar = event.sk_ar.clone();
+      as_a.emplace(value(MessageProtection::create({event.encr, event.key_bits, event.integ}, keys, true)));
+    }
+    if (head.flags.response) {
+      auto opened = as_a->open(packet.payload, *wire::parse_message(packet.payload));
+      if (opened) answer = std::move(opened->payloads);
+    } else {
+      const std::vector<Payload> payloads{
+          wire::UnknownPayload{static_cast<wire::PayloadType>(200), {1, 2}, true}};
+      packet.payload = value(as_a->seal(head, payloads, pair.a.rng));
+    }
+    return std::vector{packet};
+  };
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(500ms);
+  ASSERT_TRUE(answer);
+  const auto* refusal = wire::find_notify(*answer, NotifyType::kUnsupportedCriticalPayload);
+  ASSERT_NE(refusal, nullptr);
+  EXPECT_EQ(refusal->data, Bytes{200});
+}
+
+// RFC 7296 2.10: at least half the key size of the negotiated PRF.
+TEST(HostilePeer, AShortNonceForAChildIsRefused) {
+  Hostile pair([](Pair& made) {
+    for (auto* connection : {&made.at_a(), &made.at_b()})
+      connection->ike_proposals = {value(policy::parse_ike_proposal("aes256gcm16-prfsha512-x25519"))};
+  });
+  const auto& child = *pair.a.outbound("net")->sa;
+  wire::Proposal spi;
+  spi.set_spi(Spi{0x1000});
+  const std::vector<Payload> request{
+      wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false},
+      wire::NoncePayload{Bytes(31, 1), false}, wire::TsiPayload{child.local_ts, {}, false},
+      wire::TsrPayload{child.remote_ts, {}, false}};
+  EXPECT_TRUE(says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kInvalidSyntax));
+}
+
+TEST(HostilePeer, AShortNonceInTheAnswerIsRefused) {
+  Hostile pair([](Pair& made) {
+    for (auto* connection : {&made.at_a(), &made.at_b()})
+      connection->ike_proposals = {value(policy::parse_ike_proposal("aes256gcm16-prfsha512-x25519"))};
+  });
+  wire::Proposal chosen = policy::esp_offer(pair.at_a().children.front().proposals, {}, true).front();
+  chosen.set_spi(Spi{0x4444});
+  const auto& child = *pair.a.outbound("net")->sa;
+  pair.answer_instead({wire::SaPayload{{chosen}, false}, wire::NoncePayload{Bytes(31, 9), false},
+                       wire::TsiPayload{child.local_ts, {}, false},
+                       wire::TsrPayload{child.remote_ts, {}, false}});
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(100ms);
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 1U);
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+}
+
+// A new IKE SA to a peer behind a NAT goes where the old one went, and with its framing.
+TEST(HostilePeer, NoAdditionalSasBehindANat) {
+  Hostile pair([](Pair& made) {
+    made.network.nat = Network::Nat{address("192.0.2.1"), address("203.0.113.9"), 10000};
+    made.at_b().remote_addresses.clear();
+  });
+  pair.a_answers_instead({pair.notify(NotifyType::kNoAdditionalSas)});
+  const auto before = pair.network.sent.size();
+  ASSERT_TRUE(pair.b.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.b.drain();
+  pair.network.run_for(1s);
+  const auto begun = std::find_if(
+      pair.network.sent.begin() + static_cast<std::ptrdiff_t>(before), pair.network.sent.end(),
+      [](const Packet& packet) { return packet.header().exchange_type == ExchangeType::kIkeSaInit; });
+  ASSERT_NE(begun, pair.network.sent.end());
+  EXPECT_TRUE(begun->natt);
+  EXPECT_EQ(begun->destination, endpoint("203.0.113.9", 14500));
+}
+
+// RFC 7296 2.8.2: our rekey ends in nonsense, the one of the peer's that crossed it stands: the children go there.
+TEST(HostilePeer, ACrossingRekeySurvivesABrokenAnswerToOurs) {
+  Hostile pair;
+  pair.network.tamper = [&](Packet packet) {
+    auto head = packet.header();
+    if (head.flags.response && !head.flags.initiator && head.exchange_type == ExchangeType::kCreateChildSa) {
+      head.exchange_type = ExchangeType::kInformational;
+      packet.payload = value(pair.as_b->seal(head, {}, pair.b.rng));
+    }
+    return std::vector{packet};
+  };
+  for (auto* host : {&pair.a, &pair.b}) {
+    ASSERT_TRUE(host->engine.rekey_ike_sa(pair.network.time(), "office"));
+    host->drain();
+  }
+  pair.network.run_for(200ms);
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  // And it is no zombie: it can still begin something.
+  pair.network.tamper = nullptr;
+  pair.b.alive = false;
+  pair.a.engine.check_paths(pair.network.time());
+  pair.a.drain();
+  pair.network.run_for(300s);
+  EXPECT_TRUE(pair.a.established().empty());
 }
 
 TEST(HostilePeer, CreateChildSaWithoutWhatItNeeds) {

@@ -65,8 +65,8 @@ class Host {
                  std::shared_ptr<const ike::Credentials> credentials);
   void drain();
   void print(const ike::Event& event) const;
-  [[nodiscard]] Result<> initiate(const std::string& connection, Host& remote,
-                                  std::vector<std::string> children = {});
+  [[nodiscard]] Result<Begun> initiate(const std::string& connection, Host& remote,
+                                       std::vector<std::string> children = {});
 
   template <class T>
   [[nodiscard]] std::vector<const T*> events_of() const {
@@ -221,8 +221,8 @@ inline void Host::configure(std::vector<policy::ConnectionPtr> connections,
   drain();
 }
 
-inline Result<> Host::initiate(const std::string& connection, Host& remote,
-                               std::vector<std::string> children) {
+inline Result<Begun> Host::initiate(const std::string& connection, Host& remote,
+                                    std::vector<std::string> children) {
   auto result = engine.initiate(network.time(), connection, {ip, 0}, {remote.ip, 500}, children);
   drain();
   return result;

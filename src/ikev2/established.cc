@@ -18,12 +18,6 @@ bool queued(const Established& established) {
                      [](const Task& task) { return std::holds_alternative<T>(task.what); });
 }
 
-const DeleteIkeTask* delete_ike_task(const Established& established) {
-  for (const auto& task : established.tasks)
-    if (const auto* found = std::get_if<DeleteIkeTask>(&task.what)) return found;
-  return nullptr;
-}
-
 bool idle(const Established& established) {
   return !established.channel.requesting() && std::holds_alternative<std::monostate>(established.own);
 }
@@ -212,6 +206,12 @@ void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& 
 
 Instant task_ready_at(const Established& established, const Task& task) {
   return may_begin(established, task) ? std::max(task.not_before, confirmed_at(established, task)) : kNever;
+}
+
+const DeleteIkeTask* delete_ike_task(const Established& established) {
+  for (const auto& task : established.tasks)
+    if (const auto* found = std::get_if<DeleteIkeTask>(&task.what)) return found;
+  return nullptr;
 }
 
 // ---- intentions

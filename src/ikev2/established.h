@@ -22,6 +22,8 @@ void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& r
 void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason);
 void queue_probe(Established& established);
 // Unless it is there, in flight, or queued already.
+// The intention to delete the IKE SA, if there is one.
+[[nodiscard]] const DeleteIkeTask* delete_ike_task(const Established& established);
 // False: a Child SA that does it stands already.
 [[nodiscard]] bool queue_new_child(Established& established, ChildIntent intent);
 

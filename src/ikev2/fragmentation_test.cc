@@ -97,10 +97,12 @@ TEST(Fragmentation, AMessageWithALostFragmentIsNeverComplete) {
     Reassembly reassembly;
     for (std::size_t i = 0; i < datagrams->size(); ++i) {
       if (i == lost) continue;
-      RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[i]), kNow) == Outcome::kStored);
+      RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[i]), kNow) ==
+                Outcome::kStored);
     }
     RC_ASSERT(!reassembly.take().has_value());
-    RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[lost]), kNow) == Outcome::kComplete);
+    RC_ASSERT(reassembly.add(header.message_id, opened(receiver, (*datagrams)[lost]), kNow) ==
+              Outcome::kComplete);
   }));
 }
 
@@ -241,7 +243,8 @@ TEST(Reassembly, AnyAuthenticNonsenseStaysBoundedAndConsistent) {
       // The content says which fragment of which total it was.
       const auto outcome = reassembly.add(
           id,
-          fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}), kNow);
+          fragment_of(number, total, {static_cast<std::uint8_t>(number), static_cast<std::uint8_t>(total)}),
+          kNow);
       RC_ASSERT(reassembly.stored_bytes() <= 2U * 8U);
       if (outcome != Outcome::kComplete) continue;
       const auto whole = reassembly.take();

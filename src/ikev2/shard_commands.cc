@@ -50,8 +50,10 @@ Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const En
   if (intents.empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no child to negotiate", connection->name);
   for (auto* sa : of_connection(connection->name)) {
+    // One of an older configuration is on its way out, and counts its children otherwise.
+    if (sa->connection != connection) continue;
     auto* established = sa->established();
-    if (established && !replaced(*established) && !sa->redundant) {
+    if (established && !replaced(*established) && !sa->redundant && !delete_ike_task(*established)) {
       bool queued = false;
       for (auto& intent : intents) queued |= queue_new_child(*established, std::move(intent));
       touch(*sa);

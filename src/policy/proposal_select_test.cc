@@ -333,6 +333,18 @@ TEST(ExplainNoProposal, TheAdviceIsSound) {
   }));
 }
 
+// Anybody can have an offer refused: what is long is only made on request, and from the beginning of both lists.
+TEST(ExplainNoProposal, OnlyOnRequestAndBounded) {
+  Proposals offer = ike_offer(Proposals(255, ike("aes128-sha256-modp2048")), {});
+  const auto refused = select_ike(ikes({"aes256gcm16-prfsha256-x25519"}), offer);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_LT(refused.error().message.size(), 80U);
+  // The nearest of all stands far behind: it is not looked for there.
+  offer.back() = ike("aes256gcm16-prfsha256-modp2048");
+  expect_in(explain_no_proposal(ikes({"aes256gcm16-prfsha256-x25519"}), offer),
+            "add 'aes128-sha256-modp2048'");
+}
+
 TEST(ExplainNoProposal, StrangeOffers) {
   Proposals strange = ike_offer(ikes({"aes256gcm16-prfsha256-x25519"}), {});
   strange[0].transforms = {{static_cast<TransformType>(77), 1, std::nullopt, {}},

@@ -10,6 +10,7 @@
 // When both begin at once, both new IKE SAs exist until the nonces decide (2.8.2); the children stay with the
 // old one until then.
 #include "crypto/key_exchange.h"
+#include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 
@@ -30,6 +31,8 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to) {
     heir->children.push_back(std::move(record));
   }
   established.children.clear();
+  // What was to end for good (a reload took its connection away) must not live on in its heir.
+  if (const auto* remove = delete_ike_task(established)) queue_delete_ike(shard, *heir, *remove->reason);
   std::erase_if(established.tasks, [&](Task& task) {
     const bool about_ike = std::holds_alternative<RekeyIkeTask>(task.what) ||
                            std::holds_alternative<DeleteIkeTask>(task.what) ||

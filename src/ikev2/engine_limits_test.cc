@@ -1,0 +1,168 @@
+// What floods, strangers and peers that fail may cost.
+#include <gmock/gmock.h>
+
+#include "ikev2/engine_test_network.h"
+
+namespace merlon::ikev2::test {
+namespace {
+
+using ike::Counter;
+using wire::ExchangeType;
+
+Bytes stray() {
+  wire::IkeHeader header;
+  header.initiator_spi = IkeSpi{1};
+  header.responder_spi = IkeSpi{2};
+  header.flags.initiator = true;
+  header.exchange_type = ExchangeType::kInformational;
+  return value(wire::encode_message({header, {}}));
+}
+
+TEST(Limits, StrayMessagesDoNotStarveInvalidKePayload) {
+  Pair pair;
+  pair.at_a().ike_proposals = {value(policy::parse_ike_proposal("aes256gcm16-prfsha256-x25519-ecp256"))};
+  pair.at_b().ike_proposals = {value(policy::parse_ike_proposal("aes256gcm16-prfsha256-ecp256"))};
+  pair.network.tamper = [&](Packet packet) {
+    if (packet.destination.address == pair.b.ip)
+      for (int i = 0; i < 100; ++i)
+        pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, stray()});
+    return std::vector{packet};
+  };
+  pair.up();
+}
+
+TEST(Limits, StrayMessagesDoNotStarveRefusals) {
+  Pair pair;
+  pair.at_b().ike_proposals = {value(policy::parse_ike_proposal("aes128-sha256-x25519"))};
+  pair.configure();
+  for (int i = 0; i < 100; ++i)
+    pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, stray()});
+  (void)pair.b.engine.drain();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(1s);
+  EXPECT_EQ(pair.b.count<ike::NegotiationFailed>(), 1U);
+}
+
+TEST(Limits, RefusalsAreExplainedOnlyAsOftenAsTheyAreSent) {
+  Pair pair;
+  pair.at_b().ike_proposals = {value(policy::parse_ike_proposal("aes128-sha256-x25519"))};
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(1s);
+  const auto request = pair.network.sent.front().payload;
+  for (int i = 0; i < 100; ++i)
+    pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, request});
+  pair.b.drain();
+  EXPECT_LE(pair.b.count<ike::NegotiationFailed>(), 20U);
+}
+
+TEST(Limits, AnAbsurdOfferIsLookedAtOnlyInPart) {
+  Pair pair;
+  auto& first = pair.at_a().ike_proposals.front();
+  auto huge = first;
+  for (std::uint16_t i = 0; i < 600; ++i) huge.transforms.push_back(wire::encr_transform(EncrId{900}, i));
+  pair.at_a().ike_proposals = {huge, first};
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(1s);
+  EXPECT_EQ(pair.b.count<ike::NegotiationFailed>(), 1U);
+}
+
+TEST(Limits, AResponseIsNotRepeatedForEver) {
+  Pair pair;
+  pair.configure();
+  pair.network.drop = [&](const Packet& packet) { return packet.source.address == pair.b.ip; };
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(20ms);
+  const auto request = pair.network.sent.front().payload;
+  for (int i = 0; i < 100; ++i)
+    pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, request});
+  pair.b.drain();
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kDuplicatesAnswered), 8U);
+}
+
+TEST(Limits, AFailedAuthenticationKeepsItsPlace) {
+  EngineOptions options;
+  options.half_open_limit_per_source = 2;
+  Pair pair({}, options);
+  pair.office_b.psk = "another secret of good length";
+  pair.configure();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(pair.a.initiate("office", pair.b));
+    pair.network.run_for(500ms);
+  }
+  EXPECT_EQ(pair.b.engine.half_open_count(), 2U);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kAuthenticationFailures), 2U);
+  ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", ""));
+  pair.a.drain();
+  pair.network.run_for(16s);
+  EXPECT_EQ(pair.b.engine.half_open_count(), 0U);
+}
+
+// An established peer that never deletes what it has rekeyed has one IKE SA too many, not any number.
+TEST(Limits, OneRekeyAfterTheOther) {
+  Pair pair;
+  pair.up();
+  pair.network.drop = [&](const Packet& packet) {
+    const auto head = packet.header();
+    return packet.source.address == pair.a.ip && !head.flags.response &&
+           head.exchange_type == ExchangeType::kInformational;
+  };
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), "office"));
+    pair.a.drain();
+    pair.network.run_for(300ms);
+  }
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kIkeSasRekeyed), 1U);
+  EXPECT_EQ(pair.b.engine.ike_sa_count(), 2U);
+  pair.network.drop = nullptr;
+  pair.network.run_for(100s);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kIkeSasRekeyed), 2U);
+  EXPECT_EQ(pair.b.engine.ike_sa_count(), 1U);
+  expect_in_step(pair.a, pair.b, "net");
+}
+
+// RFC 7296 2.4: whichever SPI is larger, and however soon it comes back.
+TEST(Limits, ARestartedPeerAlwaysReplacesItsOldIkeSa) {
+  for (int i = 0; i < 8; ++i) {
+    SCOPED_TRACE(i);
+    Pair pair;
+    pair.configure();
+    // b began, so that the two point in different directions.
+    ASSERT_TRUE(pair.b.initiate("office", pair.a));
+    pair.network.run_for(2s);
+    pair.a.alive = false;
+    Host again(pair.network, "a again " + std::to_string(i), "192.0.2.1");
+    again.configure({pair.office_a.connection}, credentials_of({pair.office_a}));
+    ASSERT_TRUE(again.initiate("office", pair.b));
+    pair.network.run_for(3s);
+    EXPECT_EQ(pair.b.established().size(), 1U);
+    EXPECT_EQ(again.established().size(), 1U);
+    expect_in_step(again, pair.b, "net");
+  }
+}
+
+// RFC 7296 2.8.1: our rekey is asked for while the peer's of the same Child SA waits for its key pair.
+TEST(Limits, RekeysOfOneChildMeetDuringASlowKeyExchange) {
+  for (const auto delay : {5ms, 15ms, 30ms, 60ms, 90ms, 120ms}) {
+    SCOPED_TRACE(delay.count());
+    Pair pair;
+    for (auto* connection : {&pair.at_a(), &pair.at_b()})
+      connection->children.front().proposals = {
+          value(policy::parse_esp_proposal("aes256gcm16-x25519-noesn"))};
+    pair.up();
+    pair.network.slow_actions = 40ms;
+    ASSERT_TRUE(pair.b.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+    pair.b.drain();
+    pair.network.run_for(delay);
+    ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+    pair.a.drain();
+    pair.network.run_for(60s);
+    EXPECT_EQ(pair.a.installed.size(), 1U);
+    EXPECT_EQ(pair.b.installed.size(), 1U);
+    expect_in_step(pair.a, pair.b, "net");
+  }
+}
+
+}  // namespace
+}  // namespace merlon::ikev2::test
