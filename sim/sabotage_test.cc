@@ -43,7 +43,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Sabotage::kAlterRetransmission, "what is sent again is the same"},
                     Case{Sabotage::kNeverHeal, "everything converges"},
                     Case{Sabotage::kLosePackets, "nothing is lost without faults"}),
-    [](const auto& info) { return "Number" + std::to_string(static_cast<int>(info.param.sabotage)); });
+    [](const auto& one) { return "Number" + std::to_string(static_cast<int>(one.param.sabotage)); });
 
 }  // namespace
 }  // namespace merlon::sim

@@ -227,9 +227,11 @@ Scenario rekey_scenario(std::uint64_t seed) {
     connection.ike_lifetime.hard = connection.ike_lifetime.soft + kMargin;
     for (policy::ChildConfig& child : connection.children) {
       child.start = StartMode::kAlways;
-      // Packets flow faster here than the drawn limits thought.
-      if (child.lifetime.soft_packets != 0) child.lifetime.hard_packets = child.lifetime.soft_packets + 20000;
-      if (child.lifetime.soft_bytes != 0) child.lifetime.hard_bytes = child.lifetime.soft_bytes + 6000000;
+      // Packets flow fifty times faster here than the drawn limits thought.
+      policy::SaLifetime& lifetime = child.lifetime;
+      for (std::uint64_t* limit :
+           {&lifetime.soft_packets, &lifetime.hard_packets, &lifetime.soft_bytes, &lifetime.hard_bytes})
+        *limit *= 50;
     }
     made.hosts[end].connections = {std::make_shared<const policy::Connection>(connection)};
     auto credentials = std::make_shared<ike::Credentials>();

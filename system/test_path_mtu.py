@@ -52,9 +52,11 @@ def narrow_path(lab, v6, how):
 
 @test([("ipv4-native", False, "native"), ("ipv4-udp", False, "udp"), ("ipv6-native", True, "native")])
 def black_hole(lab, v6, how):
-    """A link of 1,280 bytes inside the network, and a router that says nothing about it."""
+    """A router that passes 1,280 bytes and says nothing about what it drops."""
     net = Offices(lab)
-    net.router.ip("link", "set", "to-b", "mtu", "1280")  # towards gw_b: dropped; from gw_b: too long for the device
+    for device, prefix4, prefix6 in (("to-a", "198.51.100.0/24", "2001:db8:a::/64"), ("to-b", "203.0.113.0/24", "2001:db8:b::/64")):
+        net.router.ip("route", "replace", prefix4, "dev", device, "mtu", "lock", "1280")
+        net.router.ip("-6", "route", "replace", prefix6, "dev", device, "metric", "256", "mtu", "lock", "1280")
     net.router.run("nft", "add table inet silent; add chain inet silent output { type filter hook output priority 0; }; "
                           "add rule inet silent output icmp type destination-unreachable drop; add rule inet silent output icmpv6 type packet-too-big drop")
     a, b = pair(net, v6=v6, extra=f'encapsulation = "{how}"')

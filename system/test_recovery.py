@@ -67,7 +67,7 @@ def the_peer_s_name_moves(lab):
         net.gw_b.ip("addr", "replace", "203.0.113.7/24", "dev", "wan0")
         net.gw_b.ip("route", "replace", "default", "via", "203.0.113.1")
         hosts.write_text("127.0.0.1 localhost\n203.0.113.7 gate.example.test\n")
-        wait_until(lambda: a.is_up("b") and a.connection("b")["ike_sas"][0]["remote"].startswith("203.0.113.7:"), "the tunnel leads to the new address", timeout=30)
+        wait_until(lambda: a.is_up("b") and leads(a, "remote", "203.0.113.7:"), "the tunnel leads to the new address", timeout=30)
         net.host_a.ping(net.HOST_B4)
         a.check_clean_end()
         b.check_clean_end()
@@ -85,7 +85,7 @@ def our_own_address_changes(lab):
     net.gw_a.ip("addr", "del", f"{net.A4}/24", "dev", "wan0")
     net.gw_a.ip("addr", "replace", "198.51.100.7/24", "dev", "wan0")
     net.gw_a.ip("route", "replace", "default", "via", "198.51.100.1")
-    wait_until(lambda: a.is_up("b") and a.connection("b")["ike_sas"][-1]["local"].startswith("198.51.100.7:"), "the tunnel leaves from the new address", timeout=30)
+    wait_until(lambda: a.is_up("b") and leads(a, "local", "198.51.100.7:"), "the tunnel leaves from the new address", timeout=30)
     wait_until(lambda: net.host_a.ping(net.HOST_B4, count=1, wait=1, check=False) == 1, "traffic passes again", timeout=10)
     wait_until(lambda: len(b.connection("a")["ike_sas"]) == 1, "the old SAs are gone", timeout=20)
     a.check_clean_end()
@@ -118,6 +118,10 @@ def many_ups_and_downs_leak_nothing(lab):
     net.host_a.ping(net.HOST_B4)
     a.check_clean_end()
     b.check_clean_end()
+
+
+def leads(merlon, end, address):
+    return any(sa[end].startswith(address) for sa in merlon.connection("b")["ike_sas"])
 
 
 def pid_of(merlon):

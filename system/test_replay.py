@@ -16,6 +16,8 @@ REINJECT = """
     while at < len(data):
         size = struct.unpack_from("<IIII", data, at)[2]
         frame = bytearray(data[at + 16:at + 16 + size])
+        if frame[23] == socket.IPPROTO_UDP:
+            frame[40:42] = bytes(2)  # no checksum: that of a captured packet may not have been filled in yet
         if len(sys.argv) > 3:
             frame[int(sys.argv[3])] ^= 1  # from the end
         s.send(frame)

