@@ -73,7 +73,8 @@ void Host::pump() {
     busy = false;
     for (ike::Action& action : life_->engine.drain()) {
       busy = true;
-      in_.trace.digest().add(action.index());
+      // Events are digested where they are handled: those of the trace itself may not count.
+      if (!std::holds_alternative<ike::Event>(action)) in_.trace.digest().add(action.index());
       std::visit([this](auto& a) { perform(a); }, action);
     }
     for (ike::SupervisorCommand& command : life_->supervisor.drain()) {

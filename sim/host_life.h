@@ -17,12 +17,12 @@ class Spis final : public ike::SpiAllocator {
     return spi;
   }
   void release(Spi spi) override {
-    if (sabotage_ == Sabotage::kKeepSpis) return;
     if (held_.erase(spi.value) == 0)
       checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
     data_plane_.release_spi(spi);
   }
   void removed_with_its_sa(Spi spi) {
+    if (sabotage_ == Sabotage::kKeepSpis && !std::exchange(has_kept_one_, true)) return;
     if (held_.erase(spi.value) == 0)
       checker_.fail("an SPI is given back once", fmt::format("{} was not held", spi));
   }
@@ -33,6 +33,7 @@ class Spis final : public ike::SpiAllocator {
   Rng& rng_;
   Checker& checker_;
   Sabotage sabotage_;
+  bool has_kept_one_ = false;
   std::set<std::uint32_t> held_;
 };
 

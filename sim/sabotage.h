@@ -16,7 +16,7 @@ enum class Sabotage : std::uint8_t {
   kDeliverUnsent,        // an inner packet comes out that nobody sent
   kDeliverElsewhere,     // an inner packet comes out whose addresses are not of its tunnel
   kKeepChildSas,         // removed Child SAs stay in the packet engine
-  kKeepSpis,             // SPIs that were not used are not given back
+  kKeepSpis,             // the SPI of a removed Child SA is not given back
   kSkipMessageId,        // a request leaves a Message ID out
   kAlterRetransmission,  // a request that is sent again is not the same any more
   kNeverHeal,            // a path stays cut

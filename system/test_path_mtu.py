@@ -65,8 +65,9 @@ def black_hole(lab, v6, how):
         expect(tcp_transfer(net.host_a, destination, timeout=30), f"a TCP transfer to {destination} through a path that swallows big packets")
     for merlon, name in ((a, "b"), (b, "a")):
         wait_until(lambda: 1180 < mtu_of(merlon, name) < 1280, f"{merlon.host.name} has found the path's MTU, not {mtu_of(merlon, name)}", timeout=20)
-    net.host_a.ping(net.HOST_B6, size=1232, extra=("-M", "do"))
     net.host_b.ping(net.HOST_A4, size=1500, extra=("-M", "dont"))
+    if not v6:  # Linux fragments its own IPv6 packets only to what it knows of the path, and it knows nothing here
+        net.host_a.ping(net.HOST_B6, size=1232, extra=("-M", "do"))
     a.check_clean_end()
     b.check_clean_end()
 

@@ -69,7 +69,8 @@ Result<> set_metrics_listen(DaemonConfig& daemon, const toml::node& node, const 
   if (text.empty()) return {};
   const auto colon = text.rfind(':');
   std::string_view host = colon == std::string_view::npos ? std::string_view() : text.substr(0, colon);
-  const std::string_view digits = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  const std::string_view digits =
+      colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const auto address = IpAddress::parse(host);
   unsigned port = 0;

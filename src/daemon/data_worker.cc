@@ -24,15 +24,18 @@ enum Tag : std::uint32_t { kTun, kNattV4, kNattV6, kEspV4, kEspV6, kWake };
 
 }  // namespace
 
-DataWorker::DataWorker(io::Tun& tun, Sockets& sockets, Mailbox& mailbox) : tun_(tun), sockets_(sockets), mailbox_(mailbox) {}
+DataWorker::DataWorker(io::Tun& tun, Sockets& sockets, Mailbox& mailbox)
+    : tun_(tun), sockets_(sockets), mailbox_(mailbox) {}
 
-Result<std::unique_ptr<DataWorker>> DataWorker::create(const esp::EngineConfig& config, io::Tun& tun, Sockets& sockets, Mailbox& mailbox) {
+Result<std::unique_ptr<DataWorker>> DataWorker::create(const esp::EngineConfig& config, io::Tun& tun,
+                                                       Sockets& sockets, Mailbox& mailbox) {
   auto worker = std::unique_ptr<DataWorker>(new DataWorker(tun, sockets, mailbox));
   worker->pool_ = std::make_unique<packet::PacketPool>(kPackets, kPacketSize);
   worker->data_plane_ = std::make_unique<esp::DataPlane>(config, *worker->pool_, worker->rng_);
   worker->epoll_ = io::Fd(epoll_create1(EPOLL_CLOEXEC));
   worker->wake_ = io::Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!worker->epoll_ || !worker->wake_) return fail(ErrorCode::kSystem, "epoll: {}", std::generic_category().message(errno));
+  if (!worker->epoll_ || !worker->wake_)
+    return fail(ErrorCode::kSystem, "epoll: {}", std::generic_category().message(errno));
   worker->watch(tun.fd(), kTun);
   worker->watch(worker->wake_.get(), kWake);
   if (auto* socket = sockets.natt(IpFamily::kIpv4)) worker->watch(socket->fd(), kNattV4);
@@ -42,7 +45,9 @@ Result<std::unique_ptr<DataWorker>> DataWorker::create(const esp::EngineConfig& 
   return worker;
 }
 
-DataWorker::~DataWorker() { stop(); }
+DataWorker::~DataWorker() {
+  stop();
+}
 
 void DataWorker::watch(int fd, std::uint32_t tag) {
   epoll_event event{};
@@ -78,11 +83,21 @@ void DataWorker::run() {
     bool woken = now - last_poll >= std::chrono::milliseconds(kPollInterval_ms);
     for (int i = 0; i < count; ++i) {
       switch (events[i].data.u32) {
-        case kTun: read_tun(now); break;
-        case kNattV4: read_natt(*sockets_.natt_v4, now); break;
-        case kNattV6: read_natt(*sockets_.natt_v6, now); break;
-        case kEspV4: read_esp(*sockets_.esp_v4, now); break;
-        case kEspV6: read_esp(*sockets_.esp_v6, now); break;
+        case kTun:
+          read_tun(now);
+          break;
+        case kNattV4:
+          read_natt(*sockets_.natt_v4, now);
+          break;
+        case kNattV6:
+          read_natt(*sockets_.natt_v6, now);
+          break;
+        case kEspV4:
+          read_esp(*sockets_.esp_v4, now);
+          break;
+        case kEspV6:
+          read_esp(*sockets_.esp_v6, now);
+          break;
         default: {
           std::uint64_t ignored = 0;
           [[maybe_unused]] const auto got = read(wake_.get(), &ignored, sizeof ignored);
@@ -146,7 +161,8 @@ void DataWorker::read_natt(io::UdpSocket& socket, Instant now) {
 void DataWorker::sort_natt(std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     const io::ReceivedDatagram& datagram = received_[i];
-    const auto kind = datagram.truncated ? wire::UdpEncapDatagram{} : wire::classify_udp_encap(datagram.payload);
+    const auto kind =
+        datagram.truncated ? wire::UdpEncapDatagram{} : wire::classify_udp_encap(datagram.payload);
     switch (kind.kind) {
       case wire::UdpEncapKind::kIke:
         mailbox_.post(IkeMessageArrived{datagram.destination, datagram.source, true, to_bytes(kind.payload)});
@@ -187,7 +203,8 @@ void DataWorker::deliver_inbound(Instant now) {
 
 void DataWorker::write_tun(packet::PacketList& packets) {
   for (const packet::PacketPtr& packet : packets)
-    if (tun_.write(packet->bytes()) != io::SendOutcome::kSent) counters_.tun_write_failed.fetch_add(1, std::memory_order_relaxed);
+    if (tun_.write(packet->bytes()) != io::SendOutcome::kSent)
+      counters_.tun_write_failed.fetch_add(1, std::memory_order_relaxed);
 }
 
 // Packets to one socket that stand together leave in one call; the order stays.
@@ -201,7 +218,8 @@ void DataWorker::send_out() {
   for (std::size_t begin = 0; begin < packets.size();) {
     io::DatagramSocket* const socket = socket_of(*packets[begin]);
     std::size_t end = begin + 1;
-    while (end < packets.size() && end - begin < packet::kBurstCapacity && socket_of(*packets[end]) == socket) ++end;
+    while (end < packets.size() && end - begin < packet::kBurstCapacity && socket_of(*packets[end]) == socket)
+      ++end;
     if (socket != nullptr) {
       send_run(*socket, std::span(packets).subspan(begin, end - begin));
     } else {
@@ -227,8 +245,10 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
   socket.send_burst(std::span(datagrams).first(packets.size()), std::span(outcomes).first(packets.size()));
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (outcomes[i] == io::SendOutcome::kSent) continue;
-    if (outcomes[i] == io::SendOutcome::kTooBig) mailbox_.post(PathTooSmall{packets[i]->meta.destination.address, 0});
-    const bool blocked = outcomes[i] == io::SendOutcome::kWouldBlock || outcomes[i] == io::SendOutcome::kNoBuffers;
+    if (outcomes[i] == io::SendOutcome::kTooBig)
+      mailbox_.post(PathTooSmall{packets[i]->meta.destination.address, 0});
+    const bool blocked =
+        outcomes[i] == io::SendOutcome::kWouldBlock || outcomes[i] == io::SendOutcome::kNoBuffers;
     (blocked ? counters_.send_blocked : counters_.send_failed).fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -238,7 +258,8 @@ void DataWorker::read_errors(io::DatagramSocket& socket) {
   for (int i = 0; i < 32; ++i) {
     const auto error = socket.read_error();
     if (!error) return;
-    if (error->error_number == EMSGSIZE && error->mtu != 0) mailbox_.post(PathTooSmall{error->destination.address, error->mtu});
+    if (error->error_number == EMSGSIZE && error->mtu != 0)
+      mailbox_.post(PathTooSmall{error->destination.address, error->mtu});
   }
 }
 

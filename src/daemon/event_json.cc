@@ -1,18 +1,22 @@
 #include "daemon/event_json.h"
 
-#include "base/overloaded.h"
-
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+
+#include "base/overloaded.h"
 
 namespace merlon::daemon {
 namespace {
 
 using nlohmann::json;
 
-json spi_json(Spi spi) { return fmt::format("{}", spi); }
-json id_json(const IkeSaId& id) { return {{"spi_i", fmt::format("{}", id.initiator)}, {"spi_r", fmt::format("{}", id.responder)}}; }
+json spi_json(Spi spi) {
+  return fmt::format("{}", spi);
+}
+json id_json(const IkeSaId& id) {
+  return {{"spi_i", fmt::format("{}", id.initiator)}, {"spi_r", fmt::format("{}", id.responder)}};
+}
 
 json to_json_body(const ike::IkeSaEstablished& e) {
   return {{"event", e.rekeyed ? "ike-sa-rekeyed" : "ike-sa-established"},
@@ -29,7 +33,10 @@ json to_json_body(const ike::IkeSaEstablished& e) {
           {"remote_auth", e.remote_auth}};
 }
 json to_json_body(const ike::IkeSaClosed& e) {
-  return {{"event", "ike-sa-closed"}, {"connection", e.connection}, {"ike_sa", id_json(e.id)}, {"reason", failure_json(e.reason)}};
+  return {{"event", "ike-sa-closed"},
+          {"connection", e.connection},
+          {"ike_sa", id_json(e.id)},
+          {"reason", failure_json(e.reason)}};
 }
 json to_json_body(const ike::ChildSaEstablished& e) {
   return {{"event", e.rekeyed ? "child-sa-rekeyed" : "child-sa-established"},
@@ -62,7 +69,11 @@ json to_json_body(const ike::NegotiationFailed& e) {
           {"failure", failure_json(e.failure)}};
 }
 json to_json_body(const ike::PeerMoved& e) {
-  return {{"event", "peer-moved"}, {"connection", e.connection}, {"ike_sa", id_json(e.id)}, {"from", e.from.to_string()}, {"to", e.to.to_string()}};
+  return {{"event", "peer-moved"},
+          {"connection", e.connection},
+          {"ike_sa", id_json(e.id)},
+          {"from", e.from.to_string()},
+          {"to", e.to.to_string()}};
 }
 json to_json_body(const ike::MessageTraced& e) {
   return {{"event", "message"},
@@ -75,8 +86,12 @@ json to_json_body(const ike::MessageTraced& e) {
           {"lines", e.lines}};
 }
 // Keys never become JSON: daemon/key_trace.h writes them for root.
-json to_json_body(const ike::IkeKeysTraced&) { return nullptr; }
-json to_json_body(const ike::ChildKeysTraced&) { return nullptr; }
+json to_json_body(const ike::IkeKeysTraced&) {
+  return nullptr;
+}
+json to_json_body(const ike::ChildKeysTraced&) {
+  return nullptr;
+}
 
 std::string child_name(const std::string& connection, const std::string& child) {
   return child.empty() || child == connection ? connection : connection + "." + child;
@@ -85,7 +100,10 @@ std::string child_name(const std::string& connection, const std::string& child) 
 }  // namespace
 
 json failure_json(const ike::Failure& failure) {
-  return {{"kind", ike::name(failure.kind)}, {"side", ike::name(failure.side)}, {"notify", failure.notify_type}, {"sentence", failure.sentence}};
+  return {{"kind", ike::name(failure.kind)},
+          {"side", ike::name(failure.side)},
+          {"notify", failure.notify_type},
+          {"sentence", failure.sentence}};
 }
 
 json event_json(const ike::Event& event) {
@@ -98,25 +116,34 @@ std::string event_sentence(const ike::Event& event) {
   return std::visit(
       Overloaded{
           [](const ike::IkeSaEstablished& e) {
-            return fmt::format("{}: IKE SA {} with {} [{}], proved by {}, {}{}", e.connection, e.rekeyed ? "rekeyed" : "established", e.remote,
-                               e.remote_id, e.remote_auth, e.algorithms, e.natt ? ", behind a NAT" : "");
+            return fmt::format("{}: IKE SA {} with {} [{}], proved by {}, {}{}", e.connection,
+                               e.rekeyed ? "rekeyed" : "established", e.remote, e.remote_id, e.remote_auth,
+                               e.algorithms, e.natt ? ", behind a NAT" : "");
           },
-          [](const ike::IkeSaClosed& e) { return fmt::format("{}: IKE SA closed: {}", e.connection, e.reason.sentence); },
+          [](const ike::IkeSaClosed& e) {
+            return fmt::format("{}: IKE SA closed: {}", e.connection, e.reason.sentence);
+          },
           [](const ike::ChildSaEstablished& e) {
-            return fmt::format("{}: Child SA {}, {} === {}, SPIs {} in {} out, {}{}", child_name(e.connection, e.child),
-                               e.rekeyed ? "rekeyed" : "established", e.local_ts, e.remote_ts, e.inbound_spi, e.outbound_spi, e.algorithms,
+            return fmt::format("{}: Child SA {}, {} === {}, SPIs {} in {} out, {}{}",
+                               child_name(e.connection, e.child), e.rekeyed ? "rekeyed" : "established",
+                               e.local_ts, e.remote_ts, e.inbound_spi, e.outbound_spi, e.algorithms,
                                e.udp_encapsulation ? ", in UDP" : "");
           },
           [](const ike::ChildSaClosed& e) {
-            return fmt::format("{}: Child SA {} closed: {}", child_name(e.connection, e.child), e.inbound_spi, e.reason);
+            return fmt::format("{}: Child SA {} closed: {}", child_name(e.connection, e.child), e.inbound_spi,
+                               e.reason);
           },
           [](const ike::NegotiationFailed& e) {
-            const std::string who = e.connection.empty() ? e.remote.to_string() : child_name(e.connection, e.child);
+            const std::string who =
+                e.connection.empty() ? e.remote.to_string() : child_name(e.connection, e.child);
             return fmt::format("{}: {}", who, e.failure.sentence);
           },
-          [](const ike::PeerMoved& e) { return fmt::format("{}: the peer moved from {} to {}", e.connection, e.from, e.to); },
+          [](const ike::PeerMoved& e) {
+            return fmt::format("{}: the peer moved from {} to {}", e.connection, e.from, e.to);
+          },
           [](const ike::MessageTraced& e) {
-            std::string text = fmt::format("{} {} {}", e.connection.empty() ? "?" : e.connection, e.sent ? "-->" : "<--", e.remote);
+            std::string text = fmt::format("{} {} {}", e.connection.empty() ? "?" : e.connection,
+                                           e.sent ? "-->" : "<--", e.remote);
             for (const std::string& line : e.lines) text += "\n    " + line;
             return text;
           },
@@ -127,7 +154,8 @@ std::string event_sentence(const ike::Event& event) {
 
 bool is_failure(const ike::Event& event) {
   if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event))
-    return closed->reason.kind != ike::FailureKind::kDeletedByPeer && closed->reason.kind != ike::FailureKind::kDeletedByUs;
+    return closed->reason.kind != ike::FailureKind::kDeletedByPeer &&
+           closed->reason.kind != ike::FailureKind::kDeletedByUs;
   return std::holds_alternative<ike::NegotiationFailed>(event);
 }
 

@@ -29,23 +29,31 @@ void EventLog::event(Instant now, const ike::Event& event) {
   }
 }
 
-void EventLog::info(const std::string& text) { spdlog::info("{}", text); }
-void EventLog::warning(const std::string& text) { spdlog::warn("{}", text); }
-void EventLog::error(const std::string& text) { spdlog::error("{}", text); }
+void EventLog::info(const std::string& text) {
+  spdlog::info("{}", text);
+}
+void EventLog::warning(const std::string& text) {
+  spdlog::warn("{}", text);
+}
+void EventLog::error(const std::string& text) {
+  spdlog::error("{}", text);
+}
 
 void EventLog::limited(Instant now, const std::string& text) {
   if (!allow(now)) {
     ++suppressed_;
     return;
   }
-  if (suppressed_ != 0) spdlog::warn("{} messages like the following were left out", std::exchange(suppressed_, 0));
+  if (suppressed_ != 0)
+    spdlog::warn("{} messages like the following were left out", std::exchange(suppressed_, 0));
   spdlog::warn("{}", text);
 }
 
 bool EventLog::allow(Instant now) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - refilled_).count();
   if (seconds > 0) {
-    tokens_ = std::min(kBurst, tokens_ + static_cast<std::uint64_t>(std::min<std::int64_t>(seconds, 60)) * kPerSecond);
+    tokens_ = std::min(
+        kBurst, tokens_ + static_cast<std::uint64_t>(std::min<std::int64_t>(seconds, 60)) * kPerSecond);
     refilled_ = now;
   }
   if (tokens_ == 0) return false;

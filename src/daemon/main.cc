@@ -19,7 +19,8 @@ namespace {
 constexpr int kExitConfig = 2, kExitSystem = 1;
 
 void set_up_log() {
-  auto logger = std::make_shared<spdlog::logger>("merlond", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("merlond", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   // systemd's journal has its own time stamps.
   logger->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
   logger->flush_on(spdlog::level::debug);
@@ -43,7 +44,8 @@ class Daemon {
   int run(const std::string& config_path) {
     auto config = load(config_path);
     if (!config) return kExitConfig;
-    static constexpr io::Capability kNeeded[] = {io::Capability::kNetAdmin, io::Capability::kNetRaw, io::Capability::kNetBindService};
+    static constexpr io::Capability kNeeded[] = {io::Capability::kNetAdmin, io::Capability::kNetRaw,
+                                                 io::Capability::kNetBindService};
     if (const auto may = io::require_capabilities(kNeeded); !may) return give_up(may.error());
     auto gateway = Gateway::create(context_, std::move(*config), config_path);
     if (!gateway) return give_up(gateway.error());
@@ -67,8 +69,9 @@ class Daemon {
 
   Result<> open_services() {
     const control::DaemonConfig& daemon = gateway_->config().daemon;
-    MERLON_TRY(server_, ControlServer::open(context_, *gateway_, daemon.control_socket, [this] { stop(); },
-                                            [this] { return metrics_text(*gateway_); }));
+    MERLON_TRY(server_, ControlServer::open(
+                            context_, *gateway_, daemon.control_socket, [this] { stop(); },
+                            [this] { return metrics_text(*gateway_); }));
     if (!daemon.metrics_listen.empty()) {
       MERLON_TRY(metrics_, MetricsServer::open(context_, *gateway_, daemon.metrics_listen));
     }
@@ -132,7 +135,8 @@ class Daemon {
 }  // namespace merlon::daemon
 
 int main(int argc, char** argv) {
-  CLI::App app("merlond joins networks and people over a network nobody trusts: IKEv2 and ESP in user space.");
+  CLI::App app(
+      "merlond joins networks and people over a network nobody trusts: IKEv2 and ESP in user space.");
   std::string config = "/etc/merlon/merlon.toml";
   app.add_option("-c,--config", config, "Configuration file")->capture_default_str();
   app.set_version_flag("--version", std::string("merlond ") + merlon::daemon::kVersion);

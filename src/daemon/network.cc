@@ -7,7 +7,8 @@ Result<Network> Network::open() {
   return Network(std::move(netlink));
 }
 
-Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon, std::span<const policy::ConnectionPtr> connections, int tun_index) {
+Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon,
+                                   std::span<const policy::ConnectionPtr> connections, int tun_index) {
   HostView host;
   host.tun_index = tun_index;
   MERLON_TRY(host.addresses, netlink_.addresses());

@@ -22,16 +22,21 @@ std::optional<Socket> keep(Result<Socket> opened, std::string_view what, std::ve
   return std::nullopt;
 }
 
-std::optional<io::UdpSocket> open_udp(const control::DaemonConfig& config, IpFamily family, std::uint16_t port, std::vector<std::string>& warnings) {
+std::optional<io::UdpSocket> open_udp(const control::DaemonConfig& config, IpFamily family,
+                                      std::uint16_t port, std::vector<std::string>& warnings) {
   auto options = common<io::UdpSocketOptions>(config);
   options.local = {IpAddress::any(family), port};
-  return keep(io::UdpSocket::open(options), fmt::format("UDP port {} over {}", port, family == IpFamily::kIpv4 ? "IPv4" : "IPv6"), warnings);
+  return keep(io::UdpSocket::open(options),
+              fmt::format("UDP port {} over {}", port, family == IpFamily::kIpv4 ? "IPv4" : "IPv6"),
+              warnings);
 }
 
-std::optional<io::RawEspSocket> open_esp(const control::DaemonConfig& config, IpFamily family, std::vector<std::string>& warnings) {
+std::optional<io::RawEspSocket> open_esp(const control::DaemonConfig& config, IpFamily family,
+                                         std::vector<std::string>& warnings) {
   auto options = common<io::RawEspSocketOptions>(config);
   options.local = IpAddress::any(family);
-  return keep(io::RawEspSocket::open(options), fmt::format("native ESP over {}", family == IpFamily::kIpv4 ? "IPv4" : "IPv6"), warnings);
+  return keep(io::RawEspSocket::open(options),
+              fmt::format("native ESP over {}", family == IpFamily::kIpv4 ? "IPv4" : "IPv6"), warnings);
 }
 
 }  // namespace

@@ -13,16 +13,22 @@ using nlohmann::json;
 
 const char* name(policy::StartMode mode) {
   switch (mode) {
-    case policy::StartMode::kAlways: return "always";
-    case policy::StartMode::kOnTraffic: return "on-traffic";
-    default: return "wait";
+    case policy::StartMode::kAlways:
+      return "always";
+    case policy::StartMode::kOnTraffic:
+      return "on-traffic";
+    default:
+      return "wait";
   }
 }
 const char* name(policy::ChildAction action) {
   switch (action) {
-    case policy::ChildAction::kProtect: return "protect";
-    case policy::ChildAction::kBypass: return "bypass";
-    default: return "discard";
+    case policy::ChildAction::kProtect:
+      return "protect";
+    case policy::ChildAction::kBypass:
+      return "bypass";
+    default:
+      return "discard";
   }
 }
 
@@ -32,9 +38,11 @@ class Builder {
 
   json build() {
     json out{{"connections", json::array()}, {"unconfigured_ike_sas", json::array()}, {"drops", drops()}};
-    for (const auto& connection : sources_.connections) out["connections"].push_back(connection_json(*connection));
+    for (const auto& connection : sources_.connections)
+      out["connections"].push_back(connection_json(*connection));
     for (const ike::IkeSaStatus& sa : sources_.ike_sas) {
-      const bool known = std::ranges::any_of(sources_.connections, [&](const auto& c) { return c->name == sa.connection; });
+      const bool known =
+          std::ranges::any_of(sources_.connections, [&](const auto& c) { return c->name == sa.connection; });
       if (!known) out["unconfigured_ike_sas"].push_back(ike_sa_json(sa));
     }
     return out;
@@ -47,12 +55,17 @@ class Builder {
   }
   json seconds_ago(Instant at) const {
     if (at == kNever || at == Instant{}) return nullptr;
-    return std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(sources_.now.monotonic - at).count());
+    return std::max<std::int64_t>(
+        0, std::chrono::duration_cast<std::chrono::seconds>(sources_.now.monotonic - at).count());
   }
 
   json connection_json(const policy::Connection& connection) {
-    json out{{"name", connection.name}, {"source", connection.source}, {"remote", connection.remote_addresses},
-             {"start", name(connection.start)}, {"children", json::array()}, {"ike_sas", json::array()}};
+    json out{{"name", connection.name},
+             {"source", connection.source},
+             {"remote", connection.remote_addresses},
+             {"start", name(connection.start)},
+             {"children", json::array()},
+             {"ike_sas", json::array()}};
     for (const policy::ChildConfig& child : connection.children)
       out["children"].push_back({{"name", child.name},
                                  {"action", name(child.action)},
@@ -130,7 +143,8 @@ class Builder {
     json out = json::object();
     for (std::size_t i = 0; i < esp::kDropReasons; ++i) {
       const auto reason = static_cast<esp::DropReason>(i);
-      if (const std::uint64_t count = sources_.data_plane->drops(reason); count != 0) out[std::string(esp::name(reason))] = count;
+      if (const std::uint64_t count = sources_.data_plane->drops(reason); count != 0)
+        out[std::string(esp::name(reason))] = count;
     }
     return out;
   }
@@ -140,6 +154,8 @@ class Builder {
 
 }  // namespace
 
-json status_json(const StatusSources& sources) { return Builder(sources).build(); }
+json status_json(const StatusSources& sources) {
+  return Builder(sources).build();
+}
 
 }  // namespace merlon::daemon

@@ -18,7 +18,7 @@ TEST(Concurrency, PublishesWhileTheWorkerRuns) {
   std::vector<std::pair<std::shared_ptr<policy::ChildSa>, std::shared_ptr<policy::ChildSa>>> sas;
   for (int i = 0; i < 200; ++i) sas.push_back(peers.make());
 
-  std::atomic<bool> stop{false};
+  std::atomic<bool> running{false}, stop{false};
   std::uint64_t sent = 0, received = 0;
   std::thread worker([&] {
     const std::vector<Bytes> packets(16, inner_packet(IpFamily::kIpv4, 100));
@@ -26,8 +26,10 @@ TEST(Concurrency, PublishesWhileTheWorkerRuns) {
       const auto protected_packets = peers.a.protect(packets);
       sent += protected_packets.size();
       received += peers.b.unprotect(protected_packets).size();
+      running.store(true);
     }
   });
+  while (!running.load()) std::this_thread::yield();
   std::vector<policy::ChildSaId> alive;
   for (auto& [sa_a, sa_b] : sas) {
     EXPECT_TRUE(peers.b.engine.install(sa_b));

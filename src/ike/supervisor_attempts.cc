@@ -183,7 +183,8 @@ void Supervisor::Impl::resolved(Now now, RequestId request, const Result<std::ve
 void Supervisor::Impl::nothing_to_do(Now now, const std::string& connection) {
   Supervised* supervised = find(connection);
   if (supervised == nullptr || supervised->stage != SupervisorStage::kTrying) return;
-  for (auto& [child_name, child] : supervised->children) child.pending = child.wanted_once = child.one_more = false;
+  for (auto& [child_name, child] : supervised->children)
+    child.pending = child.wanted_once = child.one_more = false;
   attempt_may_be_over(now, *supervised);
 }
 

@@ -93,7 +93,8 @@ Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& 
   record.outbound_in_use = agreement.use_outbound;
   record.initiated = agreement.initiator;
   if (!agreement.replaces)
-    record.lowest_nonce = to_bytes(nonce_is_lower(agreement.nonce_i, agreement.nonce_r) ? agreement.nonce_i : agreement.nonce_r);
+    record.lowest_nonce = to_bytes(nonce_is_lower(agreement.nonce_i, agreement.nonce_r) ? agreement.nonce_i
+                                                                                        : agreement.nonce_r);
   established.children.push_back(std::move(record));
   shard.child_belongs(child->id, sa);
   shard.count(agreement.replaces ? Counter::kChildSasRekeyed : Counter::kChildSasEstablished);

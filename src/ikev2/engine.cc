@@ -34,12 +34,12 @@ Instant Engine::next_deadline() const {
 }
 
 Result<Begun> Engine::initiate(Now now, const std::string& connection, const Endpoint& local,
-                          const Endpoint& remote, std::span<const std::string> children) {
+                               const Endpoint& remote, std::span<const std::string> children) {
   return impl_->initiate(now, connection, local, remote, children);
 }
 Result<Begun> Engine::acquire(Now now, const std::string& connection, const std::string& child,
-                         const Endpoint& local, const Endpoint& remote,
-                         std::optional<TriggeringPacket> packet) {
+                              const Endpoint& local, const Endpoint& remote,
+                              std::optional<TriggeringPacket> packet) {
   std::optional<TriggeredBy> triggered;
   if (packet) triggered = TriggeredBy{packet->local, packet->remote};
   return impl_->acquire(now, connection, child, local, remote, std::move(triggered));

@@ -60,15 +60,16 @@ class Engine {
   // Commands. Results arrive as events.
   // Begins an IKE SA with `remote` (its address is resolved by the caller) unless one is established or under way, and
   // the named children, or, with none named, every protect child of the connection that starts by itself.
-  Result<Begun> initiate(Now now, const std::string& connection, const Endpoint& local, const Endpoint& remote,
-                    std::span<const std::string> children);
+  Result<Begun> initiate(Now now, const std::string& connection, const Endpoint& local,
+                         const Endpoint& remote, std::span<const std::string> children);
   // One more child over an established IKE SA (or the whole thing when there is none). `packet` holds the selectors of
   // the packet that asked, when one did: they go first into TSi and TSr (RFC 7296 2.9).
   struct TriggeringPacket {
     policy::TrafficSelector local, remote;
   };
-  Result<Begun> acquire(Now now, const std::string& connection, const std::string& child, const Endpoint& local,
-                   const Endpoint& remote, std::optional<TriggeringPacket> packet);
+  Result<Begun> acquire(Now now, const std::string& connection, const std::string& child,
+                        const Endpoint& local, const Endpoint& remote,
+                        std::optional<TriggeringPacket> packet);
   // Deletes the IKE SAs of the connection (or only the named child's SAs) with a notification to the peer.
   Result<> terminate(Now now, const std::string& connection, const std::string& child);
   Result<> rekey_ike_sa(Now now, const std::string& connection);

@@ -314,8 +314,8 @@ int DatagramSocket::set_path_mtu_option(PathMtuMode mode) const {
                                                 : IP_PMTUDISC_DONT;
   if (family_ == IpFamily::kIpv4) return set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, value);
   if (const int error = set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, value)) return error;
-  // No router fragments IPv6, and some do not say that a packet was too big for them: what may be fragmented is made to
-  // fit every path (RFC 8200 5).
+  // No router fragments IPv6, and some do not say that a packet was too big for them: what the first link does not
+  // carry as a whole leaves in fragments that fit every path (RFC 8200 5).
   constexpr int kEveryPath = 1280;
   if (const int error =
           set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU, mode == PathMtuMode::kDont ? kEveryPath : 0))

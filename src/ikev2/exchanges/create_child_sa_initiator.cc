@@ -367,8 +367,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
     auto* ours = find_child(established, *made);
     ours->replaced = ours->deleting = true;
     established.tasks.push_back({DeleteChildTask{ours->sa->inbound_spi, "a simultaneous rekey won"}, {}});
-    // What the peer made stays, and the peer deletes the old one.
-    if (auto* theirs = find_child(established, own->crossed->child)) use_outbound(shard, *theirs);
+    // What the peer made stays, and the peer deletes the old one. Until then, or until packets come in on the new one, the
+    // peer may not be ready for it: the old one still carries ours (RFC 7296 2.8).
     return;
   }
   if (own->crossed)
