@@ -1,7 +1,9 @@
 """Turns that a negotiation can take: another key exchange method, cookies, narrower selectors, several children, the defaults."""
+import sys
+
 import credentials
 from lab import Failure, run, wait_until
-from peers import Pair, toml_table
+from peers import Pair
 from runner import test
 
 BOTH = [("merlon-begins", "merlon"), ("strongswan-begins", "strongswan")]
@@ -56,7 +58,7 @@ for i in range(8):
     pair.swan_connection["remote_addrs"] = "%any"
     pair.swan.configure({"a": pair.swan_connection}, pair.swan_secrets)
     pair.swan.load()
-    pair.net.router.run("/usr/bin/python3", "-c", script)
+    pair.net.router.run(sys.executable, "-c", script)
     wait_until(lambda: pair.swan.log().count("parsed IKE_SA_INIT request") >= 1, "strongSwan holds half-open IKE SAs", timeout=5)
 
 

@@ -2,7 +2,7 @@
 import credentials
 from lab import Failure, wait_until
 from nat import Nat
-from peers import Pair, Pings
+from peers import Pair
 from runner import test
 
 FIRST_PORTS, LATER_PORTS = "30000-30999", "40000-40999"

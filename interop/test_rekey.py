@@ -71,14 +71,14 @@ def simultaneous_rekeys(lab, what):
         spis = ike_spis if what == "ike" else child_spis
         with Pings(pair.net.host_a, pair.net.HOST_B4) as there, Pings(pair.net.host_b, pair.net.HOST_A4) as back:
             # swanctl and merlon take different times to get there; so one of several pauses makes the exchanges cross.
-            for attempt in range(15):
+            for attempt in range(6):
                 before = spis(pair)
                 theirs = both.submit(REKEYS[what, "strongswan"], pair)
-                time.sleep(attempt % 5 * 0.02)
+                time.sleep(attempt % 3 * 0.01)
                 REKEYS[what, "merlon"](pair)
                 theirs.result()
                 wait_until(settled(pair, before, spis), f"one {what} SA is left", timeout=20)
-                if crossings(pair) >= 4:
+                if crossings(pair) >= 3:
                     break
         there.check_none_lost(at_least=40)
         back.check_none_lost(at_least=40)

@@ -1,6 +1,10 @@
 // The inside of a running host: what a crash loses. Only host*.cc include this.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <utility>
+
 #include "sim/host.h"
 #include "sim/stream.h"
 

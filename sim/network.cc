@@ -47,10 +47,7 @@ void Network::attach(std::string name, const IpAddress& address, std::optional<I
                      Receiver receiver) {
   const std::size_t number = ports_.size();
   Port port{std::move(name), address, std::nullopt, std::move(receiver)};
-  if (outside) {
-    port.nat.emplace();
-    port.nat->outside = *outside;
-  }
+  if (outside) port.nat.emplace(*outside);
   by_address_[outside.value_or(address)] = number;
   ports_.push_back(std::move(port));
 }

@@ -66,10 +66,11 @@ class Network {
     std::unique_ptr<SeededRng> rng;
   };
   struct Nat {
+    explicit Nat(const IpAddress& address) : outside(address), next_port(20000) {}
     IpAddress outside;
     std::map<Endpoint, std::uint16_t> out;  // inside endpoint -> outside port
     std::map<std::uint16_t, Endpoint> in;
-    std::uint16_t next_port = 20000;
+    std::uint16_t next_port;
   };
   struct Port {
     std::string name;

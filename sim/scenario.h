@@ -38,7 +38,7 @@ inline constexpr unsigned kInnerHosts = 32;
 // A connection as both its ends have it configured; it has one name.
 struct TunnelPlan {
   std::string connection;
-  std::array<std::size_t, 2> hosts;
+  std::array<std::size_t, 2> hosts{};
   std::array<LinkFaults, 2> links;  // from hosts[0] to hosts[1], and back
   std::vector<ChildPlan> children;
   bool should_be_up = true;  // somebody starts it, and both secrets fit
