@@ -13,6 +13,11 @@ Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon,
   host.tun_index = tun_index;
   MERLON_TRY(host.addresses, netlink_.addresses());
   NetworkPlan plan = plan_network(daemon, connections, host);
+  // Most changes of addresses and routes change nothing for us; what stands is left alone, without a moment of disturbance.
+  const std::string guard = daemon.guard ? io::NftGuard::ruleset(plan.guard).value_or("") : "";
+  if (applied_ && guard == applied_guard_ && plan.routes == plan_.routes &&
+      plan.blackholes == plan_.blackholes && plan.rules == plan_.rules)
+    return plan;
   if (daemon.guard && !plan.guard.entries.empty()) {
     MERLON_TRY_VOID(io::NftGuard::apply(plan.guard));
   } else {
@@ -25,6 +30,8 @@ Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon,
   static_cast<void>(reconciled_routes);
   static_cast<void>(reconciled_rules);
   plan_ = plan;
+  applied_ = true;
+  applied_guard_ = guard;
   return plan;
 }
 

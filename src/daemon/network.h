@@ -23,7 +23,9 @@ class Network {
  private:
   explicit Network(io::Netlink netlink) : netlink_(std::move(netlink)) {}
   io::Netlink netlink_;
-  NetworkPlan plan_;
+  NetworkPlan plan_;  // what was applied last
+  std::string applied_guard_;
+  bool applied_ = false;
 };
 
 }  // namespace merlon::daemon
