@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto fragment = ends.us.open_fragment(*sealed, *message);
     MERLON_ASSERT(fragment.has_value());
     MERLON_ASSERT(equal(fragment->content, *content));
-    const auto outcome = reassembly.add({id}, std::move(*fragment));
+    const auto outcome = reassembly.add({id}, std::move(*fragment), Instant{});
     MERLON_ASSERT(reassembly.stored_bytes() <= kMaxReassembledBytes);
     if (outcome != Reassembly::Outcome::kComplete) continue;
     const auto whole = reassembly.take();
