@@ -7,6 +7,7 @@
 #include <ctime>
 #include <string>
 
+#include "sim/small_scope.h"
 #include "sim/world.h"
 
 namespace merlon::sim {
@@ -17,6 +18,9 @@ struct Options {
   std::string seeds, program = "merlon-sim";
   unsigned gateways = 0;
   bool trace = false, rekey = false, verbose = false;
+  bool small_scope = false, slow_crypto = false, pfs = false;
+  unsigned faults = 1;
+  std::string operations;  // "rekey Child SA/delete IKE SA"; empty: every pair
 };
 
 // The CPU's time, for the figure at the end; nothing in a run ever sees it.
@@ -99,6 +103,35 @@ int main_with(const Options& options) {
   return totals.failures == 0 ? 0 : 1;
 }
 
+// Every pair of operations, every order of what may happen: sim/small_scope.h.
+int small_scope(const Options& options) {
+  std::uint64_t states = 0, endings = 0, failed = 0;
+  const double begun = cpu_seconds();
+  for (const Operation at_a : kOperations)
+    for (const Operation at_b : kOperations) {
+      const SmallScope scope{at_a, at_b, options.faults, options.slow_crypto, options.pfs, 0};
+      if (!options.operations.empty() && describe(scope).find(options.operations) != 0) continue;
+      const SmallScopeReport report = explore(scope);
+      states += report.states;
+      endings += report.endings;
+      fmt::print(
+          "{}: {} states, {} reached again, {} endings, {} of them after a failure that was told, at most {} "
+          "steps\n",
+          describe(scope), report.states, report.repeats, report.endings, report.failures, report.longest);
+      if (report.violation) {
+        ++failed;
+        fmt::print("VIOLATED: {}\n", *report.violation);
+        for (const auto& line : report.lines) fmt::print("  {}\n", line);
+      }
+      std::fflush(stdout);
+    }
+  fmt::print(
+      "{} states, {} endings, {} pairs of operations violated something; up to {} messages lost or doubled; "
+      "{:.0f} CPU seconds\n",
+      states, endings, failed, options.faults, cpu_seconds() - begun);
+  return failed == 0 ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace merlon::sim
 
@@ -115,6 +148,14 @@ int main(int argc, char** argv) {
                "the scenario without faults in which everything is rekeyed under traffic");
   app.add_flag("--trace", options.trace, "every message as it happens");
   app.add_flag("--verbose", options.verbose, "a line for each run");
+  app.add_flag(
+      "--small-scope", options.small_scope,
+      "two peers, every pair of operations begun at once, every order, loss and doubling of the messages");
+  app.add_option("--operations", options.operations,
+                 "only this pair, or those that begin so: \"rekey Child SA / delete IKE SA\"");
+  app.add_option("--faults", options.faults, "messages lost or doubled on one path")->check(CLI::Range(0, 5));
+  app.add_flag("--slow-crypto", options.slow_crypto, "a key exchange may end at any later moment");
+  app.add_flag("--pfs", options.pfs, "Child SAs with a key exchange of their own");
   CLI11_PARSE(app, argc, argv);
-  return merlon::sim::main_with(options);
+  return options.small_scope ? merlon::sim::small_scope(options) : merlon::sim::main_with(options);
 }
