@@ -29,6 +29,9 @@ Lines lines_of(const ike::NegotiationFailed& e) {
 Lines lines_of(const ike::PeerMoved& e) {
   return {fmt::format("the peer of {} moved from {} to {}", e.connection, e.from, e.to)};
 }
+Lines lines_of(const ike::ErrorNotified& e) {
+  return {fmt::format("{} in {}: {}", e.sent ? "told the peer" : "heard", e.connection, e.failure.sentence)};
+}
 Lines lines_of(const ike::MessageTraced& e) {
   Lines lines;
   for (const std::string& text : e.lines)

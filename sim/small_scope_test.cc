@@ -30,8 +30,8 @@ TEST_P(SmallScopes, EndAgreedWithSlowKeyExchanges) {
 }
 
 std::string name_of(const testing::TestParamInfo<std::tuple<Operation, Operation>>& info) {
-  std::string name = std::string(to_text(std::get<0>(info.param))) + " and " +
-                     std::string(to_text(std::get<1>(info.param)));
+  std::string name =
+      std::string(to_text(std::get<0>(info.param))) + " and " + std::string(to_text(std::get<1>(info.param)));
   std::erase(name, ' ');
   return name;
 }

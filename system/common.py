@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import textwrap
+import time
 
 from lab import Failure, Merlon, Offices, Process, run, wait_until
 
@@ -80,26 +81,33 @@ def ask(merlon, **request):
     return answer
 
 
+def wait_watching(merlon, count):
+    """Until `merlon trace` and `merlon monitor`, `count` of them, have reached the daemon."""
+    wait_until(lambda: sum(str(merlon.socket) in line for line in merlon.host.run("ss", "-xH", "state", "connected").stdout.splitlines()) >= count, f"{count} commands listen to merlond")
+    time.sleep(0.3)  # what they ask is read right after they are let in
+
+
 # ---- Traffic.
 
 class Ping:
-    """Pings from construction to stop(); counts what was answered."""
+    """Pings from construction to stop(); tells which were lost."""
 
     def __init__(self, host, destination, interval=0.05, extra=()):
-        self.process = host.start("ping", "-n", "-q", "-i", interval, *extra, destination, log=f"ping-{destination.replace(':', '-')}.log")
+        self.interval = interval
+        self.process = host.start("ping", "-n", "-i", interval, *extra, destination, log=f"ping-{destination.replace(':', '-')}.log")
 
     def stop(self):
-        """(sent, answered); what still is under way does not count as sent."""
         self.process.stop(signal.SIGINT)
-        sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", self.process.log()).groups())
-        return sent, answered
 
     def lost(self):
-        sent, answered = self.stop()
+        """The number of those that were not answered; what was sent in the last second may still have been on its way, on a busy machine."""
+        self.stop()
+        sent = int(re.search(r"(\d+) packets transmitted", self.process.log()).group(1))
+        answered = set(map(int, re.findall(r"from .* icmp_seq=(\d+) .*time=", self.process.log())))
         if sent == 0:
             raise Failure("no ping was sent")
-        # The last one may have been on its way when ping ended.
-        return max(0, sent - answered - 1)
+        newest = max(answered, default=0)
+        return newest - len(answered) + max(0, sent - newest - round(1 / self.interval))
 
 
 def python(host, program, *arguments, **kwargs):
@@ -155,7 +163,7 @@ def tcp_server(host, address):
     return process
 
 
-def tcp_transfer(client, address, size=2_000_000, timeout=20, check=True):
+def tcp_transfer(client, address, size=2_000_000, timeout=60, check=True):
     return python(client, TCP_CLIENT, address, size, timeout, check=check, timeout=timeout * 3).returncode == 0
 
 

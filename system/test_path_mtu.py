@@ -49,7 +49,7 @@ def narrow_path(lab, v6, how):
     b.check_clean_end()
 
 
-@test([("ipv4-native", False, "native"), ("ipv4-udp", False, "udp"), ("ipv6-native", True, "native")])
+@test([("ipv4-native", False, "native"), ("ipv4-udp", False, "udp"), ("ipv6-native", True, "native"), ("ipv6-udp", True, "udp")])
 def black_hole(lab, v6, how):
     """A router that passes 1,280 bytes and says nothing about what it drops."""
     net = Offices(lab)
@@ -61,12 +61,17 @@ def black_hole(lab, v6, how):
     a, b = pair(net, v6=v6, extra=f'encapsulation = "{how}"')
     for destination in (net.HOST_B4, net.HOST_B6):
         tcp_server(net.host_b, destination)
-        expect(tcp_transfer(net.host_a, destination, timeout=30), f"a TCP transfer to {destination} through a path that swallows big packets")
+        expect(tcp_transfer(net.host_a, destination), f"a TCP transfer to {destination} through a path that swallows big packets")
     for merlon, name in ((a, "b"), (b, "a")):
-        wait_until(lambda: 1180 < mtu_of(merlon, name) < 1280, f"{merlon.host.name} has found the path's MTU, not {mtu_of(merlon, name)}", timeout=20)
+        wait_until(lambda: 1180 < mtu_of(merlon, name) < 1280, f"{merlon.host.name} has found the path's MTU, not {mtu_of(merlon, name)}")
     net.host_b.ping(net.HOST_A4, size=1500, extra=("-M", "dont"))
-    if not v6:  # Linux fragments its own IPv6 packets only to what it knows of the path, and it knows nothing here
-        net.host_a.ping(net.HOST_B6, size=1232, extra=("-M", "do"))
+    # RFC 8200 5: also where the kernel still believes in 1,500 bytes of the outer path.
+    outer = net.router.capture("to-a", "outer.pcap")
+    net.host_a.ping(net.HOST_B6, size=1232, extra=("-M", "do"))
+    net.host_b.ping(net.HOST_A6, size=1232, extra=("-M", "do"))
+    outer.stop()
+    if v6:
+        expect(len(outer.lines(f"ip6[6] == 44 and src host {net.A6}")) >= 12, "each echo and each answer should have left gw_a in two IPv6 fragments")
     a.check_clean_end()
     b.check_clean_end()
 
@@ -124,6 +129,7 @@ def dscp_ecn_and_df(lab):
     inner = net.host_b.capture("eth0", "inner2.pcap")
     python(net.host_a, ECHO_TOS, net.HOST_B4, 0x02, 0x01, 0xB8 | 0x02)
     python(net.host_a, ECHO_TOS, net.HOST_B4, 0x00)  # not ECN-capable, and CE outside: must not arrive
+    wait_until(lambda: 0xBB in tos_values(inner, "udp port 7777"), "the marked packets have arrived")
     time.sleep(0.2)
     inner.stop()
     seen = tos_values(inner, "udp port 7777")

@@ -3,7 +3,7 @@ import json
 import re
 import time
 
-from common import expect, pair, python
+from common import expect, pair, python, wait_watching
 from lab import Offices, wait_until
 from runner import test
 
@@ -36,7 +36,7 @@ def repeated_and_changed_packets(lab, how, expression):
     stolen.stop()
     count = int(python(net.router, REINJECT, stolen.path, "to-b").stdout)
     expect(count == 20, f"20 packets should have been captured, not {count}")
-    wait_until(lambda: b.status()["drops"].get("replayed", 0) >= 20, f"status should count 20 replays: {b.status()['drops']}", timeout=5)
+    wait_until(lambda: b.status()["drops"].get("replayed", 0) >= 20, f"status should count 20 replays: {b.status()['drops']}")
     python(net.router, REINJECT, stolen.path, "to-b", -1)  # the ICV
     python(net.router, REINJECT, stolen.path, "to-b", -30)  # the inner packet
     time.sleep(0.3)
@@ -71,7 +71,7 @@ def selectors_bind_the_peer(lab):
     keys = lab.directory / "keys"
     a.cli("down", "b")
     trace = net.gw_a.start(a.build / "merlon", "--socket", a.socket, "trace", "b", "--keys", keys, log="trace.log")
-    time.sleep(0.5)
+    wait_watching(a, 1)
     a.cli("up", "b")
     wait_until(lambda: (keys / "esp_sa").exists() and len((keys / "esp_sa").read_text().splitlines()) >= 2, "the keys are written")
     trace.stop()
@@ -87,7 +87,8 @@ def selectors_bind_the_peer(lab):
               (1001, net.HOST_B4, net.HOST_A4, 4005),  # a sequence number again
               (1006, net.HOST_B4, net.HOST_A4, 4006)]  # the SA goes on
     python(net.router, FORGE, spi, key, net.B4, net.A4, json.dumps(forged))
-    time.sleep(0.3)
+    wait_until(lambda: sum(a.status()["drops"].get(reason, 0) for reason in ("selector_mismatch", "replayed")) >= 4, "what was forged has been dropped")
+    wait_until(lambda: "id 4006," in inner.text(), "the last of them has arrived")
     inner.stop()
     marks = [int(m) for m in re.findall(r"echo request, id (\d+)", inner.text())]
     expect(marks == [4001, 4006], f"host_a should have got only what the selectors allow, not {marks}")

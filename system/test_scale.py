@@ -29,7 +29,7 @@ def five_hundred_connections(lab):
 
     def up():
         return sum(c["phase"] == "up" for c in a.status()["connections"])
-    wait_until(lambda: up() == CONNECTIONS, "500 connections are up", timeout=90, interval=0.5)
+    wait_until(lambda: up() == CONNECTIONS, "500 connections are up", timeout=240, interval=0.5)
     took = time.monotonic() - started
     children = sum(len(sa["child_sas"]) for c in b.status()["connections"] for sa in c["ike_sas"])
     expect(children == CONNECTIONS, f"the hub should have 500 Child SAs, not {children}")
@@ -49,6 +49,6 @@ def five_hundred_connections(lab):
     stopping = time.monotonic()
     expect(a.stop() == 0, "a clean end")
     expect(time.monotonic() - stopping < 20, "a stop should not take long")
-    wait_until(lambda: not any(c["ike_sas"] for c in b.status()["connections"]), "the hub has been told of all", timeout=20)
+    wait_until(lambda: not any(c["ike_sas"] for c in b.status()["connections"]), "the hub has been told of all")
     b.check_clean_end()
     expect("proto 77" not in net.gw_a.ip("route", "show", "table", "all") + net.gw_a.ip("rule"), "nothing should be left")

@@ -30,7 +30,7 @@ def the_first_packet_brings_the_tunnel_up(lab):
 @test
 def no_attempt_without_traffic_after_a_failure(lab):
     net = Offices(lab)
-    a = Merlon(net.gw_a, toml_a(start="on-traffic", extra='retransmit_initial = "200ms"\nretransmit_tries = 2')).start()
+    a = Merlon(net.gw_a, toml_a(start="on-traffic")).start()
     net.host_a.ping(net.HOST_B4, count=1, wait=1, check=False)
     wait_until(lambda: a.connection("b").get("last_error"), "the attempt has failed")
     error = a.connection("b")["last_error"]["sentence"]

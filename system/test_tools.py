@@ -4,7 +4,7 @@ import os
 import re
 import time
 
-from common import FAST, PSK, expect, pair, python, spis, toml_a, toml_b
+from common import FAST, PSK, expect, pair, python, spis, toml_a, toml_b, wait_watching
 from lab import Failure, Merlon, Offices, wait_until
 from runner import test
 
@@ -113,7 +113,7 @@ def trace_monitor_status_and_metrics(lab):
     trace = net.gw_a.start(*tool, "trace", "b", log="trace.log")
     monitor = net.gw_a.start(*tool, "monitor", "--json", log="monitor.log")
     with_keys = net.gw_a.start(*tool, "trace", "b", "--keys", keys, log="trace-keys.log")
-    time.sleep(0.5)
+    wait_watching(a, 3)
     a.cli("down", "b")
     a.cli("up", "b")
     net.host_a.ping(net.HOST_B4)

@@ -10,7 +10,7 @@
 namespace merlon {
 namespace {
 
-// RFC 4648 section 10.
+// RFC 4648 4, with the vectors of its section 10.
 TEST(Base64, Rfc4648Vectors) {
   const std::pair<const char*, const char*> vectors[] = {{"", ""},
                                                          {"f", "Zg=="},

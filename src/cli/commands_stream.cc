@@ -104,9 +104,11 @@ void add_stream_commands(CLI::App& app, Session& session) {
       "trace", "The exchanges of a connection, message by message, in words, until interrupted");
   command->add_option("NAME", trace->name, "Connection")->required();
   command->add_flag("--json", trace->json, "One JSON object a line");
-  command->add_option("--keys", trace->keys,
-                      "Folder for Wireshark's key files ikev2_decryption_table and esp_sa (and esp_sa_other, "
-                      "for what it cannot decrypt); only for root");
+  command
+      ->add_option("--keys", trace->keys,
+                   "Write the keys negotiated from now on into this folder, as the tables that Wireshark "
+                   "reads there with WIRESHARK_CONFIG_DIR=FOLDER (see merlon(1)); only for root")
+      ->type_name("FOLDER");
   command->callback([trace, &session] {
     Request request;
     request.command = Command::kTrace;

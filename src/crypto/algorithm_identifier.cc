@@ -108,9 +108,9 @@ Result<SignatureScheme> parse_algorithm_identifier(ByteView der) {
   for (const Encoding& encoding : encodings())
     if (equal(encoding.der, der)) return encoding.scheme;
   // A peer chose these bytes, and how many.
-  constexpr std::size_t shown = 80;
+  constexpr std::size_t kShown = 80;
   return fail(ErrorCode::kUnsupported, "signature algorithm {}{} is not supported",
-              to_hex(der.first(std::min(der.size(), shown))), der.size() > shown ? "..." : "");
+              to_hex(der.first(std::min(der.size(), kShown))), der.size() > kShown ? "..." : "");
 }
 
 }  // namespace merlon::crypto

@@ -122,9 +122,9 @@ Result<std::unique_ptr<Aead>> Aead::create(EncrId id, unsigned key_bits, ByteVie
   out->is_ccm_ = is_ccm(id);
   std::copy_n(keymat.begin() + static_cast<std::ptrdiff_t>(out->facts_.key), out->facts_.salt,
               out->nonce_.begin());
-  out->sealer_ = keyed_context(id, out->facts_, keymat.data(), Direction::kEncrypt);
-  out->opener_ = keyed_context(id, out->facts_, keymat.data(), Direction::kDecrypt);
-  if (!out->sealer_ || !out->opener_)
+  out->ctx_ = keyed_context(id, out->facts_, keymat.data(), Direction::kEncrypt);
+  if (out->is_ccm_) out->ccm_opener_ = keyed_context(id, out->facts_, keymat.data(), Direction::kDecrypt);
+  if (!out->ctx_ || (out->is_ccm_ && !out->ccm_opener_))
     return fail(ErrorCode::kUnsupported, "OpenSSL refused {}: {}", name(id, key_bits), openssl_reason());
   return out;
 }
@@ -133,10 +133,13 @@ Aead::~Aead() {
   wipe(nonce_);
 }
 
-bool Aead::run(evp_cipher_ctx_st* ctx, const std::uint8_t* iv, std::initializer_list<ByteView> aad,
-               MutableByteView data, const std::uint8_t* expected_icv) {
+bool Aead::run(const std::uint8_t* iv, std::initializer_list<ByteView> aad, MutableByteView data,
+               const std::uint8_t* expected_icv) {
+  const Direction direction = expected_icv == nullptr ? Direction::kEncrypt : Direction::kDecrypt;
+  EVP_CIPHER_CTX* ctx = (is_ccm_ && direction == Direction::kDecrypt ? ccm_opener_ : ctx_).get();
   std::copy_n(iv, facts_.iv, nonce_.begin() + static_cast<std::ptrdiff_t>(facts_.salt));
-  MERLON_ASSERT(EVP_CipherInit_ex2(ctx, nullptr, nullptr, nonce_.data(), -1, nullptr) == 1);
+  MERLON_ASSERT(
+      EVP_CipherInit_ex2(ctx, nullptr, nullptr, nonce_.data(), static_cast<int>(direction), nullptr) == 1);
   int written = 0;
   if (expected_icv != nullptr)
     MERLON_ASSERT(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, static_cast<int>(facts_.icv),
@@ -161,14 +164,14 @@ bool Aead::run(evp_cipher_ctx_st* ctx, const std::uint8_t* iv, std::initializer_
 
 void Aead::seal(const std::uint8_t* iv, std::initializer_list<ByteView> aad, MutableByteView data,
                 std::uint8_t* icv) {
-  MERLON_ASSERT(run(sealer_.get(), iv, aad, data, nullptr));
-  MERLON_ASSERT(
-      EVP_CIPHER_CTX_ctrl(sealer_.get(), EVP_CTRL_AEAD_GET_TAG, static_cast<int>(facts_.icv), icv) == 1);
+  MERLON_ASSERT(run(iv, aad, data, nullptr));
+  MERLON_ASSERT(EVP_CIPHER_CTX_ctrl(ctx_.get(), EVP_CTRL_AEAD_GET_TAG, static_cast<int>(facts_.icv), icv) ==
+                1);
 }
 
 bool Aead::open(const std::uint8_t* iv, std::initializer_list<ByteView> aad, MutableByteView data,
                 const std::uint8_t* icv) {
-  const bool authentic = run(opener_.get(), iv, aad, data, icv);
+  const bool authentic = run(iv, aad, data, icv);
   // Some failures leave a line in this thread's queue; it must not grow with forged packets.
   if (!authentic) ERR_clear_error();
   return authentic;

@@ -53,14 +53,16 @@ class Aead {
 
  private:
   Aead() = default;
-  bool run(evp_cipher_ctx_st* ctx, const std::uint8_t* iv, std::initializer_list<ByteView> aad,
-           MutableByteView data, const std::uint8_t* expected_icv);
+  // Decrypts where an ICV is expected.
+  bool run(const std::uint8_t* iv, std::initializer_list<ByteView> aad, MutableByteView data,
+           const std::uint8_t* expected_icv);
 
   EncrFacts facts_;
   bool is_ccm_ = false;
   std::array<std::uint8_t, 12> nonce_{};  // the salt stays in front
-  CipherCtx sealer_;
-  CipherCtx opener_;
+  // For both ways where the key is expanded alike for them; CCM's are set up for one way only.
+  CipherCtx ctx_;
+  CipherCtx ccm_opener_;
 };
 
 // AES-CBC, and AES-CTR with the counter block of RFC 3686: nonce | IV | 1.

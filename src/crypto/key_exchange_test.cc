@@ -156,6 +156,7 @@ TEST(KeyExchange, ModpAgreesWithIndependentArithmetic) {
   }
 }
 
+// RFC 6989 2.1
 TEST(KeyExchange, ModpRefusesValuesOutsideOfRfc6989) {
   for (const ModpCase& group : kModp) {
     SCOPED_TRACE(name(group.method));
@@ -198,6 +199,7 @@ TEST(KeyExchange, ModpRefusesExactlyFromPMinus1) {
   EXPECT_TRUE(exchange->derive(value));
 }
 
+// RFC 6989 2.3
 TEST(KeyExchange, EcpRefusesWhatIsNotOnTheCurve) {
   for (const KeMethod method : {KeMethod::kEcp256, KeMethod::kEcp384, KeMethod::kEcp521}) {
     SCOPED_TRACE(name(method));
@@ -228,6 +230,7 @@ TEST(KeyExchange, ABrokenRngIsAnErrorNotALoop) {
   }
 }
 
+// RFC 8031 3.2: an all-zero result.
 TEST(KeyExchange, CurvesRefuseSmallOrder) {
   SeededRng rng(1);
   const auto x25519 = KeyExchange::generate(KeMethod::kCurve25519, rng).value();

@@ -139,11 +139,11 @@ TEST(PacketCipher, GcmPackets) {
 
 // The vector of the same draft for RFC 4543.
 TEST(PacketCipher, GmacPacket) {
-  constexpr std::string_view clear =
+  constexpr std::string_view kClear =
       "45000030da3a00008001df3bc0a80005c0a800010800c6cd020007006162636465666768696a6b6c6d6e6f7071727374010202"
       "01";
   expect_packet({EncrId::kNullAuthAesGmac, "4c80cdefbb5d10da906ac73c3613a63422433c64", "0000432100000007",
-                 "0000000000000000", clear, clear, "f2a9a836e155106aa8dcd618e4099aaa"});
+                 "0000000000000000", kClear, kClear, "f2a9a836e155106aa8dcd618e4099aaa"});
 }
 
 // RFC 3602 section 4, case 5: an ESP packet; the ICVs are Python's hmac over SPI | sequence number | IV |

@@ -50,8 +50,8 @@ Result<Secret> aes_prf_key(MacAlgorithm algorithm, ByteView key) {
     std::copy(key.begin(), key.end(), out.mutable_bytes().begin());
     return out;
   }
-  constexpr std::array<std::uint8_t, kAesKeySize> zero_key{};
-  MERLON_TRY(const std::unique_ptr<Mac> mac, Mac::create(algorithm, zero_key));
+  constexpr std::array<std::uint8_t, kAesKeySize> kZeroKey{};
+  MERLON_TRY(const std::unique_ptr<Mac> mac, Mac::create(algorithm, kZeroKey));
   mac->update(key);
   mac->finish(out.mutable_bytes().data());
   return out;

@@ -56,6 +56,7 @@ TEST(Prf, AesXcbcAsInRfc3566) {
   EXPECT_EQ(xcbc(Bytes(1000, 0)), "f0dafee895db30253761103b5d84528f");
 }
 
+// RFC 4434 2
 TEST(Prf, AesXcbcKeyLengthsAsInRfc4434) {
   const Bytes data = counting(20);
   EXPECT_EQ(prf_hex(PrfId::kAes128Xcbc, counting(10), data), "0fa087af7d866e7653434e602fdde835");
@@ -63,6 +64,7 @@ TEST(Prf, AesXcbcKeyLengthsAsInRfc4434) {
             "8cd3c93ae598a9803006ffb67c40e9e4");
 }
 
+// RFC 4615 3
 TEST(Prf, AesCmacKeyLengthsAsInRfc4615) {
   const Bytes data = counting(20);
   EXPECT_EQ(prf_hex(PrfId::kAes128Cmac, hex("000102030405060708090a0b0c0d0e0fedcb"), data),

@@ -146,10 +146,10 @@ TEST(AlgorithmIdentifier, AgreesWithOpenssl) {
     for (const SignatureScheme& scheme : schemes_for(kind)) {
       if (scheme.ecdsa_form == EcdsaForm::kRaw) continue;
       SCOPED_TRACE(name(scheme));
-      constexpr const char* names[] = {nullptr, "SHA1", "SHA256", "SHA384", "SHA512", nullptr};
+      constexpr const char* kNames[] = {nullptr, "SHA1", "SHA256", "SHA384", "SHA512", nullptr};
       const MdCtxPtr ctx(EVP_MD_CTX_new());
       EVP_PKEY_CTX* parameters = nullptr;
-      ASSERT_EQ(EVP_DigestSignInit_ex(ctx.get(), &parameters, names[static_cast<std::size_t>(scheme.hash)],
+      ASSERT_EQ(EVP_DigestSignInit_ex(ctx.get(), &parameters, kNames[static_cast<std::size_t>(scheme.hash)],
                                       nullptr, nullptr, key_of(kind).native(), nullptr),
                 1);
       if (scheme.algorithm == SignatureAlgorithm::kRsaPss) {
@@ -240,6 +240,7 @@ TEST(LegacyMethods, AreThoseOfRfc7296AndRfc4754) {
   }
 }
 
+// RFC 8247 4.1
 TEST(CheckKey, RefusesShortRsa) {
   const PkeyPtr native(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", std::size_t{1024}));
   const PublicKey key = PublicKey::from_spki_der(spki_of(native.get())).value();

@@ -51,17 +51,19 @@ void ControlServer::accept() {
     if (error) return;
     auto client = listener_.accept();
     if (!client) return accept_later();
-    if (*client && sessions_.size() < kMaxSessions) {
-      if (const auto peer = io::peer_credentials(client->get())) {
-        asio::local::stream_protocol::socket socket(context_, asio::local::stream_protocol(),
-                                                    client->release());
-        const auto session = std::make_shared<ControlSession>(*this, std::move(socket), *peer);
-        sessions_.insert(session);
-        session->start();
-      }
+    if (*client) {
+      if (const auto peer = io::peer_credentials(client->get())) serve(std::move(*client), *peer);
     }
     accept();
   });
+}
+
+void ControlServer::serve(io::Fd client, const io::PeerCredentials& peer) {
+  if (sessions_.size() >= kMaxSessions) return;
+  asio::local::stream_protocol::socket socket(context_, asio::local::stream_protocol(), client.release());
+  const auto session = std::make_shared<ControlSession>(*this, std::move(socket), peer);
+  sessions_.insert(session);
+  session->start();
 }
 
 // Without a free descriptor the socket stays readable: asking again at once would spin.

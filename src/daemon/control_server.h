@@ -25,6 +25,9 @@ class ControlServer {
   ~ControlServer();
   void close();
 
+  // A connected client, and who the kernel says it is. Beyond kMaxSessions it is hung up on.
+  void serve(io::Fd client, const io::PeerCredentials& peer);
+
   // After each settled change of the gateway: sessions that wait for a connection look again.
   void settled();
 

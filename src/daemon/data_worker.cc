@@ -241,6 +241,7 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
     datagrams[i].destination = packet.meta.destination;
     datagrams[i].traffic_class = packet.meta.tos;
     datagrams[i].may_fragment = packet.meta.may_fragment_outer;
+    datagrams[i].path_mtu = packet.meta.outer_mtu;
   }
   socket.send_burst(std::span(datagrams).first(packets.size()), std::span(outcomes).first(packets.size()));
   for (std::size_t i = 0; i < packets.size(); ++i) {

@@ -75,6 +75,12 @@ json to_json_body(const ike::PeerMoved& e) {
           {"from", e.from.to_string()},
           {"to", e.to.to_string()}};
 }
+json to_json_body(const ike::ErrorNotified& e) {
+  return {{"event", e.sent ? "error-sent" : "error-received"},
+          {"connection", e.connection},
+          {"ike_sa", id_json(e.id)},
+          {"failure", failure_json(e.failure)}};
+}
 json to_json_body(const ike::MessageTraced& e) {
   return {{"event", "message"},
           {"connection", e.connection},
@@ -141,6 +147,7 @@ std::string event_sentence(const ike::Event& event) {
           [](const ike::PeerMoved& e) {
             return fmt::format("{}: the peer moved from {} to {}", e.connection, e.from, e.to);
           },
+          [](const ike::ErrorNotified& e) { return fmt::format("{}: {}", e.connection, e.failure.sentence); },
           [](const ike::MessageTraced& e) {
             std::string text = fmt::format("{} {} {}", e.connection.empty() ? "?" : e.connection,
                                            e.sent ? "-->" : "<--", e.remote);
@@ -156,7 +163,8 @@ bool is_failure(const ike::Event& event) {
   if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event))
     return closed->reason.kind != ike::FailureKind::kDeletedByPeer &&
            closed->reason.kind != ike::FailureKind::kDeletedByUs;
-  return std::holds_alternative<ike::NegotiationFailed>(event);
+  return std::holds_alternative<ike::NegotiationFailed>(event) ||
+         std::holds_alternative<ike::ErrorNotified>(event);
 }
 
 std::string connection_of(const ike::Event& event) {

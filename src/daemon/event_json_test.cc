@@ -38,6 +38,7 @@ std::vector<ike::Event> every_event() {
   out.emplace_back(ike::ChildSaClosed{"paris", "offices", {1}, {0x101}, {0x202}, true, "rekeyed"});
   out.emplace_back(ike::NegotiationFailed{"paris", "offices", at("192.0.2.2"), failure});
   out.emplace_back(ike::PeerMoved{"paris", kIkeSa, at("192.0.2.2"), at("198.51.100.2", 1024)});
+  out.emplace_back(ike::ErrorNotified{"paris", kIkeSa, true, failure});
   out.emplace_back(ike::MessageTraced{
       "paris", kIkeSa, true, false, at("192.0.2.1"), at("192.0.2.2"), {"IKE_AUTH request", "IDi"}});
   ike::IkeKeysTraced keys;
@@ -88,6 +89,8 @@ TEST(EventJson, FailuresSayWhatAndOnWhichSide) {
   EXPECT_EQ(failed["failure"]["side"], ike::name(ike::FailureSide::kPeer));
   EXPECT_EQ(event_sentence(events[4]), "paris.offices: the peer's pre-shared key is another");
   EXPECT_TRUE(is_failure(events[4]));
+  EXPECT_TRUE(is_failure(events[6]));
+  EXPECT_EQ(event_json(events[6])["event"], "error-sent");
   EXPECT_TRUE(is_failure(events[1]));
   EXPECT_FALSE(is_failure(events[0]));
 }

@@ -296,6 +296,7 @@ void Gateway::perform(const ike::Event& event) {
   const Now now = io::system_now();
   log_.event(now.monotonic, event);
   supervisor_.handle(now, event);
+  if (const auto* established = std::get_if<ike::IkeSaEstablished>(&event)) hold_path_search(*established);
   // A listener may unsubscribe while it is called.
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, listener] : listeners_) numbers.push_back(number);

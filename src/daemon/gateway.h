@@ -98,6 +98,7 @@ class Gateway {
   [[nodiscard]] unsigned known_path_mtu(const IpAddress& remote);
   void ask_paths();
   void read_path_answers();
+  void hold_path_search(const ike::IkeSaEstablished& event);
   void look_at_paths_again();
   [[nodiscard]] bool sends_to(const IpAddress& remote, Instant since) const;
   void finish_shut_down();

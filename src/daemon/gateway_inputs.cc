@@ -138,6 +138,7 @@ void Gateway::handle(const esp::Event& event) {
           [&](const esp::UnknownSpi& e) {
             log_.limited(now.monotonic,
                          fmt::format("ESP from {} with SPI {}, which we do not have", e.source, e.spi));
+            engine_->unknown_spi(now, e.source, e.udp_encapsulated, e.spi);
           },
           [&](const esp::Audit& e) {
             // A packet that no policy wanted never had an SA; its own addresses stand in the record.
@@ -146,6 +147,9 @@ void Gateway::handle(const esp::Event& event) {
                                          : fmt::format("ESP from {} with SPI {} and sequence number {}",
                                                        e.source, e.spi, e.sequence);
             log_.limited(now.monotonic, fmt::format("audit: {} dropped: {}", what, esp::name(e.reason)));
+            // The packet itself is gone; its SA and that it happened are what the peer needs to know.
+            if (e.reason == esp::DropReason::kSelectorMismatch && e.sa.value != 0)
+              engine_->selectors_violated(now, e.sa, {});
           },
       },
       event);

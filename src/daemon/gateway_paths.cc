@@ -54,6 +54,14 @@ void Gateway::ask_paths() {
   }
 }
 
+// A probe on the new IKE SA could overtake the answer that makes it known to the peer, and on the old one it may die with it:
+// neither says anything about the path.
+void Gateway::hold_path_search(const ike::IkeSaEstablished& event) {
+  const auto search = path_searches_.find(event.remote.address);
+  if (event.rekeyed && search != path_searches_.end())
+    search->second.hold(io::monotonic_now() + PathSearch::kAfterRekey);
+}
+
 void Gateway::read_path_answers() {
   for (const ike::PathProbed& probed : engine_->drain_path_probes()) {
     const auto search = path_searches_.find(probed.remote);

@@ -140,7 +140,8 @@ class Collector final : public prometheus::Collectable {
   std::vector<MetricFamily> Collect() const override {
     const auto promise = std::make_shared<std::promise<std::vector<MetricFamily>>>();
     auto future = promise->get_future();
-    asio::post(context_, [this, promise] { promise->set_value(collect(gateway_)); });
+    // It may run when this collector is gone, so it holds nothing of it.
+    asio::post(context_, [&gateway = gateway_, promise] { promise->set_value(collect(gateway)); });
     if (future.wait_for(std::chrono::seconds(2)) != std::future_status::ready) return {};
     return future.get();
   }

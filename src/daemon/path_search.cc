@@ -41,6 +41,11 @@ void PathSearch::postpone(Instant now) {
   next_at_ = now + kPostponed;
 }
 
+void PathSearch::hold(Instant until) {
+  asking_ = 0;
+  next_at_ = std::max(next_at_, until);
+}
+
 void PathSearch::answer(Instant now, unsigned size, bool arrived) {
   if (size != asking_) return;  // of a probe that was forgotten
   asking_ = 0;

@@ -24,6 +24,9 @@ class PathSearch {
   // next()'s probe could not be sent.
   void postpone(Instant now);
   void answer(Instant now, unsigned size, bool arrived);
+  // What carries the probes changes: one that is on its way is forgotten, whatever becomes of it, and none begins before
+  // `until`.
+  void hold(Instant until);
   // The path may have changed: is usable() still right, and does it carry `top` (RFC 8899 5.3, PMTU_RAISE_TIMER)?
   void look_again(Instant now, unsigned top);
 
@@ -34,6 +37,7 @@ class PathSearch {
   static constexpr unsigned kMaxProbes = 2;  // losses of one size before it counts as too big
   static constexpr Duration kAnswerPatience = std::chrono::seconds(60);
   static constexpr Duration kPostponed = std::chrono::seconds(5);
+  static constexpr Duration kAfterRekey = std::chrono::seconds(1);
   static constexpr Duration kConfirmation = std::chrono::seconds(60);
 
  private:

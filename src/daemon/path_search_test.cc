@@ -37,6 +37,21 @@ TEST(PathSearch, OneLostProbeIsNotABlackHole) {
   EXPECT_EQ(search.usable(), 1500U);
 }
 
+TEST(PathSearch, WaitsWhereItIsToldAndForgetsWhatWasOnItsWay) {
+  PathSearch search(IpFamily::kIpv4, 1500);
+  for (int second = 0; second < 20; second += 10) {
+    ASSERT_EQ(search.next(at(second), false), 1500U);
+    search.hold(at(second + 5));
+    EXPECT_FALSE(search.is_due(at(second + 4)));
+    search.answer(at(second + 4), 1500, false);  // lost with the IKE SA, not on the path
+  }
+  EXPECT_EQ(search.usable(), 1500U);
+  ASSERT_EQ(search.next(at(20), false), 1500U);
+  search.answer(at(20), 1500, true);
+  search.hold(at(21));  // no sooner than was planned
+  EXPECT_FALSE(search.is_due(at(22)));
+}
+
 TEST(PathSearch, FallsBackToTheBaseAtOnce) {
   PathSearch search(IpFamily::kIpv6, 9000);
   for (int second = 0; second < 2; ++second) {

@@ -5,6 +5,7 @@
 
 #include "control/config.h"
 #include "daemon/event_json.h"
+#include "pki/certificate.h"
 
 namespace merlon::daemon {
 namespace {
@@ -109,7 +110,9 @@ class Builder {
              {"rekey_in_s", seconds_from_now(sa.soft_expiry)},
              {"expires_in_s", seconds_from_now(sa.hard_expiry)},
              {"last_heard_s", seconds_ago(sa.last_inbound)},
+             {"peer_window", sa.peer_window},
              {"child_sas", json::array()}};
+    if (sa.peer_valid_until) out["peer_certificate_until"] = pki::utc_text(*sa.peer_valid_until);
     for (const ike::ChildSaStatus& child : sa.children) out["child_sas"].push_back(child_sa_json(child));
     return out;
   }

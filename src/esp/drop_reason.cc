@@ -12,6 +12,8 @@ std::string_view name(DropReason reason) {
       return "policy_bypass";
     case DropReason::kNoPolicy:
       return "no_policy";
+    case DropReason::kLinkLocal:
+      return "link_local";
     case DropReason::kNoSa:
       return "no_sa";
     case DropReason::kHoldFull:

@@ -15,10 +15,12 @@ enum class DropReason : std::uint8_t {
   kPolicyBypass,    // the SPD says bypass: it should not have come to the TUN device, since rules route it
                     // around it
   kNoPolicy,        // no entry of the SPD speaks of it, and what is not named is discarded (RFC 4301 4.4.1)
-  kNoSa,            // protect, but there is no SA and nobody will negotiate one for it
-  kHoldFull,        // protect, an SA was asked for, and the packets held back are already many
-  kHoldTimeout,     // held back for an SA that did not come in time
-  kTooBig,          // does not fit and must not be fragmented: answered with an ICMP error
+  kLinkLocal,  // no entry either, but it never was to leave this host's link: what kernels say to any device
+               // (MLD, router solicitations)
+  kNoSa,       // protect, but there is no SA and nobody will negotiate one for it
+  kHoldFull,   // protect, an SA was asked for, and the packets held back are already many
+  kHoldTimeout,          // held back for an SA that did not come in time
+  kTooBig,               // does not fit and must not be fragmented: answered with an ICMP error
   kSequenceExhausted,    // the SA's last sequence number is used
   kSaExpired,            // a hard limit in bytes or packets is reached
   kNoBuffer,             // the packet pool is empty, or a packet has no room for its headers

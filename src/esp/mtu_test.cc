@@ -124,6 +124,7 @@ TEST(Mtu, AnIpv6PacketOf1280BytesAlwaysGetsThrough) {
     const auto packets = peers.a.protect({packet});
     ASSERT_THAT(packets, SizeIs(1));
     EXPECT_TRUE(packets[0]->meta.may_fragment_outer);
+    EXPECT_EQ(packets[0]->meta.outer_mtu, 1280U);
     EXPECT_THAT(peers.b.unprotect(packets), ElementsAre(packet));
     EXPECT_THAT(peers.a.protect({inner_packet(IpFamily::kIpv6, 1281)}), IsEmpty());
     ASSERT_THAT(peers.a.answers, SizeIs(1));

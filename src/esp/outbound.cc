@@ -1,7 +1,5 @@
-// outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst
-// -> outer headers
-//           `---- take() ------------'         fit()      `---- encapsulate() ---------------'    flush()
-//           address()
+// outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst -> outer headers
+//           `---- take() ------------'         fit()      `---- encapsulate() ---------------'    flush()       address()
 //
 // A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
 // 4301 5.1.2.1), so not here.
@@ -33,6 +31,15 @@ bool clears_outer_df(const OutboundSa& sa, const wire::PacketView& view) {
       break;
   }
   return true;
+}
+
+// IPv6 link-local addresses, and multicast to what is on the same link (RFC 4291 2.5.6, 2.7; RFC 5771 4). Not 169.254.0.0/16:
+// tunnels to clouds have such addresses inside, and who forgot them in a policy should be told.
+bool stays_on_the_link(const wire::PacketView& view) {
+  const ByteView to = view.destination.bytes();
+  if (view.family == IpFamily::kIpv4) return to[0] == 224 && to[1] == 0 && to[2] == 0;
+  return view.source.is_link_local() || view.destination.is_link_local() ||
+         (to[0] == 0xff && (to[1] & 0x0fU) <= 2);
 }
 
 }  // namespace
@@ -75,6 +82,7 @@ void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instan
 
   const OutboundDecision decision = classify(round, *view);
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
+    if (stays_on_the_link(*view)) return reporter_.drop(DropReason::kLinkLocal);
     return reporter_.drop(round.now, {DropReason::kNoPolicy,
                                       {},
                                       {},
@@ -312,6 +320,7 @@ void Outbound::address(Pending& pending) {
   meta.tos = outer_tos(pending.tos, sa.copy_dscp);
   meta.udp_encapsulated = sa.udp_encapsulation;
   meta.may_fragment_outer = pending.may_fragment_outer;
+  meta.outer_mtu = pending.may_fragment_outer ? sa.rules->path_mtu.load(std::memory_order_relaxed) : 0;
 }
 
 }  // namespace merlon::esp

@@ -42,6 +42,26 @@ TEST(Policy, DiscardBypassAndNothingAreDroppedAndCountedApart) {
   EXPECT_EQ(peers.a.engine.drops(DropReason::kMalformedInner), 1U);
 }
 
+// What the kernel says to any device that is up (RFC 3810 MLD, RFC 4861 router solicitations, RFC 3376 IGMP) is no event
+// that anybody should look at; still it goes nowhere, and where a policy names it, it is obeyed.
+TEST(Policy, TheKernelsOwnTalkOnTheLinkIsNotAudited) {
+  Peers peers;
+  peers.install();
+  EXPECT_THAT(peers.a.protect({inner_packet(IpFamily::kIpv6, 80, "::", "ff02::16"),
+                               inner_packet(IpFamily::kIpv6, 80, "fe80::1", "ff02::2"),
+                               inner_packet(IpFamily::kIpv6, 80, "fe80::1", "fd00::1"),
+                               inner_packet(IpFamily::kIpv4, 60, "10.9.0.1", "224.0.0.22")}),
+              IsEmpty());
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kLinkLocal), 4U);
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kNoPolicy), 0U);
+  EXPECT_THAT(peers.a.events_of<Audit>(), IsEmpty());
+  EXPECT_THAT(peers.a.protect({inner_packet(IpFamily::kIpv6, 80, "::", "ff05::16")}), IsEmpty());
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kNoPolicy), 1U);
+  peers.a.set_policies({with_action(policy::ChildAction::kDiscard, "224.0.0.0/24"), peers.connection_a});
+  EXPECT_THAT(peers.a.protect({inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "224.0.0.22")}), IsEmpty());
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kPolicyDiscard), 1U);
+}
+
 TEST(Policy, WithoutAnSpdNothingLeaves) {
   Gateway gateway(1);
   EXPECT_THAT(gateway.protect({inner_packet(IpFamily::kIpv4, 60)}), IsEmpty());

@@ -56,6 +56,10 @@ constexpr std::array<std::string_view, kCounterCount> kNames = {
     "authentication_failures",
     "initial_contacts_received",
     "peers_moved",
+    "drop_memory_limit",
+    "peer_certificates_ended",
+    "reauthentications",
+    "lost_child_sas_heard",
 };
 static_assert(!kNames.back().empty(), "a name is missing");
 

@@ -61,7 +61,11 @@ enum class Counter : std::uint8_t {
   kKeepalivesSent,
   kAuthenticationFailures,  // of peers
   kInitialContactsReceived,
-  kPeersMoved,  // RFC 7296 2.23
+  kPeersMoved,             // RFC 7296 2.23
+  kDropMemoryLimit,        // a fragment or an early IKE_AUTH beyond what a shard keeps of unfinished messages
+  kPeerCertificatesEnded,  // IKE SAs that ended since the peer's certificate expired or was revoked
+  kReauthentications,      // new IKE SAs begun before the peer's certificate expires
+  kLostChildSasHeard,      // RFC 7296 1.5: INVALID_SPI inside an IKE SA named a Child SA of ours
   kCount,
 };
 inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kCount);

@@ -2,20 +2,16 @@
 
 #include <fmt/ranges.h>
 
+#include "ike/diagnosis_internal.h"
 #include "pki/identity_text.h"
 #include "policy/narrow.h"
 #include "policy/proposal_select.h"
 
 namespace merlon::ike::diagnosis {
 
-namespace {
-
 using wire::NotifyType;
 
-constexpr auto kAuthFailed = static_cast<std::uint16_t>(NotifyType::kAuthenticationFailed);
-
-Failure make(FailureKind kind, FailureSide side, std::string sentence, bool permanent,
-             std::uint16_t notify = 0) {
+Failure make(FailureKind kind, FailureSide side, std::string sentence, bool permanent, std::uint16_t notify) {
   Failure failure;
   failure.kind = kind;
   failure.side = side;
@@ -34,6 +30,10 @@ std::string peer(const Subject& subject) {
 std::string quoted(const Identity& identity) {
   return fmt::format("'{}'", pki::identity_to_text(identity));
 }
+
+namespace {
+
+constexpr auto kAuthFailed = static_cast<std::uint16_t>(NotifyType::kAuthenticationFailed);
 
 const policy::RemoteAuth* remote_auth(const Subject& subject) {
   if (subject.connection == nullptr || subject.connection->remote_auth.empty()) return nullptr;
@@ -274,13 +274,6 @@ std::string what_the_peer_checks_of_us(const Subject& subject) {
   return advice + ", and that it accepts how we authenticate";
 }
 
-struct Refusal {
-  FailureKind kind = FailureKind::kRefused;
-  FailureSide side = FailureSide::kPeer;
-  bool permanent = false;
-  std::string words;
-};
-
 Refusal authentication_refused(const Subject& subject, Exchange exchange) {
   if (exchange != Exchange::kIkeAuth)
     return {FailureKind::kAuthentication, FailureSide::kBoth, true,
@@ -313,6 +306,8 @@ Refusal selectors_refused(const Subject& subject) {
     refusal.words = policy::explain_ts_refused(*subject.connection, *child);
   return refusal;
 }
+
+}  // namespace
 
 Refusal refusal_of(const Subject& subject, Exchange exchange, NotifyType type) {
   constexpr auto kRefused = FailureKind::kRefused;
@@ -366,12 +361,36 @@ Refusal refusal_of(const Subject& subject, Exchange exchange, NotifyType type) {
       return {kRefused, FailureSide::kBoth, true, "the peer does not accept our addresses"};
     case NotifyType::kAuthorizationFailed:
       return {kRefused, kPeer, true, "the peer knows who we are, but does not allow it"};
+    case NotifyType::kInvalidSpi:
+      return {kRefused, FailureSide::kBoth, false,
+              "the peer gets packets by a Child SA that it does not have: it lost it, or never had it"};
+    case NotifyType::kInvalidSelectors:
+      return {
+          kRefused, FailureSide::kBoth, false,
+          "packets of ours arrive there that do not fit what was negotiated for their Child SA: compare the "
+          "traffic selectors of both sides"};
+    case NotifyType::kUnexpectedNatDetected:
+      return {kRefused, FailureSide::kPath, true,
+              "the peer forbids address translation between us, and there is some (RFC 4555)"};
+    case NotifyType::kUseAssignedHoa:
+      return {
+          kRefused, kPeer, true,
+          "the peer wants the home address that it assigned to be used as traffic selector (Mobile IPv6)"};
+    case NotifyType::kInvalidGroupId:
+      return {kRefused, kPeer, true,
+              "the peer takes this for a request to join a multicast group that it does not know"};
+    case NotifyType::kStateNotFound:
+      return {kRefused, kPeer, false,
+              "the peer has forgotten the exchange that this one continues (RFC 9370): it is begun anew"};
+    case NotifyType::kTsMaxQueue:
+      return {kRefused, kPeer, false,
+              "the peer has as many Child SAs for these selectors as it wants (RFC 9611): use fewer"};
+    case NotifyType::kRegistrationFailed:
+      return {kRefused, kPeer, true, "the peer did not let us into a multicast group"};
     default:
       return {kRefused, kPeer, false, "the peer's log says why"};
   }
 }
-
-}  // namespace
 
 Failure peer_refused(const Subject& subject, Exchange exchange, NotifyType type, bool authenticated) {
   const Refusal refusal = refusal_of(subject, exchange, type);

@@ -28,8 +28,7 @@ struct Subject {
 };
 
 // ---- authentication (RFC 7296 2.15)
-// -------------------------------------------------------------------------------- The peer's AUTH does not
-// verify with the PSK that we hold for it.
+// The peer's AUTH does not verify with the PSK that we hold for it.
 [[nodiscard]] Failure wrong_psk(const Subject& subject, const Identity& remote_id);
 // Its signature does not verify with the key that it (or the configuration) gave; `key_owner` for people.
 [[nodiscard]] Failure wrong_signature(const Subject& subject, const Identity& remote_id,
@@ -60,8 +59,7 @@ struct Subject {
 [[nodiscard]] Failure cannot_sign(const Subject& subject, const Error& why);
 
 // ---- negotiation
-// --------------------------------------------------------------------------------------------------- No
-// common proposal, when we saw both lists (as a responder). IKE where subject.child is empty, else ESP.
+// No common proposal, when we saw both lists (as a responder). IKE where subject.child is empty, else ESP.
 [[nodiscard]] Failure no_proposal(const Subject& subject, std::span<const policy::Proposal> ours,
                                   std::span<const policy::Proposal> theirs);
 // The peer's SA answer is not one of what we proposed.
@@ -79,6 +77,18 @@ enum class Exchange { kIkeSaInit, kIkeAuth, kCreateChild, kRekeyChild, kRekeyIke
 [[nodiscard]] Failure peer_refused(const Subject& subject, Exchange exchange, wire::NotifyType type,
                                    bool authenticated);
 
+// An error notification outside of any negotiation (RFC 7296 1.5, 2.3, 3.10.1), inside an IKE SA that goes on. `about`:
+// what stood in its data, in words ("Message ID 7"), or empty.
+[[nodiscard]] Failure told_by_peer(const Subject& subject, wire::NotifyType type, std::string_view about);
+[[nodiscard]] Failure told_to_peer(const Subject& subject, wire::NotifyType type, std::string_view about);
+
+// ---- the peer's certificate, while its IKE SA stands
+[[nodiscard]] Failure certificate_expired(const Subject& subject, const Identity& remote_id,
+                                          UnixTime valid_until);
+// With the certificates and CRLs of a new configuration (pki::TrustStore::verify said why).
+[[nodiscard]] Failure certificate_refused_now(const Subject& subject, const Identity& remote_id,
+                                              const Error& why);
+
 // ---- the path
 // `nothing_ever`: not one datagram came from there in this attempt.
 [[nodiscard]] Failure timeout(const Subject& subject, Exchange exchange, unsigned tries, Duration elapsed,
@@ -88,8 +98,7 @@ enum class Exchange { kIkeSaInit, kIkeAuth, kCreateChild, kRekeyChild, kRekeyIke
 [[nodiscard]] Failure name_not_resolved(const Subject& subject, std::string_view host, const Error& why);
 
 // ---- the rest
-// ------------------------------------------------------------------------------------------------------ The
-// peer broke the protocol; `sent` is the notification that we answered with (INVALID_SYNTAX, ...), if any.
+// The peer broke the protocol; `sent` is the notification that we answered with (INVALID_SYNTAX, ...), if any.
 [[nodiscard]] Failure protocol(const Subject& subject, Exchange exchange, std::string_view detail,
                                std::optional<wire::NotifyType> sent = std::nullopt);
 [[nodiscard]] Failure internal(const Subject& subject, const Error& why);

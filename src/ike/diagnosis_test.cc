@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace merlon::ike::diagnosis {
 namespace {
 
@@ -159,20 +161,84 @@ TEST_F(Diagnosis, EveryErrorNotificationHasWords) {
   }
 }
 
+// All that IANA lists as "IKEv2 Notify Message Error Types": each that has a name has words of its own.
+TEST_F(Diagnosis, EveryNamedErrorHasItsOwnWords) {
+  subject_.child = "net";
+  const auto words = [&](NotifyType type) {
+    const auto sentence = peer_refused(subject_, Exchange::kCreateChild, type, true).sentence;
+    return sentence.substr(sentence.find(wire::name(type)) + wire::name(type).size());
+  };
+  const auto no_words = words(static_cast<NotifyType>(9999));
+  std::map<std::string, NotifyType> seen;
+  for (std::uint16_t number = 0; number < 64; ++number) {
+    const auto type = static_cast<NotifyType>(number);
+    SCOPED_TRACE(wire::name(type));
+    if (wire::name(type).starts_with("ERROR(")) {
+      EXPECT_EQ(words(type), no_words) << "nobody has given it a meaning";
+      continue;
+    }
+    EXPECT_NE(words(type), no_words);
+    EXPECT_TRUE(seen.emplace(words(type), type).second) << "the words of " << wire::name(seen[words(type)]);
+  }
+  EXPECT_GE(seen.size(), 23U);
+}
+
+// RFC 7296 1.5, 2.3, 3.10.1: what both ends say of each other while the IKE SA goes on.
+TEST_F(Diagnosis, NoticesSayWhatTheyAreAbout) {
+  for (const auto type :
+       {NotifyType::kInvalidMessageId, NotifyType::kInvalidSpi, NotifyType::kInvalidSelectors}) {
+    for (const auto& failure :
+         {told_by_peer(subject_, type, "number 7"), told_to_peer(subject_, type, "number 7")}) {
+      is_about_us(failure);
+      EXPECT_EQ(failure.notify_type, static_cast<std::uint16_t>(type));
+      EXPECT_THAT(failure.sentence, HasSubstr(wire::name(type) + " (number 7)"));
+      EXPECT_GT(failure.sentence.size(), 120U);
+    }
+  }
+  EXPECT_THAT(told_by_peer(subject_, static_cast<NotifyType>(9999), "").sentence, HasSubstr("ERROR(9999): "));
+}
+
+TEST_F(Diagnosis, CertificatesOfAStandingIkeSa) {
+  const auto ended =
+      certificate_expired(subject_, peer_id_, std::chrono::sys_days{std::chrono::year{2026} / 10 / 4});
+  is_about_us(ended);
+  EXPECT_EQ(ended.kind, FailureKind::kCertificate);
+  EXPECT_THAT(ended.sentence, HasSubstr("2026-10-04T00:00:00Z"));
+  EXPECT_THAT(ended.sentence, HasSubstr("new certificate"));
+  const auto revoked =
+      certificate_refused_now(subject_, peer_id_, {ErrorCode::kAuthentication, "it is revoked"});
+  is_about_us(revoked);
+  EXPECT_THAT(revoked.sentence, HasSubstr("not accepted any more"));
+  EXPECT_THAT(revoked.sentence, HasSubstr("it is revoked"));
+}
+
 TEST_F(Diagnosis, NothingKnownIsNoReasonToCrash) {
   const Subject nobody;
   const Error why{ErrorCode::kSystem, "reason"};
   const Identity anybody;
   for (const auto& failure :
-       {wrong_psk(nobody, anybody), wrong_identity(nobody, anybody), bad_certificate(nobody, anybody, why),
-        no_certificate(nobody, anybody, policy::AuthKind::kRawPublicKey), cannot_sign(nobody, why),
-        no_proposal(nobody, {}, {}), proposal_not_ours(nobody, why), no_selectors(nobody, {}, {}, {}, {}),
-        liveness(nobody, 1, std::chrono::seconds(3)), unreachable(nobody, why),
-        name_not_resolved(nobody, "host", why), protocol(nobody, Exchange::kIkeAuth, "odd"),
-        internal(nobody, why), deleted_by_peer(nobody), deleted_by_us(nobody, "on command"),
+       {wrong_psk(nobody, anybody),
+        wrong_identity(nobody, anybody),
+        bad_certificate(nobody, anybody, why),
+        no_certificate(nobody, anybody, policy::AuthKind::kRawPublicKey),
+        cannot_sign(nobody, why),
+        no_proposal(nobody, {}, {}),
+        proposal_not_ours(nobody, why),
+        no_selectors(nobody, {}, {}, {}, {}),
+        liveness(nobody, 1, std::chrono::seconds(3)),
+        unreachable(nobody, why),
+        name_not_resolved(nobody, "host", why),
+        protocol(nobody, Exchange::kIkeAuth, "odd"),
+        internal(nobody, why),
+        deleted_by_peer(nobody),
+        deleted_by_us(nobody, "on command"),
         wrong_signature(nobody, anybody, "key", "detail"),
         wrong_method(nobody, anybody, policy::AuthKind::kEap, "x"),
         identity_not_in_certificate(nobody, anybody, why),
+        told_by_peer(nobody, NotifyType::kInvalidSpi, {}),
+        told_to_peer(nobody, NotifyType::kInvalidSpi, {}),
+        certificate_expired(nobody, anybody, {}),
+        certificate_refused_now(nobody, anybody, why),
         peer_refused(nobody, Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true)})
     EXPECT_FALSE(failure.sentence.empty());
 }

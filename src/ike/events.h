@@ -65,6 +65,15 @@ struct PeerMoved {
   Endpoint from, to;
 };
 
+// An error notification outside of any negotiation, inside an IKE SA that goes on (RFC 7296 1.5, 2.3, 3.10.1):
+// INVALID_MESSAGE_ID, INVALID_SPI, INVALID_SELECTORS and whatever else a peer may say. Rate-limited.
+struct ErrorNotified {
+  std::string connection;
+  IkeSaId id;
+  bool sent = false;  // by us; else by the peer
+  Failure failure;    // its notify_type is the notification
+};
+
 // One message in words, only while `merlon trace` (or the configuration) asks for the connection.
 struct MessageTraced {
   std::string connection;  // empty while unknown
@@ -88,7 +97,8 @@ struct ChildKeysTraced {
   policy::ChildSaPtr child_sa;
 };
 
-using Event = std::variant<IkeSaEstablished, IkeSaClosed, ChildSaEstablished, ChildSaClosed,
-                           NegotiationFailed, PeerMoved, MessageTraced, IkeKeysTraced, ChildKeysTraced>;
+using Event =
+    std::variant<IkeSaEstablished, IkeSaClosed, ChildSaEstablished, ChildSaClosed, NegotiationFailed,
+                 PeerMoved, ErrorNotified, MessageTraced, IkeKeysTraced, ChildKeysTraced>;
 
 }  // namespace merlon::ike

@@ -38,6 +38,8 @@ struct IkeSaStatus {
   Instant established;
   Instant soft_expiry = kNever, hard_expiry = kNever;
   Instant last_inbound;
+  std::uint32_t peer_window = 1;             // SET_WINDOW_SIZE of the peer (RFC 7296 2.3); we use one
+  std::optional<UnixTime> peer_valid_until;  // when the certificates that the peer proved itself with end
   std::vector<ChildSaStatus> children;
 };
 

@@ -21,8 +21,7 @@
 namespace merlon::ikev2 {
 
 // ---- signed octets
-// ------------------------------------------------------------------------------------------------- What one
-// side signs (RFC 7296 2.15): its own first message | the other's nonce | prf(SK_p, RestOfIDPayload).
+// What one side signs (RFC 7296 2.15): its own first message | the other's nonce | prf(SK_p, RestOfIDPayload).
 struct SignedOctetsInput {
   ByteView first_message;  // the sender's IKE_SA_INIT message as sent (the last one, with its cookie), from
                            // the IKE header on
@@ -112,6 +111,11 @@ class PeerAuthenticated {
   [[nodiscard]] const std::string& text() const { return text_; }
   // When what it proved itself with ends (the earliest notAfter of its chain); nullopt without certificates.
   [[nodiscard]] const std::optional<UnixTime>& valid_until() const { return valid_until_; }
+  // The certificates of that chain as the peer sent them, DER, its own first and without the trust anchor; empty
+  // without certificates.
+  [[nodiscard]] std::span<const Bytes> chain() const {
+    return chain_ ? std::span<const Bytes>(*chain_) : std::span<const Bytes>();
+  }
   // For the IKE SA that a rekey of this peer's makes (RFC 7296 2.18): the same proof, since SK_d comes from
   // the old one.
   [[nodiscard]] PeerAuthenticated inherited() const;
@@ -124,6 +128,7 @@ class PeerAuthenticated {
   AuthMethod method_ = AuthMethod::kSharedKeyMic;
   std::string text_;
   std::optional<UnixTime> valid_until_;
+  std::shared_ptr<const std::vector<Bytes>> chain_;
 };
 
 // Checks, in this order: that the identity is one that the connection accepts, that the method is the
@@ -134,6 +139,11 @@ class PeerAuthenticated {
     const policy::ConnectionPtr& connection, const ike::ConnectionCredentials& credentials,
     const Endpoint& remote, PrfId prf, const PeerProof& proof, UnixTime now);
 
+// Whether the certificates that it proved itself with are still good, with anchors and CRLs that may be newer. A CRL that is
+// missing or old is no error here, since it says nothing about this peer. Errors: what pki::TrustStore::verify said.
+[[nodiscard]] Result<> recheck_peer(const PeerAuthenticated& peer, const policy::Connection& connection,
+                                    const ike::ConnectionCredentials& credentials, UnixTime now);
+
 inline PeerAuthenticated PeerAuthenticated::inherited() const {
   PeerAuthenticated copy;
   copy.connection_ = connection_;
@@ -141,6 +151,7 @@ inline PeerAuthenticated PeerAuthenticated::inherited() const {
   copy.method_ = method_;
   copy.text_ = text_;
   copy.valid_until_ = valid_until_;
+  copy.chain_ = chain_;
   return copy;
 }
 

@@ -33,6 +33,7 @@ struct TrustedKey {
   crypto::PublicKey key;
   std::string owner;  // for people
   std::optional<UnixTime> valid_until;
+  std::shared_ptr<const std::vector<Bytes>> chain;  // see PeerAuthenticated::chain()
 };
 
 template <class T>
@@ -66,6 +67,13 @@ pki::RevocationPolicy revocation_of(const policy::RemoteAuth& auth) {
       break;
   }
   return pki::RevocationPolicy::kIfPresent;
+}
+
+std::shared_ptr<const std::vector<Bytes>> der_of(const pki::VerifiedChain& chain) {
+  std::vector<Bytes> ders;
+  for (const auto& certificate : chain.certificates)
+    if (ders.empty() || !(certificate == chain.anchor())) ders.push_back(certificate.der());
+  return std::make_shared<const std::vector<Bytes>>(std::move(ders));
 }
 
 // RFC 7296 3.6: the first certificate holds the key of AUTH; the others, in any order, lead to an anchor.
@@ -108,14 +116,14 @@ Checked<TrustedKey> key_of_certificate(const Case& peer) {
   if (!key) return refuse(key.error());
   return TrustedKey{std::move(*key),
                     fmt::format("certificate {}, issued by '{}'", leaf->describe(), leaf->issuer()),
-                    chain->valid_until};
+                    chain->valid_until, der_of(*chain)};
 }
 
 std::vector<TrustedKey> listed_keys(const Case& peer) {
   std::vector<TrustedKey> keys;
   for (const auto& key : peer.credentials.public_keys)
-    keys.push_back(
-        {key, fmt::format("public key {} ({})", pki::short_fingerprint(key), key.to_string()), std::nullopt});
+    keys.push_back({key, fmt::format("public key {} ({})", pki::short_fingerprint(key), key.to_string()),
+                    std::nullopt, nullptr});
   return keys;
 }
 
@@ -204,13 +212,16 @@ Checked<Proven> verify_signature(const Case& peer, std::span<const TrustedKey> k
 // The only maker of PeerAuthenticated.
 struct PeerVerifier {
   static PeerAuthenticated made(const policy::ConnectionPtr& connection, const PeerProof& proof,
-                                std::string text, std::optional<UnixTime> valid_until) {
+                                std::string text, const TrustedKey* key) {
     PeerAuthenticated peer;
     peer.connection_ = connection;
     peer.identity_ = proof.identity;
     peer.method_ = proof.auth->method;
     peer.text_ = std::move(text);
-    peer.valid_until_ = valid_until;
+    if (key) {
+      peer.valid_until_ = key->valid_until;
+      peer.chain_ = key->chain;
+    }
     return peer;
   }
 
@@ -224,7 +235,7 @@ struct PeerVerifier {
     if (!expected) return tl::unexpected(diagnosis::internal(peer.subject, expected.error()));
     if (!equal_constant_time(*expected, peer.proof.auth->data))
       return tl::unexpected(diagnosis::wrong_psk(peer.subject, peer.proof.identity));
-    return made(connection, peer.proof, "pre-shared key", std::nullopt);
+    return made(connection, peer.proof, "pre-shared key", nullptr);
   }
 
   static Checked<PeerAuthenticated> by_signature(const policy::ConnectionPtr& connection, const Case& peer) {
@@ -243,9 +254,32 @@ struct PeerVerifier {
     return made(connection, peer.proof,
                 fmt::format("{} ({}), {}", merlon::name(peer.proof.auth->method),
                             crypto::name(proven->scheme), proven->key.owner),
-                proven->key.valid_until);
+                &proven->key);
   }
 };
+
+Result<> recheck_peer(const PeerAuthenticated& peer, const policy::Connection& connection,
+                      const ike::ConnectionCredentials& credentials, UnixTime now) {
+  if (peer.chain().empty() || connection.remote_auth.empty()) return {};
+  std::vector<pki::Certificate> certificates;
+  for (const auto& der : peer.chain()) {
+    MERLON_TRY(auto certificate, pki::Certificate::from_der(der));
+    certificates.push_back(std::move(certificate));
+  }
+  if (credentials.trust == nullptr || credentials.trust->anchors().empty())
+    return fail(ErrorCode::kPolicy, "no CA is configured here any more");
+  const auto chain = credentials.trust->verify(certificates.front(), std::span(certificates).subspan(1), now,
+                                               revocation_of(connection.remote_auth.front()));
+  if (chain) return {};
+  switch (chain.error().failure) {
+    case pki::ChainFailure::kNotYetValid:
+    case pki::ChainFailure::kCrlMissing:
+    case pki::ChainFailure::kCrlExpired:
+      return {};
+    default:
+      return tl::unexpected(Error(chain.error()));
+  }
+}
 
 Checked<PeerAuthenticated> authenticate_peer(const policy::ConnectionPtr& connection,
                                              const ike::ConnectionCredentials& credentials,

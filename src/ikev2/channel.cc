@@ -91,7 +91,8 @@ Channel::Window Channel::judge(const wire::IkeHeader& received) const {
     // RFC 7296 2.3: a response that answers nothing outstanding is ignored.
     return own_ && id + 1 == own_id_ ? Window::kResponse : Window::kOutside;
   }
-  if (id == peer_id_) return Window::kRequest;
+  // RFC 7296 2.2: they never begin again from 0.
+  if (id == peer_id_) return id < last_id_ ? Window::kRequest : Window::kOutside;
   // RFC 7296 2.1: the responder remembers its last response, our window being one.
   if (id + 1 == peer_id_ && !last_response_.empty()) return Window::kRepeatedRequest;
   return Window::kOutside;
@@ -176,8 +177,10 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.
   if (repeated) return opened->number == 1 ? std::optional<Incoming>(Incoming{}) : std::nullopt;
   auto& collected = arrival.message.header.flags.response ? responses_ : requests_;
-  const auto outcome = collected.add(arrival.message.header.message_id, std::move(*opened), shard.time());
+  const auto outcome =
+      collected.add(arrival.message.header.message_id, std::move(*opened), shard.time(), &shard.memory());
   if (outcome != Reassembly::Outcome::kComplete) {
+    if (outcome == Reassembly::Outcome::kNoMemory) shard.count(Counter::kDropMemoryLimit);
     if (outcome == Reassembly::Outcome::kDropped) shard.count(Counter::kFragmentsDropped);
     return std::nullopt;
   }
@@ -194,6 +197,20 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   }
   wipe(whole->content);
   return incoming;
+}
+
+std::optional<MessageId> Channel::beyond_window(const Arrival& arrival) {
+  const auto& head = arrival.message.header;
+  if (head.flags.response || head.flags.initiator == initiator_ || only_repeats_ ||
+      head.message_id.value <= peer_id_)
+    return std::nullopt;
+  const bool fragment = !arrival.message.payloads.empty() &&
+                        std::holds_alternative<wire::SkfPayload>(arrival.message.payloads.back());
+  const bool authentic =
+      fragment
+          ? fragmentation_ && protection_.open_fragment(arrival.datagram.payload, arrival.message).has_value()
+          : protection_.open(arrival.datagram.payload, arrival.message).has_value();
+  return authentic ? std::optional(head.message_id) : std::nullopt;
 }
 
 void Channel::trust() {

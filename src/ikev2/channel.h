@@ -68,6 +68,12 @@ class Channel {
   void set_path(const Path& path) { path_ = path; }
   // Once a responder knows whose connection it is.
   void set_fragment_size(std::size_t size) { fragment_size_ = static_cast<std::uint16_t>(size); }
+  // RFC 7296 2.3: an authentic request whose Message ID is ahead of the window: the peer counts otherwise than we do.
+  // What lies behind the window are late copies of what was answered, which are no error and which anybody can send
+  // again.
+  [[nodiscard]] std::optional<MessageId> beyond_window(const Arrival& arrival);
+  // Message IDs stay below this one (EngineOptions::last_message_id).
+  void limit_message_ids(std::uint32_t last) { last_id_ = last; }
   // The peer is authenticated: it may send larger messages.
   void trust();
   // From now on nothing but repeated requests is looked at, and nothing is collected.
@@ -106,12 +112,15 @@ class Channel {
   // Of the request that was answered last.
   [[nodiscard]] unsigned answered_sends() const { return answered_sends_; }
   [[nodiscard]] Instant first_sent() const { return own_ ? own_->first_sent : Instant{}; }
-  // RFC 7296 2.2: the IKE SA is rekeyed before Message IDs run out.
+  // RFC 7296 2.2: the IKE SA is rekeyed before Message IDs run out,
   [[nodiscard]] bool nearly_exhausted() const {
-    return own_id_ > kMessageIdLimit || peer_id_ > kMessageIdLimit;
+    const auto soft = last_id_ - std::max(kSpareMessageIds, last_id_ >> 16U);
+    return own_id_ > soft || peer_id_ > soft;
   }
+  // and closed when that has not helped: the last one is for the Delete.
+  [[nodiscard]] bool exhausted() const { return own_id_ >= last_id_ - 1 || peer_id_ >= last_id_ - 1; }
 
-  static constexpr std::uint32_t kMessageIdLimit = 0xFFFF0000;
+  static constexpr std::uint32_t kSpareMessageIds = 16;
 
  private:
   struct OwnRequest {
@@ -135,6 +144,7 @@ class Channel {
   Path path_, reply_path_;
   MessageProtection protection_;
   std::uint32_t own_id_ = 0, peer_id_ = 0;  // of the next request of each side
+  std::uint32_t last_id_ = 0xFFFFFFFF;
   std::optional<OwnRequest> own_;
   unsigned answered_sends_ = 0;
   std::vector<Bytes> last_response_;

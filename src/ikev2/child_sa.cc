@@ -45,7 +45,6 @@ policy::OuterPath outer_path(const Shard& shard, const IkeSa& sa, const Path& pa
 }
 
 // ---- making one
-// ----------------------------------------------------------------------------------------------------
 namespace {
 policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticated& peer,
                             const ChildAgreement& agreement, const policy::EspAlgorithms& algorithms,
@@ -73,6 +72,11 @@ policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticat
   child->hard_packets = lifetime.hard_packets;
   return child;
 }
+
+ChildLine begin_line(const ChildAgreement& agreement) {
+  const bool nonce_i = nonce_is_lower(agreement.nonce_i, agreement.nonce_r);
+  return {agreement.initiator, to_bytes(nonce_i ? agreement.nonce_i : agreement.nonce_r)};
+}
 }  // namespace
 
 Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& established,
@@ -91,10 +95,7 @@ Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& 
   record.soft = soft_expiry(shard, config.lifetime);
   record.hard = hard_expiry(shard, config.lifetime);
   record.outbound_in_use = agreement.use_outbound;
-  record.initiated = agreement.initiator;
-  if (!agreement.replaces)
-    record.lowest_nonce = to_bytes(nonce_is_lower(agreement.nonce_i, agreement.nonce_r) ? agreement.nonce_i
-                                                                                        : agreement.nonce_r);
+  record.line = agreement.replaces ? agreement.line : begin_line(agreement);
   established.children.push_back(std::move(record));
   shard.child_belongs(child->id, sa);
   shard.count(agreement.replaces ? Counter::kChildSasRekeyed : Counter::kChildSasEstablished);
@@ -116,7 +117,6 @@ Result<policy::ChildSaId> create_child_sa(Shard& shard, IkeSa& sa, Established& 
 }
 
 // ---- the responder's answer
-// ----------------------------------------------------------------------------------------
 namespace {
 ChildRefusal refuse(NotifyType type, ike::Failure failure, const policy::ChildConfig& child) {
   failure.notify_type = static_cast<std::uint16_t>(type);
@@ -189,7 +189,6 @@ void append_child_answer(std::vector<wire::Payload>& payloads, const ChildAnswer
 }
 
 // ---- the initiator's question
-// --------------------------------------------------------------------------------------
 ChildProposed propose_child(const policy::Connection& connection, const ChildIntent& intent, Spi inbound_spi,
                             bool with_ke) {
   const auto& child = connection.children[intent.child_index];
@@ -249,7 +248,6 @@ bool is_child_error(NotifyType type) {
 }
 
 // ---- the end of one
-// ------------------------------------------------------------------------------------------------
 void close_child(Shard& shard, const IkeSa& sa, ChildSaRecord& record, std::string_view reason) {
   if (record.remove_at != kNever) return;
   const bool replaced = record.replaced;

@@ -26,6 +26,19 @@ struct ChildIntent {
   std::optional<TriggeredBy> packet;
 };
 
+// A Child SA and the SAs that rekeys put in its place are one line: how the first of them came to be, which both ends
+// know alike. For settle_twins().
+struct ChildLine {
+  bool initiated = false;  // by us
+  Bytes lowest_nonce;      // the lower of the two of that exchange
+};
+
+// A rekey that failed does not end the SA (RFC 7296 1.3): it is tried again, less and less often.
+struct RekeyBackoff {
+  unsigned failures = 0;
+  std::string told;  // to people, the last time
+};
+
 struct ChildSaRecord {
   policy::ChildSaPtr sa;        // as installed; shared with the packet engine
   std::size_t child_index = 0;  // into the children of the IKE SA's connection, which a reload may renumber
@@ -38,9 +51,8 @@ struct ChildSaRecord {
   bool outbound_in_use = true;
   bool replaced = false;  // a rekey has taken its place; its delete is to come
   bool deleting = false;  // our delete is queued or in flight
-  // Who began its exchange, and the lower of its nonces: for settle_twins(); empty for what a rekey made.
-  bool initiated = false;
-  Bytes lowest_nonce;
+  ChildLine line;
+  RekeyBackoff rekey_backoff;
 
   [[nodiscard]] bool live() const { return !deleting && remove_at == kNever; }
 };
@@ -61,6 +73,7 @@ struct ChildAgreement {
   bool initiator = false;                 // of the exchange that made it: says which keys are outbound
   bool use_outbound = true;
   std::optional<policy::ChildSaId> replaces;
+  ChildLine line;  // of what it replaces; the exchange of one that replaces none begins its own
 };
 
 // Derives the keys, installs the SA, tells the world. Errors: kUnsupported algorithms.

@@ -95,8 +95,8 @@ enum class OwnAnswerAction : std::uint8_t {
                        // kTemporaryFailureLimit
   kDropChildAndRenew,  // remove the Child SA without a word if it still exists, and create one from scratch
                        // if none took its place
-  kGiveUp,             // report the failure; the SA lives on until its hard lifetime
-  kDone,               // what we wanted has happened anyway
+  kGiveUp,       // report the failure; a rekeyed SA lives on until its hard lifetime, with further attempts
+  kDone,         // what we wanted has happened anyway
   kReestablish,  // the peer does not do this on an existing IKE SA: build a new IKE SA instead, then delete
                  // this one
 };

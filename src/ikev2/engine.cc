@@ -61,6 +61,12 @@ std::vector<ike::PathProbed> Engine::drain_path_probes() {
   return impl_->drain_path_probes();
 }
 
+void Engine::unknown_spi(Now now, const Endpoint& source, bool udp_encapsulated, Spi spi) {
+  impl_->unknown_spi(now, source, udp_encapsulated, spi);
+}
+void Engine::selectors_violated(Now now, policy::ChildSaId child_sa, ByteView packet_start) {
+  impl_->selectors_violated(now, child_sa, packet_start);
+}
 void Engine::check_paths(Now now) {
   impl_->check_paths(now);
 }

@@ -25,8 +25,13 @@ struct EngineOptions {
   std::size_t half_open_limit = 4096;           // beyond it new requests are dropped, cookie or not
   std::size_t half_open_limit_per_source = 16;  // IPv6 by /64
   std::chrono::seconds half_open_timeout{30};
+  // Of IKE SAs, those aside that only repeat their last answer. A rekey by a peer is never refused for it: a peer has
+  // one successor at a time.
   std::size_t ike_sa_limit = 200000;
-  std::uint64_t shard = 0, shard_count = 1;  // which of our SPIs are this engine's
+  std::size_t lingering_limit = 8192;          // of those aside; beyond it the oldest go at once
+  std::size_t memory_limit = 64U << 20U;       // bytes of unfinished messages, of all peers together
+  std::uint32_t last_message_id = 0xFFFFFFFF;  // RFC 7296 2.2; at least 64. Smaller ones are for tests
+  std::uint64_t shard = 0, shard_count = 1;    // which of our SPIs are this engine's
   bool trace_all = false;
 };
 
@@ -82,13 +87,19 @@ class Engine {
   // IKE SA.
   Result<> probe_path(Now now, const IpAddress& remote, unsigned datagram_size);
   [[nodiscard]] std::vector<ike::PathProbed> drain_path_probes();
+  // The packet engine got ESP by an SPI that it does not have. When an IKE SA with that peer stands, the peer is told
+  // INVALID_SPI in it (RFC 7296 1.5); nothing is ever said in clear. Unauthenticated, so rate-limited here.
+  void unknown_spi(Now now, const Endpoint& source, bool udp_encapsulated, Spi spi);
+  // The packet engine dropped an authentic packet that does not fit the selectors of its Child SA: the peer is told
+  // INVALID_SELECTORS (RFC 7296 3.10.1, RFC 4301 5.2). `packet_start`: of the inner packet, as much as is known.
+  void selectors_violated(Now now, policy::ChildSaId child_sa, ByteView packet_start);
   // Begins a clean stop: deletes every IKE SA with a notification; idle() tells when nothing is left to wait for.
   void shut_down(Now now);
   [[nodiscard]] bool idle() const;
 
   void trace(const std::string& connection, bool messages, bool keys);
 
-  // What is to be done since the last call, in order.
+  // What is to be done since the last call, in order: new Child SAs first, since a peer that has our answer may use them.
   [[nodiscard]] std::vector<ike::Action> drain();
 
   [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;

@@ -58,6 +58,53 @@ TEST_P(SlowKeyExchange, CrossingRekeysLeaveOneIkeSa) {
   }
 }
 
+// RFC 7296 2.8.1: whose rekey lost must not begin another of the same SA, however late the peer hears that its own won.
+TEST_P(SlowKeyExchange, ALostRekeyIsNotBegunAnew) {
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    Pair pair;
+    for (int i = 0; i < round; ++i) (void)pair.a.rng.next();  // other nonces
+    pair.up();
+    pair.network.slow_actions = std::chrono::milliseconds(GetParam());
+    bool cut = true;
+    pair.network.drop = [&](const Packet& packet) {
+      const auto head = packet.header();
+      return cut && packet.source.address == pair.b.ip && head.flags.response &&
+             head.exchange_type == wire::ExchangeType::kCreateChildSa;
+    };
+    rekey_child(pair.a);
+    rekey_child(pair.b);
+    pair.network.run_for(std::chrono::milliseconds(500));
+    (void)pair.b.engine.rekey_child_sa(pair.network.time(), "office", "net");
+    pair.b.drain();
+    pair.network.run_for(std::chrono::milliseconds(500));
+    cut = false;
+    pair.network.run_for(std::chrono::seconds(60));
+    expect_one_of_each(pair);
+  }
+}
+
+// RFC 7296 2.8.2: the Delete of the old IKE SA comes while we still derive the secret of our own rekey of it, which lost.
+// What that made is deleted like any other: nothing is left to a timeout.
+TEST_P(SlowKeyExchange, TheSlowerOfTwoDeletesWhatItMade) {
+  for (auto* slow : {"a", "b"})
+    for (int lead_ms = -45; lead_ms < 45; lead_ms += 3) {
+      SCOPED_TRACE(slow);
+      SCOPED_TRACE(lead_ms);
+      Pair pair;
+      pair.up();
+      auto& first = lead_ms < 0 ? pair.b : pair.a;
+      (slow == pair.a.name ? pair.a : pair.b).slow_actions = std::chrono::milliseconds(GetParam() * 3);
+      rekey_ike(first);
+      pair.network.run_for(std::chrono::milliseconds(std::abs(lead_ms)));
+      rekey_ike(&first == &pair.a ? pair.b : pair.a);
+      pair.network.run_for(std::chrono::seconds(3));
+      expect_one_of_each(pair);
+      for (const auto* host : {&pair.a, &pair.b})
+        EXPECT_EQ(host->engine.status().size(), 1U) << host->name << " keeps what was replaced";
+    }
+}
+
 // ---- probes of the path
 
 class PathProbe : public testing::Test {

@@ -4,8 +4,7 @@
 #include <rapidcheck.h>
 
 #include "ikev2/collision.h"
-#include "ikev2/engine_test_network.h"
-#include "ikev2/message_protection.h"
+#include "ikev2/engine_test_hostile.h"
 #include "policy/proposal_select.h"
 #include "wire/ike/notify_data.h"
 
@@ -13,88 +12,6 @@ namespace merlon::ikev2::test {
 namespace {
 
 using ike::Counter;
-using wire::ExchangeType;
-using wire::NotifyType;
-using wire::Payload;
-
-// An established pair, and the keys of one side in the hands of the test.
-struct Hostile : Pair {
-  std::optional<MessageProtection> as_a, as_b;
-  std::uint32_t next_id = 2;
-  IkeSaId id;
-
-  explicit Hostile(const std::function<void(Pair&)>& prepare = {}) {
-    if (prepare) prepare(*this);
-    a.engine.trace("office", false, true);
-    up();
-    const auto& event = *a.events_of<ike::IkeKeysTraced>().front();
-    IkeKeys keys;
-    keys.sk_ei = event.sk_ei.clone();
-    keys.sk_er = event.sk_er.clone();
-    keys.sk_ai = event.sk_ai.clone();
-    keys.sk_ar = event.sk_ar.clone();
-    const crypto::MessageCipherSuite suite{event.encr, event.key_bits, event.integ};
-    as_a.emplace(value(MessageProtection::create(suite, keys, true)));
-    as_b.emplace(value(MessageProtection::create(suite, keys, false)));
-    id = a.established().front().id;
-  }
-
-  wire::IkeHeader header(ExchangeType exchange, std::uint32_t message_id) const {
-    wire::IkeHeader made;
-    made.initiator_spi = id.initiator;
-    made.responder_spi = id.responder;
-    made.exchange_type = exchange;
-    made.flags.initiator = true;
-    made.message_id = MessageId{message_id};
-    return made;
-  }
-  // Sends a request as if from a; what b answers, decrypted.
-  std::optional<std::vector<Payload>> ask(ExchangeType exchange, std::vector<Payload> payloads) {
-    return deliver(value(as_a->seal(header(exchange, next_id++), payloads, a.rng)));
-  }
-  std::optional<std::vector<Payload>> ask_encoded(ExchangeType exchange,
-                                                  const wire::EncodedPayloads& payloads) {
-    return deliver(value(as_a->seal_encoded(header(exchange, next_id++), payloads, a.rng)));
-  }
-  std::optional<std::vector<Payload>> deliver(const Bytes& datagram) {
-    const auto before = network.sent.size();
-    b.engine.receive(network.time(), {{b.ip, 500}, {a.ip, 500}, false, datagram});
-    b.drain();
-    for (auto i = before; i < network.sent.size(); ++i) {
-      const auto& answer = network.sent[i];
-      if (!answer.header().flags.response) continue;
-      const auto message = wire::parse_message(answer.payload);
-      auto opened = as_a->open(answer.payload, *message);
-      if (opened) return std::move(opened->payloads);
-    }
-    return std::nullopt;
-  }
-  // What b answers to a's next CREATE_CHILD_SA request is replaced by this.
-  void answer_instead(std::vector<Payload> payloads) {
-    network.tamper = [this, payloads = std::move(payloads), done = false](Packet packet) mutable {
-      const auto head = packet.header();
-      if (!done && head.flags.response && head.exchange_type == ExchangeType::kCreateChildSa) {
-        done = true;
-        packet.payload = value(as_b->seal(head, payloads, b.rng));
-      }
-      return std::vector{packet};
-    };
-  }
-  // The same for what a answers to b's.
-  void a_answers_instead(std::vector<Payload> payloads) {
-    network.tamper = [this, payloads = std::move(payloads)](Packet packet) {
-      const auto head = packet.header();
-      if (head.flags.response && head.flags.initiator && head.exchange_type == ExchangeType::kCreateChildSa)
-        packet.payload = value(as_a->seal(head, payloads, a.rng));
-      return std::vector{packet};
-    };
-  }
-  Payload notify(NotifyType type) const { return wire::make_notify(type); }
-};
-
-bool says(const std::optional<std::vector<Payload>>& answer, NotifyType type) {
-  return answer && wire::find_notify(*answer, type) != nullptr;
-}
 
 TEST(HostilePeer, AnUnknownCriticalPayloadRefusesOnlyItsMessage) {
   Hostile pair;
@@ -193,6 +110,33 @@ TEST(HostilePeer, AShortNonceForAChildIsRefused) {
       wire::NoncePayload{Bytes(31, 1), false}, wire::TsiPayload{child.local_ts, {}, false},
       wire::TsrPayload{child.remote_ts, {}, false}};
   EXPECT_TRUE(says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kInvalidSyntax));
+}
+
+// A peer that begins a child that we have begun, and keeps both: it does not know our rule, so we tidy up.
+TEST(HostilePeer, ATwinThatThePeerKeeps) {
+  Hostile pair;
+  ASSERT_TRUE(pair.b.engine.terminate(pair.network.time(), "office", "net"));
+  pair.b.drain();
+  pair.network.run_for(5s);
+  ASSERT_TRUE(pair.b.initiate("office", pair.a, {"net"}));
+  pair.network.run_for(5s);
+  ASSERT_EQ(pair.b.installed.size(), 1U);
+  const auto child = pair.b.installed.begin()->second.sa;
+  wire::Proposal spi;
+  spi.set_spi(Spi{0x1000});
+  const auto answer = pair.ask(
+      ExchangeType::kCreateChildSa,
+      {wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false},
+       wire::NoncePayload{Bytes(32, 0), false}, wire::TsiPayload{child->remote_ts, {}, false},
+       wire::TsrPayload{child->local_ts, {}, false}});
+  ASSERT_TRUE(answer && wire::find<wire::SaPayload>(*answer));
+  EXPECT_EQ(pair.b.installed.size(), 2U);
+  pair.network.run_for(25s);
+  EXPECT_EQ(pair.b.installed.size(), 2U) << "the peer has its time";
+  pair.network.run_for(60s);
+  ASSERT_EQ(pair.b.installed.size(), 1U);
+  EXPECT_EQ(pair.b.installed.begin()->second.sa->id, child->id);
+  expect_in_step(pair.a, pair.b, "net");
 }
 
 TEST(HostilePeer, AShortNonceInTheAnswerIsRefused) {

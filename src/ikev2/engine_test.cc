@@ -249,6 +249,7 @@ TEST(Engine, BehindANatEverythingMovesToPort4500) {
   const auto a = pair.a.established().front();
   EXPECT_TRUE(a.local_behind_nat);
   EXPECT_TRUE(a.natt);
+  EXPECT_EQ(a.local, endpoint("192.0.2.1", 4500));
   EXPECT_TRUE(pair.b.established().front().remote_behind_nat);
   EXPECT_TRUE(pair.a.outbound("net")->path.udp_encapsulation);
   EXPECT_EQ(pair.b.outbound("net")->path.remote, endpoint("203.0.113.9", 14500));

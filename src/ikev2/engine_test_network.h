@@ -110,6 +110,7 @@ class Host {
   std::vector<ike::Event> events;
   bool alive = true;
   std::size_t keepalives = 0;
+  std::optional<Duration> slow_actions;  // instead of the network's
 };
 
 struct Packet {
@@ -136,7 +137,9 @@ class Network {
   };
   std::optional<Nat> nat;
 
-  [[nodiscard]] Now time() const { return {now, kToday}; }
+  [[nodiscard]] Now time() const {
+    return {now, kToday + std::chrono::floor<std::chrono::seconds>(now.time_since_epoch() - 1h)};
+  }
 
   void send(Packet packet) {
     if (nat && packet.source.address == nat->inside) {
@@ -273,8 +276,8 @@ inline void Host::drain() {
           engine.complete(network.time(), std::move(answer));
           drain();
         };
-        if (network.slow_actions.count() > 0)
-          network.later(network.slow_actions, carry_out);
+        if (const auto delay = slow_actions.value_or(network.slow_actions); delay.count() > 0)
+          network.later(delay, carry_out);
         else
           carry_out();
       }
@@ -334,7 +337,6 @@ inline void expect_in_step(const Host& a, const Host& b, const std::string& chil
 }
 
 // ---- configurations
-// ------------------------------------------------------------------------------------------------
 
 struct Office {
   std::shared_ptr<policy::Connection> connection = std::make_shared<policy::Connection>();

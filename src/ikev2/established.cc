@@ -3,6 +3,7 @@
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/informational.h"
+#include "ikev2/peer_validity.h"
 
 namespace merlon::ikev2 {
 
@@ -78,6 +79,8 @@ Next<Established, Closing, Closed> begin_tasks(Shard& shard, IkeSa& sa, Establis
       begin_rekey_ike(shard, sa, phase, *rekey_ike);
     } else if (std::holds_alternative<DeleteChildTask>(task->what)) {
       begin_delete_children(shard, sa, phase);
+    } else if (auto* notice = std::get_if<NoticeTask>(&task->what)) {
+      begin_notice(shard, sa, phase, std::move(*notice));
     } else {
       begin_probe(shard, sa, phase, std::get<ProbeTask>(task->what).datagram_size);
     }
@@ -92,6 +95,10 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
     established.soft_expired = true;
     queue_rekey_ike(established);
   }
+  // RFC 7296 2.2: Message IDs never begin again.
+  if (established.channel.exhausted() && !delete_ike_task(established))
+    queue_delete_ike(shard, established,
+                     ike::diagnosis::deleted_by_us(subject_of(sa), "its Message IDs are used up"));
   if (now >= established.hard) {
     established.hard = kNever;
     queue_delete_ike(shard, established,
@@ -156,6 +163,7 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
   // The one that this replaced went another way than by its rekey.
   if (phase.predecessor && !shard.find(*phase.predecessor)) phase.predecessor.reset();
   check_lifetimes(shard, sa, phase);
+  check_peer_validity(shard, sa, phase);
   if (shard.time() >= phase.replaced_until)
     return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
   for (const auto& task : phase.tasks)
@@ -171,8 +179,10 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 }
 
 Instant established_deadline(const IkeSa& sa, const Established& established) {
-  auto deadline = std::min({established.channel.deadline(), established.channel.fragments_deadline(),
-                            established.hard, established.replaced_until, sa.next_keepalive});
+  auto deadline =
+      std::min({established.channel.deadline(), established.channel.fragments_deadline(), established.hard,
+                established.replaced_until, established.validity_check, sa.next_keepalive});
+  if (established.channel.exhausted() && !delete_ike_task(established)) deadline = Instant{};
   if (!established.soft_expired && !established.successor)
     deadline = std::min(deadline, established.channel.nearly_exhausted() ? Instant{} : established.soft);
   for (const auto& record : established.children)
@@ -215,7 +225,6 @@ const DeleteIkeTask* delete_ike_task(const Established& established) {
 }
 
 // ---- intentions
-// ----------------------------------------------------------------------------------------------------
 
 void queue_rekey_child(Established& established, ChildSaRecord& record) {
   if (!record.live() || record.replaced) return;
@@ -248,6 +257,12 @@ void queue_delete_ike(Shard& shard, Established& established, ike::Failure reaso
 
 void queue_probe(Established& established) {
   if (!queued<ProbeTask>(established) && idle(established)) established.tasks.push_back({ProbeTask{}, {}});
+}
+
+void queue_notice(const Shard& shard, Established& established, NoticeTask notice) {
+  if (shard.time() < established.next_notice || queued<NoticeTask>(established)) return;
+  established.next_notice = shard.time() + kNoticeInterval;
+  established.tasks.push_back({std::move(notice), {}});
 }
 
 // Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.

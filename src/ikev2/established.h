@@ -21,6 +21,10 @@ void queue_rekey_ike(Established& established);
 void queue_delete_child(Shard& shard, Established& established, ChildSaRecord& record, std::string reason);
 void queue_delete_ike(Shard& shard, Established& established, ike::Failure reason);
 void queue_probe(Established& established);
+// An error notification in an exchange of its own; dropped when one went out a short while ago (RFC 7296 1.5, 2.3:
+// they MUST be rate-limited).
+void queue_notice(const Shard& shard, Established& established, NoticeTask notice);
+inline constexpr Duration kNoticeInterval = std::chrono::seconds(10);
 // Unless it is there, in flight, or queued already.
 // The intention to delete the IKE SA, if there is one.
 [[nodiscard]] const DeleteIkeTask* delete_ike_task(const Established& established);

@@ -78,10 +78,12 @@ void Reassembly::clear() {
   first_ = wire::PayloadType::kNone;
   for (auto& [number, part] : parts_) wipe(part);
   parts_.clear();
+  share_.clear();
   bytes_ = 0;
 }
 
-Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment, Instant now) {
+Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment, Instant now,
+                                    MemoryBudget* budget) {
   // RFC 7383 2.6: fragment numbers run from 1 to the total.
   if (fragment.number == 0 || fragment.number > fragment.total || fragment.total > kMaxFragments)
     return Outcome::kDropped;
@@ -98,6 +100,10 @@ Reassembly::Outcome Reassembly::add(MessageId id, OpenedFragment fragment, Insta
   }
   if (parts_.contains(fragment.number)) return Outcome::kDuplicate;
   if (bytes_ + fragment.content.size() > limit_) return Outcome::kDropped;
+  // What a part costs beside its bytes, so that many small ones are no way around.
+  constexpr std::size_t kPartOverhead = 128;
+  if (budget && !share_.grow(*budget, fragment.content.size() + kPartOverhead, limit_ > kMaxUnprovenBytes))
+    return Outcome::kNoMemory;
 
   if (parts_.empty()) since_ = now;
   if (fragment.number == 1) first_ = fragment.first;
@@ -119,6 +125,7 @@ std::optional<Reassembly::Whole> Reassembly::take() {
     wipe(part);
   }
   parts_.clear();
+  share_.clear();
   bytes_ = 0;
   return whole;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/ip_address.h"
+#include "ikev2/memory_budget.h"
 #include "ikev2/message_protection.h"
 
 namespace merlon::ikev2 {
@@ -49,11 +50,13 @@ class Reassembly {
     kComplete,   // message() has it
     kDuplicate,  // a fragment that is here already, or belongs to a message that is complete
     kDropped,    // contradicts those before it, or is beyond a limit
+    kNoMemory,   // all IKE SAs together keep too much
   };
   // RFC 7383 2.6.1: a larger total replaces what was collected with a smaller one (the sender made them anew
   // after path MTU discovery); a smaller total is dropped. Another Message ID replaces the set: the caller
-  // decides by its window what is current before it calls.
-  Outcome add(MessageId id, OpenedFragment fragment, Instant now);
+  // decides by its window what is current before it calls. `budget`: of all IKE SAs together, when there is one; it
+  // must outlive the set.
+  Outcome add(MessageId id, OpenedFragment fragment, Instant now, MemoryBudget* budget = nullptr);
   void set_limit(std::size_t bytes) { limit_ = bytes; }
   // When what was collected is to be dropped, unless it is whole by then; kNever: nothing is being collected.
   [[nodiscard]] Instant deadline() const { return parts_.empty() ? kNever : since_ + kFragmentPatience; }
@@ -80,6 +83,7 @@ class Reassembly {
   wire::PayloadType first_ = wire::PayloadType::kNone;
   std::map<std::uint16_t, Bytes> parts_;
   std::size_t bytes_ = 0, limit_ = kMaxUnprovenBytes;
+  MemoryShare share_;
   Instant since_{};  // of the first fragment
 };
 

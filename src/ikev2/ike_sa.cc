@@ -46,7 +46,6 @@ bool is_init(const Arrival& arrival) {
 }
 
 // ---- established
-// ---------------------------------------------------------------------------------------------------
 
 bool deletes_ike(const Incoming& incoming) {
   for (const auto* one : wire::find_all<wire::DeletePayload>(incoming.payloads))
@@ -103,18 +102,29 @@ Phase on_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incom
   return on_informational_response(shard, sa, std::move(phase), std::move(incoming)).take();
 }
 
+// RFC 7296 2.3: said in an exchange of our own, never in a response, and not often: so most are not even looked at.
+void tell_invalid_message_id(Shard& shard, const IkeSa& sa, Established& established,
+                             const Arrival& arrival) {
+  if (shard.time() < established.next_notice) return;
+  if (const auto id = established.channel.beyond_window(arrival))
+    queue_notice(shard, established,
+                 {wire::make_invalid_message_id(*id), fmt::format("Message ID {}", id->value), sa.own_spi()});
+}
+
 void receive_established(Shard& shard, IkeSa& sa, const Arrival& arrival) {
   auto& established = *sa.established();
   // RFC 7296 1.5, 2.4: an unprotected "I do not know you" proves nothing; it is a reason to ask.
-  if (wire::find_notify(arrival.message.payloads, NotifyType::kInvalidIkeSpi)) {
+  if (wire::find_notify(arrival.message.payloads, NotifyType::kInvalidIkeSpi) ||
+      wire::find_notify(arrival.message.payloads, NotifyType::kInvalidSpi)) {
     shard.count(Counter::kUnprotectedErrorsDelayed);
     if (shard.time() - established.last_inbound > kUnprotectedErrorPatience) queue_probe(established);
     return;
   }
   // What is not authentic, or outside the window, ends here: no phase is consumed.
   auto incoming = established.channel.open(shard, sa, arrival);
-  if (!incoming) return;
+  if (!incoming) return tell_invalid_message_id(shard, sa, established, arrival);
   established.last_inbound = shard.time();
+  heed_window_size(established, incoming->payloads);
   follow_peer(shard, sa, established, incoming->path);
   if (!incoming->response) {
     // With a window of one, a new request says that the answer to the one before has arrived.

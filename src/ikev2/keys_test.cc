@@ -9,9 +9,9 @@ namespace {
 // for the HMAC PRFs, cryptography's AES-ECB for AES-XCBC (RFC 3566, checked against that RFC's vector) and
 // its CMAC for AES-CMAC, PRF keys as RFC 4434 and RFC 4615 say, and
 //   plus(prf, k, s, n): t = b""; i = 1; repeat t = prf(k, t + s + bytes([i])), out += t, i += 1
-//   IKE:    plus(prf, prf(Ni + Nr, g), Ni + Nr + SPIi + SPIr, n)      with Ni[:8] + Nr[:8] as the key for the
-//   AES PRFs rekey:  plus(new, old(SK_d, g + Ni + Nr), Ni + Nr + SPIi + SPIr, n) child:  plus(prf, SK_d, [g
-//   +] Ni + Nr, n)
+//   IKE:    plus(prf, prf(Ni + Nr, g), Ni + Nr + SPIi + SPIr, n)      (AES PRFs: key Ni[:8] + Nr[:8])
+//   rekey:  plus(new, old(SK_d, g + Ni + Nr), Ni + Nr + SPIi + SPIr, n)
+//   child:  plus(prf, SK_d, [g +] Ni + Nr, n)
 // over Ni = 00..1f, Nr = 20..3f, g[i] = 7 * i + 3 (64 bytes), SPIi = 0102030405060708, SPIr =
 // 1112131415161718.
 

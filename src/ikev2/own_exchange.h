@@ -12,11 +12,11 @@
 #include "ike/failure.h"
 #include "ikev2/child_sa.h"
 #include "ikev2/collision.h"
+#include "wire/ike/notify.h"
 
 namespace merlon::ikev2 {
 
 // ---- intentions
-// ----------------------------------------------------------------------------------------------------
 struct NewChildTask {
   ChildIntent intent;
   unsigned attempts = 0;
@@ -44,14 +44,21 @@ struct ProbeTask {             // liveness (RFC 7296 2.4)
   unsigned datagram_size = 0;  // not 0: padded to this, to learn whether the path carries it (RFC 8899)
 };
 
+struct NoticeTask {  // an error notification in a request of its own (RFC 7296 1.5, 2.3, 3.10.1)
+  wire::NotifyPayload notify;
+  std::string about;              // what is in its data, for people
+  std::optional<IkeSpi> only_on;  // our SPI of the IKE SA that it is about: no heir sends it
+};
+
 struct Task {
-  std::variant<NewChildTask, RekeyChildTask, RekeyIkeTask, DeleteChildTask, DeleteIkeTask, ProbeTask> what;
+  std::variant<NewChildTask, RekeyChildTask, RekeyIkeTask, DeleteChildTask, DeleteIkeTask, ProbeTask,
+               NoticeTask>
+      what;
   Instant not_before{};
 };
 
 // ---- in flight, ours
-// ----------------------------------------------------------------------------------------------- The
-// exchange of the peer that crossed ours and rekeyed the same SA (RFC 7296 2.8.1, 2.8.2).
+// The exchange of the peer that crossed ours and rekeyed the same SA (RFC 7296 2.8.1, 2.8.2).
 struct Crossed {
   Bytes nonce_i, nonce_r;
   policy::ChildSaId child;  // what it made
@@ -67,6 +74,7 @@ struct HeldBack {
 struct CreatingChild {  // also a rekey
   ChildIntent intent;
   std::optional<policy::ChildSaId> rekeys;
+  ChildLine line;  // of what it rekeys, which may be gone when the answer comes
   unsigned attempts = 0;
   bool only_packet = false;
   Spi inbound_spi;
@@ -106,14 +114,15 @@ struct DeletingChild {
 struct Probing {
   unsigned datagram_size = 0;
 };
+struct Notifying {};
 using OwnInFlight = std::variant<std::monostate, std::unique_ptr<CreatingChild>, std::unique_ptr<RekeyingIke>,
-                                 DeletingChild, Probing>;
+                                 DeletingChild, Probing, Notifying>;
 
 // ---- in flight, the peer's
-// -----------------------------------------------------------------------------------------
 struct AnsweringChild {
   ChildAnswer answer;
   std::optional<policy::ChildSaId> rekeys;
+  ChildLine line;  // of what it rekeys
   Followup followup = Followup::kNone;
   Spi inbound_spi;
   Bytes nonce_i, nonce_r, public_value;

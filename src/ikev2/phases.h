@@ -100,6 +100,7 @@ struct HalfOpen {
   };
   std::vector<Waiting> waiting;  // came before the keys were there
   std::size_t waiting_bytes = 0;
+  MemoryShare waiting_share;
   unsigned repeats = 0;  // of the response
   Instant expires;
 };
@@ -143,7 +144,16 @@ struct Established {
   Instant replaced_until = kNever;  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
   bool soft_expired = false;                        // its rekey was begun
+  RekeyBackoff rekey_backoff;                       // of the IKE SA itself
+  bool delete_waits =
+      false;            // the peer's Delete of this IKE SA is answered when our own rekey of it is derived
   bool broken = false;  // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)
+  std::uint32_t peer_window = 1;  // SET_WINDOW_SIZE of the peer (RFC 7296 2.3); we never need more than one
+  Instant next_notice{}, next_heard{};  // no error notification is sent, or told to people, before
+  // See peer_validity.h.
+  Instant validity_check = kNever;
+  bool recheck_trust = false;
+  bool reauthenticate = false;  // before the peer's certificate ends
 };
 
 // Our Delete (or AUTHENTICATION_FAILED) is on its way; whatever the answer, this IKE SA is over.

@@ -19,13 +19,14 @@ Shard::Shard(EngineOptions options, Rng& rng, ike::SpiAllocator& spis)
     : options_(options),
       rng_(rng),
       spis_(spis),
+      memory_(options.memory_limit),
       cookies_(rng),
       half_open_(options.half_open_limit, options.half_open_limit_per_source) {
   options_.shard_count = std::max<std::uint64_t>(1, options_.shard_count);
+  options_.last_message_id = std::max<std::uint32_t>(64, options_.last_message_id);
 }
 
 // ---- what exchanges use
-// --------------------------------------------------------------------------------------------
 
 const ike::ConnectionCredentials& Shard::credentials(const std::string& connection) const {
   const auto* found = credentials_ ? credentials_->find(connection) : nullptr;
@@ -67,9 +68,10 @@ ike::RequestId Shard::derive_secret(const IkeSa& sa, std::shared_ptr<const crypt
 IkeSpi Shard::new_ike_spi() {
   for (;;) {
     // The shard's number is the remainder, so that any thread can tell whose it is.
-    auto value = rng_.uniform<std::uint64_t>();
-    value = value - value % options_.shard_count + options_.shard;
-    if (value != 0 && !sas_.contains(value)) return {value};
+    const auto drawn = rng_.uniform<std::uint64_t>();
+    const auto value = drawn - drawn % options_.shard_count + options_.shard;
+    const bool of_this_shard = value % options_.shard_count == options_.shard;  // unless it went over the top
+    if (of_this_shard && value != 0 && !sas_.contains(value)) return {value};
   }
 }
 
@@ -102,7 +104,6 @@ void Shard::end_half_open(const IkeSa& sa) {
 }
 
 // ---- tracing
-// -------------------------------------------------------------------------------------------------------
 
 bool Shard::traced(const IkeSa& sa) const {
   return options_.trace_all ||
@@ -134,8 +135,17 @@ void Shard::trace_retransmission(const IkeSa& sa, const Path& path) {
       sa.connection_name(), sa.id, true, true, path.local, path.remote, {"the last request again"}}));
 }
 
-bool Shard::may_answer(ClearAnswer kind) {
-  return (kind == ClearAnswer::kStray ? strays_ : refusals_).take(time());
+bool Shard::may_answer(ClearAnswer kind, const IpAddress& source) {
+  constexpr double kReserve = 10;  // half of the burst
+  switch (kind) {
+    case ClearAnswer::kRefusal:
+      return refusals_.take(time(), source);
+    case ClearAnswer::kStray:
+      return strays_.take(time(), source);
+    case ClearAnswer::kUnknownSpi:
+      break;
+  }
+  return strays_.take(time(), source, kReserve);
 }
 
 void Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
@@ -157,7 +167,6 @@ void Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader
 }
 
 // ---- what arrives
-// --------------------------------------------------------------------------------------------------
 
 void Shard::receive(Now now, const ike::Datagram& datagram) {
   begin(now);
@@ -167,7 +176,8 @@ void Shard::receive(Now now, const ike::Datagram& datagram) {
   // RFC 7296 1.5, 2.5
   if (header->major != wire::kIkeMajorVersion) {
     count(Counter::kDropVersion);
-    if (header->major > wire::kIkeMajorVersion && !header->flags.response && may_answer(ClearAnswer::kStray))
+    if (header->major > wire::kIkeMajorVersion && !header->flags.response &&
+        may_answer(ClearAnswer::kStray, datagram.remote.address))
       answer_in_clear(datagram, *header, {wire::make_notify(NotifyType::kInvalidMajorVersion)});
     return;
   }
@@ -193,7 +203,11 @@ void Shard::receive_unknown(const ike::Datagram& datagram, const wire::IkeHeader
   count(Counter::kDropUnknownSpi);
   // RFC 7296 2.21.4: a response is never answered.
   if (header.flags.response || header.exchange_type == ExchangeType::kIkeSaInit) return;
-  if (may_answer(ClearAnswer::kStray))
+  // Without protection and outside of an IKE SA, INFORMATIONAL is only ever INVALID_SPI (RFC 7296 1.5): one way.
+  if (header.exchange_type == ExchangeType::kInformational &&
+      header.next_payload == wire::PayloadType::kNotify)
+    return heed_invalid_spi_in_clear(datagram);
+  if (may_answer(ClearAnswer::kUnknownSpi, datagram.remote.address))
     answer_in_clear(datagram, header, {wire::make_notify(NotifyType::kInvalidIkeSpi)});
 }
 
@@ -223,7 +237,7 @@ void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeH
     count(Counter::kDropMalformed);
     // RFC 7296 2.5
     if (message.error().notify == NotifyType::kUnsupportedCriticalPayload &&
-        may_answer(ClearAnswer::kRefusal))
+        may_answer(ClearAnswer::kRefusal, datagram.remote.address))
       answer_in_clear(datagram, header,
                       {wire::make_unsupported_critical_payload(message.error().payload_type)});
     return;
@@ -271,6 +285,7 @@ void Shard::settle() {
         remove(*sa);
         continue;
       }
+      if (std::holds_alternative<Lingering>(sa->phase)) note_lingering(*sa);
       const auto deadline = ikev2::next_deadline(*sa);
       constexpr unsigned kMaxRounds = 16;
       if (deadline <= time() && rounds < kMaxRounds)
@@ -281,10 +296,27 @@ void Shard::settle() {
   }
 }
 
+// A peer that rekeys and deletes over and over leaves one behind each time.
+void Shard::note_lingering(const IkeSa& sa) {
+  if (!lingering_.insert(sa.own_spi().value).second) return;
+  lingering_order_.push_back(sa.own_spi().value);
+  while (!lingering_order_.empty() &&
+         (lingering_.size() > options_.lingering_limit || !lingering_.contains(lingering_order_.front()))) {
+    if (auto* oldest = find({lingering_order_.front()});
+        oldest && std::holds_alternative<Lingering>(oldest->phase)) {
+      lingering_.erase(oldest->own_spi().value);
+      oldest->phase = Closed{};
+      touch(*oldest);
+    }
+    lingering_order_.pop_front();
+  }
+}
+
 void Shard::remove(IkeSa& sa) {
   const auto spi = sa.own_spi().value;
   end_half_open(sa);
   timers_.cancel(spi);
+  lingering_.erase(spi);
   if (const auto at = init_request_of_.find(spi); at != init_request_of_.end()) {
     by_init_request_.erase(at->second);
     init_request_of_.erase(at);
@@ -303,7 +335,6 @@ void Shard::remove(IkeSa& sa) {
 }
 
 // ---- one peer, several IKE SAs (RFC 7296 2.4)
-// ----------------------------------------------------------------------
 
 namespace {
 std::uint64_t identity_key(const Identity& local, const Identity& remote) {
@@ -378,6 +409,9 @@ void Shard::resolve_uniqueness(IkeSa& newest, const Established& established, bo
 std::vector<ike::Action> Shard::drain() {
   auto actions = std::move(actions_);
   actions_.clear();
+  // The peer may send as soon as our answer reaches it (RFC 7296 1.2, 2.8), so what it will use stands before messages leave.
+  std::ranges::stable_partition(
+      actions, [](const auto& action) { return std::holds_alternative<ike::InstallChildSa>(action); });
   return actions;
 }
 

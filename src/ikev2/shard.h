@@ -2,19 +2,23 @@
 // Engine; nothing outside this room includes it.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "ike/counters.h"
 #include "ike/timer_wheel.h"
+#include "ikev2/answer_limits.h"
 #include "ikev2/cookie.h"
 #include "ikev2/engine.h"
 #include "ikev2/ike_sa.h"
+#include "ikev2/memory_budget.h"
 #include "ikev2/source_limits.h"
 #include "ikev2/token_bucket.h"
 
@@ -25,15 +29,17 @@ namespace merlon::ikev2 {
 // next to nothing, and without them an honest initiator never gets on.
 enum class ClearAnswer {
   kRefusal,  // of an IKE_SA_INIT request
-  kStray,    // INVALID_IKE_SPI, INVALID_MAJOR_VERSION (RFC 7296 1.5)
+  kStray,    // INVALID_MAJOR_VERSION (RFC 7296 1.5, 2.5)
+  kUnknownSpi,  // INVALID_IKE_SPI (RFC 7296 1.5, 2.21.4): what matters least; half of what kStray has is not for it
 };
+// What stands between one connection of ours and one address before we begin no further IKE SA in place of another.
+inline constexpr std::size_t kMaxIkeSasOfAPeer = 8;
 
 class Shard {
  public:
   Shard(EngineOptions options, Rng& rng, ike::SpiAllocator& spis);
 
   // ---- what exchanges use
-  // ------------------------------------------------------------------------------------------
   [[nodiscard]] Instant time() const { return now_.monotonic; }
   [[nodiscard]] UnixTime wall() const { return now_.wall; }
   [[nodiscard]] Rng& rng() const { return rng_; }
@@ -70,12 +76,21 @@ class Shard {
   // For the two lookups above and below; called when an IKE SA is established.
   void know_identity(IkeSa& sa, const Established& established);
   [[nodiscard]] bool has_established(const IkeSa& except, const policy::Connection& connection);
+  // Another IKE SA of the same connection on which children may be made; null: none.
+  [[nodiscard]] IkeSa* standing_beside(const IkeSa& one);
   // Whether "unique = keep" forbids one more for these identities.
   [[nodiscard]] bool refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer,
                                        const Identity& local_id);
   [[nodiscard]] CookieJar& cookies() { return cookies_; }
   [[nodiscard]] SourceLimits& half_open() { return half_open_; }
   void end_half_open(const IkeSa& sa);
+  [[nodiscard]] MemoryBudget& memory() { return memory_; }
+  // Whether one more IKE SA of this connection may be begun with this address: one at a time, and few beside each
+  // other, however often a peer refuses what is asked of the ones that stand (NO_ADDITIONAL_SAS) and whatever "unique"
+  // says. For one that is usable already nobody asks.
+  [[nodiscard]] bool may_begin(const policy::ConnectionPtr& connection, const IpAddress& remote);
+  // RFC 7296 1.5: a limit of IKE SAs counts none that only repeat their last answer.
+  [[nodiscard]] bool is_full() const { return sas_.size() - lingering_.size() >= options_.ike_sa_limit; }
 
   [[nodiscard]] bool traced(const IkeSa& sa) const;
   [[nodiscard]] bool keys_traced(const IkeSa& sa) const;
@@ -83,13 +98,12 @@ class Shard {
                      const Path& path, bool sent, bool retransmission);
   void trace_retransmission(const IkeSa& sa, const Path& path);
   // Whether one more answer of this kind may be sent now. To be asked before anything is made for it.
-  [[nodiscard]] bool may_answer(ClearAnswer kind);
+  [[nodiscard]] bool may_answer(ClearAnswer kind, const IpAddress& source);
   // A small answer in clear (RFC 7296 1.5, 2.6, 2.21.1).
   void answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader& header,
                        std::vector<wire::Payload> payloads);
 
   // ---- what Engine forwards
-  // ----------------------------------------------------------------------------------------
   void configure(Now now, std::vector<policy::ConnectionPtr> connections,
                  std::shared_ptr<const ike::Credentials> credentials);
   void receive(Now now, const ike::Datagram& datagram);
@@ -107,6 +121,8 @@ class Shard {
   void check_paths(Now now);
   Result<> probe_path(Now now, const IpAddress& remote, unsigned datagram_size);
   [[nodiscard]] std::vector<ike::PathProbed> drain_path_probes() { return std::exchange(path_probes_, {}); }
+  void unknown_spi(Now now, const Endpoint& source, bool udp_encapsulated, Spi spi);
+  void selectors_violated(Now now, policy::ChildSaId child_sa, ByteView packet_start);
   void shut_down(Now now);
   [[nodiscard]] bool idle() const;
   void trace(const std::string& connection, bool messages, bool keys);
@@ -119,6 +135,8 @@ class Shard {
   void begin(Now now) { now_ = now; }
   void settle();
   void remove(IkeSa& sa);
+  void note_lingering(const IkeSa& sa);
+  void heed_invalid_spi_in_clear(const ike::Datagram& datagram);
   void index(IkeSa& sa);
   [[nodiscard]] std::vector<IkeSa*> same_peers(const IkeSa& newest, const Identity& local,
                                                const Identity& remote);
@@ -142,7 +160,10 @@ class Shard {
   ike::Counters counters_;
   std::vector<ike::Action> actions_;
   std::vector<ike::PathProbed> path_probes_;
+  MemoryBudget memory_;  // outlives the IKE SAs, which hold shares of it
   std::unordered_map<std::uint64_t, std::unique_ptr<IkeSa>> sas_;
+  std::unordered_set<std::uint64_t> lingering_;
+  std::deque<std::uint64_t> lingering_order_;                  // the oldest first; some are gone already
   std::unordered_map<std::uint64_t, IkeSpi> by_init_request_;  // hash of source and request: RFC 7296 2.1
   std::unordered_map<std::uint64_t, std::uint64_t> init_request_of_;
   std::unordered_map<std::uint64_t, IpAddress> half_open_source_;
@@ -157,7 +178,8 @@ class Shard {
   std::set<std::string> trace_messages_, trace_keys_;
   ike::RequestId last_request_ = 0;
   std::uint64_t last_child_id_ = 0;
-  TokenBucket refusals_{10, 20}, strays_{10, 20};
+  AnswerLimit refusals_{{50, 100}, {2, 8}}, strays_{{10, 20}, {2, 4}};
+  TokenBucket lost_spis_{1, 4}, hints_{1, 4};
   bool shutting_down_ = false;
 
  public:

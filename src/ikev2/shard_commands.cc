@@ -1,5 +1,6 @@
 // Commands of people and of the data plane.
 #include <algorithm>
+#include <functional>
 
 #include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
@@ -33,6 +34,12 @@ bool replaced(const Established& established) {
   return established.successor.has_value();
 }
 
+// A person does not wait for the end of a backoff, and hears again what stands in the way.
+void begin_now(Established& established, const std::function<bool(const Task&)>& which) {
+  for (auto& task : established.tasks)
+    if (which(task)) task.not_before = Instant{};
+}
+
 }  // namespace
 
 std::vector<IkeSa*> Shard::of_connection(const std::string& connection) {
@@ -45,6 +52,18 @@ std::vector<IkeSa*> Shard::of_connection(const std::string& connection) {
   return found;
 }
 
+static bool takes_children(IkeSa& sa) {
+  const auto* established = sa.established();
+  return established && !replaced(*established) && !sa.redundant && !delete_ike_task(*established);
+}
+
+IkeSa* Shard::standing_beside(const IkeSa& one) {
+  if (!one.connection) return nullptr;
+  for (auto* sa : of_connection(one.connection->name))
+    if (sa != &one && sa->connection == one.connection && takes_children(*sa)) return sa;
+  return nullptr;
+}
+
 Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const Endpoint& local,
                                const Endpoint& remote, std::vector<ChildIntent> intents) {
   if (intents.empty())
@@ -52,10 +71,9 @@ Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const En
   for (auto* sa : of_connection(connection->name)) {
     // One of an older configuration is on its way out, and counts its children otherwise.
     if (sa->connection != connection) continue;
-    auto* established = sa->established();
-    if (established && !replaced(*established) && !sa->redundant && !delete_ike_task(*established)) {
+    if (takes_children(*sa)) {
       bool queued = false;
-      for (auto& intent : intents) queued |= queue_new_child(*established, std::move(intent));
+      for (auto& intent : intents) queued |= queue_new_child(*sa->established(), std::move(intent));
       touch(*sa);
       return queued ? Begun::kUnderWay : Begun::kNothingToDo;
     }
@@ -114,6 +132,17 @@ Result<Begun> Shard::acquire(Now now, const std::string& name, const std::string
   return result;
 }
 
+// What is queued never begins; whoever waits for it hears of that.
+static bool drop_queued_child(Shard& shard, const IkeSa& sa, Established& established,
+                              const std::string& child, const ike::Failure& reason) {
+  return std::erase_if(established.tasks, [&](const Task& task) {
+           const auto* create = std::get_if<NewChildTask>(&task.what);
+           if (!create || sa.connection->children[create->intent.child_index].name != child) return false;
+           tell_child_failed(shard, sa, create->intent.child_index, reason);
+           return true;
+         }) != 0;
+}
+
 Result<> Shard::terminate(Now now, const std::string& name, const std::string& child) {
   begin(now);
   bool found = false;
@@ -129,10 +158,7 @@ Result<> Shard::terminate(Now now, const std::string& name, const std::string& c
         queue_delete_child(*this, *established, record, "on command");
         found = true;
       }
-      std::erase_if(established->tasks, [&](const Task& task) {
-        const auto* create = std::get_if<NewChildTask>(&task.what);
-        return create && sa->connection->children[create->intent.child_index].name == child;
-      });
+      found |= drop_queued_child(*this, *sa, *established, child, reason);
     } else if (child.empty() &&
                (std::holds_alternative<InitSent>(sa->phase) || std::holds_alternative<AuthSent>(sa->phase))) {
       close_now(*sa, reason);
@@ -161,6 +187,8 @@ Result<> Shard::rekey_ike_sa(Now now, const std::string& name) {
     auto* established = sa->established();
     if (!established || replaced(*established)) continue;
     queue_rekey_ike(*established);
+    established->rekey_backoff = {};
+    begin_now(*established, [](const Task& task) { return std::holds_alternative<RekeyIkeTask>(task.what); });
     touch(*sa);
     found = true;
   }
@@ -179,6 +207,11 @@ Result<> Shard::rekey_child_sa(Now now, const std::string& name, const std::stri
       if (!child.empty() && record.sa->child().name != child) continue;
       if (!record.live() || record.replaced) continue;
       queue_rekey_child(*established, record);
+      record.rekey_backoff = {};
+      begin_now(*established, [&](const Task& task) {
+        const auto* rekey = std::get_if<RekeyChildTask>(&task.what);
+        return rekey && rekey->id == record.sa->id;
+      });
       found = true;
     }
     touch(*sa);
@@ -244,7 +277,6 @@ void Shard::trace(const std::string& connection, bool messages, bool keys) {
 }
 
 // ---- the data plane
-// ------------------------------------------------------------------------------------------------
 
 void Shard::report(Now now, const ike::DataPlaneReport& report) {
   begin(now);
@@ -275,7 +307,6 @@ void Shard::report(Now now, const ike::DataPlaneReport& report) {
 }
 
 // ---- for people
-// ----------------------------------------------------------------------------------------------------
 
 std::vector<IkeSa*> Shard::sorted() {
   std::vector<IkeSa*> all;
@@ -348,6 +379,8 @@ ike::IkeSaStatus status_of(const IkeSa& sa) {
     status.soft_expiry = established->soft_expired ? kNever : established->soft;
     status.hard_expiry = established->hard;
     status.last_inbound = established->last_inbound;
+    status.peer_window = established->peer_window;
+    status.peer_valid_until = established->peer.valid_until();
     for (const auto& record : established->children)
       if (record.remove_at == kNever) status.children.push_back(status_of(record, *established));
   }

@@ -3,6 +3,7 @@
 
 #include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
+#include "ikev2/peer_validity.h"
 #include "ikev2/shard.h"
 
 namespace merlon::ikev2 {
@@ -90,14 +91,25 @@ void Shard::configure(Now now, std::vector<policy::ConnectionPtr> connections,
   begin(now);
   connections_ = std::move(connections);
   credentials_ = std::move(credentials);
+  std::size_t rechecked = 0;
   for (auto* sa : sorted()) {
     if (!sa->connection) continue;
+    if (auto* standing = sa->established(); standing && !standing->peer.chain().empty()) {
+      // Signatures cost time: the first few at once, many spread out.
+      constexpr std::size_t kAtOnce = 64;
+      constexpr auto kEach = std::chrono::milliseconds(2);
+      recheck_peer_at(*standing, time() + (rechecked < kAtOnce ? Duration{} : kEach * (rechecked - kAtOnce)));
+      ++rechecked;
+      touch(*sa);
+    }
     const auto after = connection(sa->connection->name);
     if (after == sa->connection) continue;
-    // An exchange in flight knows children by their old numbers.
+    // An exchange in flight knows children by their old numbers, and so does a predecessor whose children may still
+    // come (RFC 7296 2.8.2).
     const auto* established = sa->established();
     const bool quiet = established && std::holds_alternative<std::monostate>(established->own) &&
-                       std::holds_alternative<std::monostate>(established->answering);
+                       std::holds_alternative<std::monostate>(established->answering) &&
+                       !established->predecessor;
     const bool children_same =
         after && renumber(*sa->connection, *after) == renumber(*sa->connection, *sa->connection);
     if (after && same_peer(*after, *sa->connection) && established && (quiet || children_same))

@@ -12,10 +12,15 @@ class TokenBucket {
  public:
   TokenBucket(double per_second, double burst) : per_second_(per_second), burst_(burst), tokens_(burst) {}
 
-  // True: once more. `now` never goes back.
-  [[nodiscard]] bool take(Instant now) {
+  // How many more at once. `now` never goes back.
+  [[nodiscard]] double level(Instant now) const {
     const std::chrono::duration<double> passed = now - filled_at_;
-    tokens_ = std::min(burst_, tokens_ + per_second_ * passed.count());
+    return std::min(burst_, tokens_ + per_second_ * passed.count());
+  }
+  [[nodiscard]] bool full(Instant now) const { return level(now) >= burst_; }
+  // True: once more.
+  [[nodiscard]] bool take(Instant now) {
+    tokens_ = level(now);
     filled_at_ = now;
     if (tokens_ < 1) return false;
     tokens_ -= 1;

@@ -15,9 +15,15 @@
 #include "io/control_message.h"
 #include "io/socket_address.h"
 #include "io/system_error.h"
+#include "io/system_rng.h"
+#include "wire/ip/fragment.h"
+#include "wire/ip/ipv6.h"
+#include "wire/ip/udp.h"
 
 namespace merlon::io {
 namespace {
+
+constexpr std::size_t kMaxIpPacket = 65535;
 
 int set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno;
@@ -182,7 +188,25 @@ Result<DatagramSocket> DatagramSocket::set_up(Fd fd, bool raw, const Endpoint& l
     return fail_errno(errno, "read a socket's own address");
   const auto endpoint = endpoint_of(&bound.storage, bound.length);
   if (endpoint && !raw) socket.port_ = endpoint->port;
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  if (getsockopt(socket.fd(), SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0)
+    return fail_errno(errno, "read a socket's protocol");
+  socket.protocol_ = static_cast<IpProtocol>(protocol);
+  if (socket.family_ == IpFamily::kIpv6 && protocol != IPPROTO_RAW)
+    static_cast<void>(socket.open_fragment_socket(options));  // without it the kernel does what it can
   return socket;
+}
+
+Result<> DatagramSocket::open_fragment_socket(const DatagramSocketOptions& options) {
+  Fd fd(::socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW));  // takes whole packets
+  if (!fd) return fail_errno(errno, "open a raw socket for fragments");
+  DatagramSocketOptions wanted = options;
+  wanted.receive_buffer = 0;  // nothing is received on it
+  wanted.path_mtu_mode = PathMtuMode::kProbe;
+  MERLON_TRY(DatagramSocket socket, set_up(std::move(fd), true, {IpAddress::any(family_), 0}, wanted));
+  fragment_socket_ = std::make_unique<DatagramSocket>(std::move(socket));
+  return {};
 }
 
 Result<std::size_t> DatagramSocket::receive_burst(std::span<ReceivedDatagram> slots) {
@@ -237,6 +261,51 @@ std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams
   return sent;
 }
 
+// Without a source nobody but the kernel could write the IP header.
+bool DatagramSocket::needs_fragments(const OutgoingDatagram& datagram) const {
+  if (!fragment_socket_ || !datagram.may_fragment || datagram.path_mtu == 0 ||
+      datagram.source.is_unspecified())
+    return false;
+  const std::size_t headers = wire::kIpv6HeaderSize + (raw_ ? 0 : wire::kUdpHeaderSize);
+  const std::size_t size = headers + datagram.head.size() + datagram.payload.size();
+  return size > datagram.path_mtu && size <= kMaxIpPacket;
+}
+
+// RFC 8200 4.5.
+SendOutcome DatagramSocket::send_fragments(const OutgoingDatagram& datagram) {
+  const IpAddress& source = datagram.source;
+  const IpAddress& destination = datagram.destination.address;
+  const Bytes data = concat(datagram.head, datagram.payload);
+  Bytes packet;
+  if (raw_) {
+    packet.resize(wire::kIpv6HeaderSize);
+    wire::Ipv6Header header;
+    header.payload_length = static_cast<std::uint16_t>(data.size());
+    header.next_header = protocol_;
+    header.source = source;
+    header.destination = destination;
+    wire::write_ipv6(packet, header);
+    append(packet, data);
+  } else {
+    packet = wire::build_udp_packet({source, port_}, datagram.destination, data);
+  }
+  wire::set_ipv6_traffic_class(packet, datagram.traffic_class);
+  const std::size_t mtu = std::max<std::size_t>(datagram.path_mtu, wire::kIpv6MinimumMtu);
+  // RFC 7739: not to be foreseen.
+  const auto fragments = wire::fragment_ipv6(packet, mtu, SystemRng().uniform<std::uint32_t>());
+  if (!fragments) return SendOutcome::kTooBig;
+  for (const Bytes& fragment : *fragments) {
+    OutgoingDatagram one;
+    one.payload = fragment;
+    one.source = source;
+    one.destination = {destination, 0};
+    one.interface_index = datagram.interface_index;
+    if (const SendOutcome outcome = fragment_socket_->send(one); outcome != SendOutcome::kSent)
+      return outcome;
+  }
+  return SendOutcome::kSent;
+}
+
 std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagrams,
                                        std::span<SendOutcome> outcomes) {
   MERLON_ASSERT(outcomes.size() >= datagrams.size());
@@ -250,10 +319,15 @@ std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagra
       outcomes[begin++] = SendOutcome::kFailed;
       continue;
     }
+    if (needs_fragments(datagrams[begin])) {
+      outcomes[begin] = send_fragments(datagrams[begin]);
+      if (outcomes[begin++] == SendOutcome::kSent) ++sent;
+      continue;
+    }
     const bool may_fragment = datagrams[begin].may_fragment;
     std::size_t end = begin + 1;
     while (end < datagrams.size() && end - begin < kMaxBurst && datagrams[end].may_fragment == may_fragment &&
-           fits(datagrams[end]))
+           fits(datagrams[end]) && !needs_fragments(datagrams[end]))
       ++end;
     const auto run = datagrams.subspan(begin, end - begin);
     const auto run_outcomes = outcomes.subspan(begin, end - begin);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 
+#include "base/iana.h"
 #include "base/ip_address.h"
 #include "io/fd.h"
 #include "io/send_outcome.h"
@@ -37,6 +38,9 @@ struct OutgoingDatagram {
   // False: DF is set (IPv4), nothing is fragmented, and too big is kTooBig. True: DF is clear, and the kernel
   // cuts the packet to the path MTU it knows where it must.
   bool may_fragment = false;
+  // With may_fragment: bytes of the largest IP packet that the path carries, where more is known than the kernel knows; 0:
+  // nothing is. Over IPv6 larger ones leave in fragments of this size, since no router makes them.
+  unsigned path_mtu = 0;
 };
 
 // How the kernel treats path MTU for datagrams with may_fragment == false.
@@ -111,15 +115,23 @@ class DatagramSocket {
   DatagramSocket(Fd fd, IpFamily family, bool raw);
   [[nodiscard]] int set_path_mtu_option(PathMtuMode mode) const;  // an errno value, 0: done
   std::size_t send_run(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
+  [[nodiscard]] Result<> open_fragment_socket(const DatagramSocketOptions& options);
+  [[nodiscard]] bool needs_fragments(const OutgoingDatagram& datagram) const;
+  [[nodiscard]] SendOutcome send_fragments(const OutgoingDatagram& datagram);
 
   Fd fd_;
   IpFamily family_;
   bool raw_;
+  IpProtocol protocol_ = IpProtocol::kUdp;
   std::uint16_t port_ = 0;
   PathMtuMode path_mtu_mode_ = PathMtuMode::kProbe;
   // IPv4 has no per-datagram way to clear DF, so the socket's option is changed around such sends, one sender
   // at a time. What another thread sends meanwhile may go out without DF too: fragmented instead of lost.
   std::unique_ptr<std::mutex> may_fragment_mutex_;
+  // IPv6: sends whole IP packets, for what must be fragmented to less than the kernel believes to pass. The kernel's own
+  // IPV6_MTU does not do it: it holds only for packets that are larger than the path MTU in the kernel's tables. Null:
+  // IPv4, or no CAP_NET_RAW.
+  std::unique_ptr<DatagramSocket> fragment_socket_;
 };
 
 }  // namespace merlon::io

@@ -308,6 +308,49 @@ TEST_F(DatagramSocketTest, RawEspLearnsThePathMtu) {
   });
 }
 
+// A link that drops what is larger than 1,280 bytes, while the kernel at the near end believes in 1,500.
+void expect_fragments_pass(DatagramSocket& client, DatagramSocket& server) {
+  const Bytes small(1000, 0x55), large(1400, 0x56), huge(4000, 0x57), last(900, 0x58);
+  OutgoingDatagram datagram;
+  datagram.source = ip("2001:db8::1");
+  datagram.destination = {ip("2001:db8::2"), server.port()};
+  datagram.may_fragment = true;
+  datagram.traffic_class = 0xb9;
+  datagram.payload = large;
+  static_cast<void>(client.send(datagram));  // lost: the kernel knows nothing of the path
+  std::vector<OutgoingDatagram> burst;
+  const std::vector<Bytes> payloads = {small, large, huge, last};
+  for (const Bytes& payload : payloads) {
+    datagram.payload = payload;
+    datagram.path_mtu = 1280;
+    burst.push_back(datagram);
+  }
+  std::vector<SendOutcome> outcomes(burst.size());
+  EXPECT_EQ(client.send_burst(burst, outcomes), 4U);
+  for (const Bytes& payload : payloads) {
+    Inbox inbox(1, 8192);
+    ASSERT_EQ(inbox.receive(server), 1U);
+    EXPECT_EQ(to_bytes(inbox.datagrams[0].payload), payload);
+    EXPECT_EQ(inbox.datagrams[0].source, (Endpoint{ip("2001:db8::1"), client.port()}));
+    EXPECT_EQ(inbox.datagrams[0].traffic_class, 0xb9);
+  }
+}
+
+TEST_F(DatagramSocketTest, FragmentsOfTheSizeThatWasAskedForPassABlackHole) {
+  in_namespace([] {
+    Pair pair;
+    pair.far.sh("ip link set v1 mtu 1280");
+    UdpSocket client = udp("::", 4500);
+    std::optional<UdpSocket> server;
+    pair.far.run([&] { server.emplace(udp("::", 4500)); });
+    expect_fragments_pass(client, *server);
+    RawEspSocket raw = esp("::");
+    std::optional<RawEspSocket> raw_server;
+    pair.far.run([&] { raw_server.emplace(esp("::")); });
+    expect_fragments_pass(raw, *raw_server);
+  });
+}
+
 TEST_F(DatagramSocketTest, MarkedPacketsTakeAnotherRoute) {
   in_namespace([] {
     Pair pair;

@@ -32,6 +32,8 @@ struct PacketMeta {
   bool udp_encapsulated = false;   // ESP in UDP (RFC 3948), else IP protocol 50
   // May the outer datagram be fragmented on its way (IPv4: DF clear; IPv6: fragmented by the sender)?
   bool may_fragment_outer = false;
+  // With it: bytes of the largest outer IP packet that the path is known to carry; 0: not known.
+  std::uint32_t outer_mtu = 0;
 };
 
 class Packet {

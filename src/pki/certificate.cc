@@ -37,7 +37,7 @@ Result<SubjectAltNames> read_names(const X509* x509) {
 
 Result<std::vector<std::string>> read_extended_key_usage(const X509* x509) {
   int critical = -1;
-  const std::unique_ptr<EXTENDED_KEY_USAGE, OpensslDelete<EXTENDED_KEY_USAGE_free>> usages(
+  const std::unique_ptr<EXTENDED_KEY_USAGE, OpensslDeleter<EXTENDED_KEY_USAGE_free>> usages(
       static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(x509, NID_ext_key_usage, &critical, nullptr)));
   std::vector<std::string> out;
   if (!usages) {

@@ -112,7 +112,7 @@ std::string revoked(const X509_CRL* crl, const Certificate& subject, const std::
       entry == nullptr)
     return fmt::format("{} was revoked by '{}'", who, subject.issuer());
   const auto when = to_unix_time(X509_REVOKED_get0_revocationDate(entry));
-  const std::unique_ptr<ASN1_ENUMERATED, OpensslDelete<ASN1_ENUMERATED_free>> reason(
+  const std::unique_ptr<ASN1_ENUMERATED, OpensslDeleter<ASN1_ENUMERATED_free>> reason(
       static_cast<ASN1_ENUMERATED*>(X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, nullptr, nullptr)));
   const long code = reason ? ASN1_ENUMERATED_get(reason.get()) : 0;
   const std::string_view words = code == 6 ? "certificateHold"

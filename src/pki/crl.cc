@@ -19,7 +19,7 @@ constexpr ReasonName kReasons[] = {
     {RevocationReason::kCessationOfOperation, "cessationOfOperation"},
 };
 
-using EnumeratedOwner = std::unique_ptr<ASN1_ENUMERATED, OpensslDelete<ASN1_ENUMERATED_free>>;
+using EnumeratedOwner = std::unique_ptr<ASN1_ENUMERATED, OpensslDeleter<ASN1_ENUMERATED_free>>;
 
 Result<> add_revoked(X509_CRL* crl, const RevokedCertificate& entry) {
   X509RevokedOwner revoked(X509_REVOKED_new());

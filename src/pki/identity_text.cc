@@ -8,7 +8,7 @@
 namespace merlon::pki {
 namespace {
 
-using NameEntryOwner = std::unique_ptr<X509_NAME_ENTRY, OpensslDelete<X509_NAME_ENTRY_free>>;
+using NameEntryOwner = std::unique_ptr<X509_NAME_ENTRY, OpensslDeleter<X509_NAME_ENTRY_free>>;
 
 bool is_utf8(std::string_view text) {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());

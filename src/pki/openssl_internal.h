@@ -10,29 +10,24 @@
 
 #include <memory>
 
+#include "crypto/openssl_owner.h"
 #include "pki/certificate.h"
 
 namespace merlon::pki {
 
-template <auto Free>
-struct OpensslDelete {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using X509Owner = std::unique_ptr<X509, OpensslDelete<X509_free>>;
-using X509CrlOwner = std::unique_ptr<X509_CRL, OpensslDelete<X509_CRL_free>>;
-using X509ReqOwner = std::unique_ptr<X509_REQ, OpensslDelete<X509_REQ_free>>;
-using X509NameOwner = std::unique_ptr<X509_NAME, OpensslDelete<X509_NAME_free>>;
-using X509ExtensionOwner = std::unique_ptr<X509_EXTENSION, OpensslDelete<X509_EXTENSION_free>>;
-using X509RevokedOwner = std::unique_ptr<X509_REVOKED, OpensslDelete<X509_REVOKED_free>>;
-using PkeyOwner = std::unique_ptr<EVP_PKEY, OpensslDelete<EVP_PKEY_free>>;
-using ObjectOwner = std::unique_ptr<ASN1_OBJECT, OpensslDelete<ASN1_OBJECT_free>>;
-using IntegerOwner = std::unique_ptr<ASN1_INTEGER, OpensslDelete<ASN1_INTEGER_free>>;
-using TimeOwner = std::unique_ptr<ASN1_TIME, OpensslDelete<ASN1_TIME_free>>;
-using BioOwner = std::unique_ptr<BIO, OpensslDelete<BIO_free_all>>;
-using GeneralNamesOwner = std::unique_ptr<GENERAL_NAMES, OpensslDelete<GENERAL_NAMES_free>>;
+using crypto::OpensslDeleter;
+using X509Owner = std::unique_ptr<X509, OpensslDeleter<X509_free>>;
+using X509CrlOwner = std::unique_ptr<X509_CRL, OpensslDeleter<X509_CRL_free>>;
+using X509ReqOwner = std::unique_ptr<X509_REQ, OpensslDeleter<X509_REQ_free>>;
+using X509NameOwner = std::unique_ptr<X509_NAME, OpensslDeleter<X509_NAME_free>>;
+using X509ExtensionOwner = std::unique_ptr<X509_EXTENSION, OpensslDeleter<X509_EXTENSION_free>>;
+using X509RevokedOwner = std::unique_ptr<X509_REVOKED, OpensslDeleter<X509_REVOKED_free>>;
+using PkeyOwner = std::unique_ptr<EVP_PKEY, OpensslDeleter<EVP_PKEY_free>>;
+using ObjectOwner = std::unique_ptr<ASN1_OBJECT, OpensslDeleter<ASN1_OBJECT_free>>;
+using IntegerOwner = std::unique_ptr<ASN1_INTEGER, OpensslDeleter<ASN1_INTEGER_free>>;
+using TimeOwner = std::unique_ptr<ASN1_TIME, OpensslDeleter<ASN1_TIME_free>>;
+using BioOwner = std::unique_ptr<BIO, OpensslDeleter<BIO_free_all>>;
+using GeneralNamesOwner = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
 
 // OpenSSL's reason for the last failure; empties its error queue. "" when it gave none.
 [[nodiscard]] std::string openssl_reason();

@@ -10,8 +10,8 @@
 namespace merlon::pki {
 namespace {
 
-using StoreOwner = std::unique_ptr<X509_STORE, OpensslDelete<X509_STORE_free>>;
-using StoreContextOwner = std::unique_ptr<X509_STORE_CTX, OpensslDelete<X509_STORE_CTX_free>>;
+using StoreOwner = std::unique_ptr<X509_STORE, OpensslDeleter<X509_STORE_free>>;
+using StoreContextOwner = std::unique_ptr<X509_STORE_CTX, OpensslDeleter<X509_STORE_CTX_free>>;
 using CertificateStackOwner =
     std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })>;
 

@@ -27,69 +27,6 @@ Proposal must_parse_esp(std::string_view text) {
   return std::move(*proposal);
 }
 
-struct Verdict {
-  Weakness weakness;
-  std::string_view source;
-};
-
-std::optional<Verdict> judge_encr(SecurityProtocol protocol, std::uint16_t id) {
-  if (id == static_cast<std::uint16_t>(EncrId::kDes3))
-    return protocol == SecurityProtocol::kEsp
-               ? Verdict{Weakness::kShouldNot, "RFC 8221 says SHOULD NOT"}
-               : Verdict{Weakness::kDeprecated, "RFC 8247 keeps it as a MAY, its blocks are short"};
-  // DES_IV64, DES, RC5, IDEA, CAST, BLOWFISH, 3IDEA, DES_IV32
-  if (id == 1 || id == 2 || (id >= 4 && id <= 9))
-    return Verdict{Weakness::kMustNot, "RFC 9395 deprecates it"};
-  return std::nullopt;
-}
-
-std::optional<Verdict> judge_prf(std::uint16_t id) {
-  if (id == static_cast<std::uint16_t>(PrfId::kHmacMd5))
-    return Verdict{Weakness::kMustNot, "RFC 8247 says MUST NOT"};
-  if (id == 3) return Verdict{Weakness::kMustNot, "RFC 9395 deprecates it"};  // HMAC_TIGER
-  if (id == static_cast<std::uint16_t>(PrfId::kHmacSha1))
-    return Verdict{Weakness::kDeprecated, "RFC 8247 says MUST-"};
-  return std::nullopt;
-}
-
-std::optional<Verdict> judge_integ(std::uint16_t id) {
-  if (id == static_cast<std::uint16_t>(IntegId::kHmacMd5_96) || id == 3 || id == 4)  // DES_MAC, KPDK_MD5
-    return Verdict{Weakness::kMustNot, "RFC 8221 and RFC 8247 say MUST NOT"};
-  if (id == static_cast<std::uint16_t>(IntegId::kHmacSha1_96))
-    return Verdict{Weakness::kDeprecated, "RFC 8221 and RFC 8247 say MUST-"};
-  return std::nullopt;
-}
-
-std::optional<Verdict> judge_ke(std::uint16_t id) {
-  switch (id) {
-    case static_cast<std::uint16_t>(KeMethod::kModp768):
-    case 22:  // 1024-bit MODP with a 160-bit subgroup
-      return Verdict{Weakness::kMustNot, "RFC 8247 says MUST NOT"};
-    case static_cast<std::uint16_t>(KeMethod::kModp1024):
-    case static_cast<std::uint16_t>(KeMethod::kModp1536):
-    case 23:  // 2048-bit MODP with 224- and 256-bit subgroups
-    case 24:
-      return Verdict{Weakness::kShouldNot, "RFC 8247 says SHOULD NOT"};
-    default:
-      return std::nullopt;
-  }
-}
-
-std::optional<Verdict> judge(SecurityProtocol protocol, const Transform& transform) {
-  switch (transform.type) {
-    case TransformType::kEncr:
-      return judge_encr(protocol, transform.id);
-    case TransformType::kPrf:
-      return judge_prf(transform.id);
-    case TransformType::kInteg:
-      return judge_integ(transform.id);
-    case TransformType::kKe:
-      return judge_ke(transform.id);
-    default:
-      return std::nullopt;
-  }
-}
-
 std::optional<std::uint16_t> optional_key_length(std::uint16_t key_bits) {
   return key_bits == 0 ? std::nullopt : std::optional(key_bits);
 }
@@ -170,23 +107,6 @@ Proposals default_esp_proposals() {
                      "modpnone-esn-noesn"),
       must_parse_esp(
           "aes256-aes128-sha256-sha384-sha512-x25519-ecp384-ecp256-modp3072-modp2048-modpnone-esn-noesn")};
-}
-
-std::vector<WeakTransform> weak_transforms(const Proposal& proposal) {
-  std::vector<WeakTransform> out;
-  for (const Transform& transform : proposal.transforms)
-    if (const auto verdict = judge(proposal.protocol, transform))
-      out.push_back(
-          {transform, verdict->weakness, fmt::format("{}: {}", to_text(transform), verdict->source)});
-  return out;
-}
-
-Result<> check_safe(const Proposal& proposal) {
-  std::string reasons;
-  for (const WeakTransform& weak : weak_transforms(proposal))
-    if (weak.weakness != Weakness::kDeprecated) reasons += (reasons.empty() ? "" : "; ") + weak.reason;
-  if (!reasons.empty()) return fail(ErrorCode::kPolicy, "'{}' is unsafe: {}", to_text(proposal), reasons);
-  return {};
 }
 
 std::string to_text(const ChosenIke& chosen) {

@@ -152,24 +152,6 @@ TEST(DefaultProposals, StrongestFirstAndNoSha1) {
   EXPECT_EQ(esps[0].transforms.back(), sn_transform(SnId::k32Bit));
 }
 
-// RFC 8247 2.1 to 2.4, RFC 8221 5 and 6.
-TEST(WeakAlgorithms, AsTheRfcsSay) {
-  EXPECT_TRUE(check_safe(ike("aes128-sha1-modp2048")).has_value());  // MUST-: on its way out, still allowed
-  const auto deprecated = weak_transforms(ike("aes128-sha1-modp2048"));
-  ASSERT_EQ(deprecated.size(), 2U);  // PRF and integrity
-  EXPECT_EQ(deprecated[0].weakness, Weakness::kDeprecated);
-  const auto group2 = check_safe(ike("aes128-sha256-modp1024"));
-  ASSERT_FALSE(group2.has_value());
-  expect_in(group2.error().message, "modp1024: RFC 8247 says SHOULD NOT");
-  EXPECT_FALSE(check_safe(ike("aes128-sha256-modp1536")).has_value());
-  EXPECT_EQ(weak_transforms(ike("aes128-sha256-modp768")).at(0).weakness, Weakness::kMustNot);
-  EXPECT_EQ(weak_transforms(ike("aes128-md5-modp2048")).at(0).weakness, Weakness::kMustNot);
-  EXPECT_FALSE(check_safe(esp("3des-sha256")).has_value());
-  EXPECT_FALSE(check_safe(esp("aes256-md5")).has_value());
-  EXPECT_TRUE(check_safe(ike("3des-sha256-modp2048")).has_value());
-  EXPECT_TRUE(check_safe(esp("null-sha256")).has_value());
-}
-
 TEST(Chosen, ConvertsBothWays) {
   const ChosenIke chosen_gcm{EncrId::kAesGcm16, 256, IntegId::kNone, PrfId::kHmacSha2_256,
                              KeMethod::kCurve25519};

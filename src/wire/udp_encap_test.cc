@@ -11,6 +11,7 @@ UdpEncapKind kind_of(std::string_view text) {
   return classify_udp_encap(hex(text)).kind;
 }
 
+// RFC 3948 2.2, 2.3: the Non-ESP Marker, the keepalive.
 TEST(UdpEncap, TellsApartWhatSharesThePort) {
   EXPECT_EQ(kind_of("ff"), UdpEncapKind::kKeepalive);
   EXPECT_EQ(kind_of("c0ffee0100000001aabb"), UdpEncapKind::kEsp);

@@ -155,7 +155,8 @@ class Capture:
         return self.path
 
     def text(self, *expression):
-        return run("tcpdump", "-n", "-r", self.path, *expression).stdout
+        # Also while it runs: then the last packet may be there in part, which tcpdump calls an error.
+        return run("tcpdump", "-n", "-r", self.path, *expression, check=not self.process.running()).stdout
 
     def lines(self, *expression):
         return [line for line in self.text(*expression).splitlines() if line]
@@ -165,6 +166,7 @@ class Lab:
     def __init__(self, build, keep=False):
         self.build = pathlib.Path(build).resolve()
         self.hosts, self.processes, self.keep = {}, [], keep
+        self.links = []  # (host, device), both ends
         remove_leftovers()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="merlon-lab-"))
         self.directory.chmod(0o755)
@@ -185,6 +187,18 @@ class Lab:
         # Checksums and segments as on a real wire: captures and eavesdroppers see what a router would.
         for host, device in ((a, device_a), (b, device_b)):
             host.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False) if shutil.which("ethtool") else None
+            self.links.append((host, device))
+
+    def settle(self):
+        """Until IPv6 works on every link: the kernel notices a carrier up to a second late, and until then the device is in no multicast
+        group, so nobody finds its neighbours there. It has its link-local address from that moment on."""
+        for host in self.hosts.values():
+            wanted = {device for owner, device in self.links if owner is host}
+
+            def ready():
+                found = json.loads(host.ip("-json", "-6", "addr", "show", "scope", "link"))
+                return wanted <= {link["ifname"] for link in found for a in link.get("addr_info", []) if a and not a.get("tentative")}
+            wait_until(ready, f"IPv6 is ready on {host.name}", interval=0.02)
 
     def close(self):
         if self.keep:
@@ -238,6 +252,7 @@ class Offices:
                                  (self.gw_a, "198.51.100.1", "2001:db8:a::1"), (self.gw_b, "203.0.113.1", "2001:db8:b::1")):
             host.ip("route", "add", "default", "via", via4)
             host.ip("-6", "route", "add", "default", "via", via6)
+        lab.settle()
 
 
 class Merlon:

@@ -52,6 +52,8 @@ def main(directory, jobs=1):
     if options.list:
         print("\n".join(t[0] for t in chosen))
         return 0
+    if options.results:
+        pathlib.Path(options.results).parent.mkdir(parents=True, exist_ok=True)
     if options.jobs > 1 and len(chosen) > 1:
         return run_in_parallel([name for name, *_ in chosen], options)
     results = open(options.results, "w") if options.results else None

@@ -11,16 +11,9 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "crypto/openssl_owner.h"
 
 namespace merlon::crypto {
-
-template <auto kFree>
-struct OpensslDeleter {
-  template <class T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
 
 using BioPtr = std::unique_ptr<BIO, OpensslDeleter<BIO_free_all>>;
 using BnCtxPtr = std::unique_ptr<BN_CTX, OpensslDeleter<BN_CTX_free>>;

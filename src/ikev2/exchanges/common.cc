@@ -4,6 +4,7 @@
 
 #include "ikev2/established.h"
 #include "ikev2/exchanges/create_child_sa.h"
+#include "ikev2/peer_validity.h"
 #include "pki/identity_text.h"
 
 namespace merlon::ikev2 {
@@ -14,12 +15,12 @@ IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen) {
   return {{chosen.encr, chosen.key_bits, chosen.integ}, chosen.prf, chosen.ke};
 }
 
-Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat) {
+Path auth_path(const Shard& shard, const IkeSa& sa, const Path& answered_on, const NatDetection& nat) {
   Path path{answered_on.local, answered_on.remote, answered_on.natt};
   const bool wanted = nat.any() || sa.connection->encapsulation == policy::PathProtocol::kUdp;
   if (path.natt || !wanted) return path;
   path.natt = true;
-  path.local.port = 0;  // Shard::transmit puts our own port for NAT traversal here
+  path.local.port = shard.options().natt_port;
   if (path.remote.port == 500) path.remote.port = 4500;
   return path;
 }
@@ -28,6 +29,11 @@ void close_if_redundant(Shard& shard, IkeSa& sa, Established& established) {
   if (sa.redundant)
     queue_delete_ike(shard, established,
                      ike::diagnosis::deleted_by_us(subject_of(sa), "the peer made one at the same time"));
+}
+
+void heed_window_size(Established& established, std::span<const wire::Payload> payloads) {
+  if (const auto* notify = wire::find_notify(payloads, wire::NotifyType::kSetWindowSize))
+    if (const auto size = wire::read_set_window_size(*notify)) established.peer_window = *size;
 }
 
 void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys) {
@@ -56,9 +62,23 @@ Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
   return {};
 }
 
+// Both ends may have begun an IKE SA at once, and this is the one that goes: children that it was to make are made on the
+// other, since whoever waits for them hears nothing as long as one IKE SA stands.
+static void hand_over_new_children(Shard& shard, const IkeSa& sa, Established& established) {
+  auto* other = established.successor ? nullptr : shard.standing_beside(sa);
+  if (!other) return;
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && !(*own)->rekeys)
+    (void)queue_new_child(*other->established(), (*own)->intent);
+  for (const auto& task : established.tasks)
+    if (const auto* create = std::get_if<NewChildTask>(&task.what))
+      (void)queue_new_child(*other->established(), create->intent);
+  shard.touch(*other);
+}
+
 Closed give_up(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure) {
   const auto reason = failure.sentence;
   settle_in_flight_own(shard, sa, established);
+  hand_over_new_children(shard, sa, established);
   (void)give_up(shard, sa, std::move(failure));
   release_in_flight(shard, established);
   for (auto& record : established.children) {
@@ -129,7 +149,15 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
                           .replaced_until = kNever,
                           .temporary_failures_since = {},
                           .soft_expired = false,
-                          .broken = false};
+                          .rekey_backoff = {},
+                          .delete_waits = false,
+                          .broken = false,
+                          .peer_window = 1,
+                          .next_notice = {},
+                          .next_heard = {},
+                          .validity_check = kNever,
+                          .recheck_trust = false,
+                          .reauthenticate = false};
   sa.established_once = true;
   shard.count(made.rekeyed ? Counter::kIkeSasRekeyed : Counter::kIkeSasEstablished);
   ike::IkeSaEstablished event;
@@ -148,6 +176,8 @@ Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made) {
   shard.emit(ike::Event(std::move(event)));
   shard.know_identity(sa, established);
   established.channel.trust();
+  established.channel.limit_message_ids(shard.options().last_message_id);
+  begin_peer_validity(shard, sa, established);
   return established;
 }
 

@@ -16,7 +16,8 @@ namespace merlon::ikev2 {
 [[nodiscard]] IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen);
 // RFC 7296 2.23: behind a NAT (or where the configuration wants UDP) IKE_AUTH and all after it goes to port
 // 4500.
-[[nodiscard]] Path auth_path(const IkeSa& sa, const Path& answered_on, const NatDetection& nat);
+[[nodiscard]] Path auth_path(const Shard& shard, const IkeSa& sa, const Path& answered_on,
+                             const NatDetection& nat);
 
 // The IKE SA could not be made, or an established one is lost: tells the world, closes its children without a
 // word to the peer.
@@ -47,6 +48,8 @@ struct NewlyEstablished {
 [[nodiscard]] Established establish(Shard& shard, IkeSa& sa, NewlyEstablished made);
 // After Shard::resolve_uniqueness.
 void close_if_redundant(Shard& shard, IkeSa& sa, Established& established);
+// RFC 7296 2.3: SET_WINDOW_SIZE in any protected message of the peer. What is malformed in it is ignored.
+void heed_window_size(Established& established, std::span<const wire::Payload> payloads);
 void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, const IkeKeys& keys);
 
 inline constexpr Duration kLingering = std::chrono::seconds(15);

@@ -14,8 +14,8 @@ namespace merlon::ikev2 {
 void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task);
 void begin_rekey_child(Shard& shard, IkeSa& sa, Established& established, const RekeyChildTask& task);
 void begin_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const RekeyIkeTask& task);
-Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
-                                      ike::KeyExchangeDone&& done);
+Next<Established, Lingering> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                                 ike::KeyExchangeDone&& done);
 Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
 
 // ---- the peer's
@@ -37,12 +37,25 @@ void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange
                   bool target_gone, Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure,
                   std::optional<std::size_t> child_index);
 
-// Both ends may begin the same Child SA at once, of which RFC 7296 says nothing: the rule of 2.8.1 serves. Of two with
-// the same selectors, begun by different ends, the one whose exchange had the lowest nonce goes; its initiator deletes it.
-void settle_twins(Shard& shard, Established& established, policy::ChildSaId made);
+// A rekey of ours led nowhere; the SA lives on until its hard lifetime (RFC 7296 1.3, 2.8), and until then the rekey is
+// tried again, with a backoff. People are told once for each reason.
+void rekey_child_failed(Shard& shard, IkeSa& sa, Established& established, policy::ChildSaId target,
+                        ike::Failure failure);
+void rekey_ike_failed(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure);
+
+// Another Child SA does what this one did. With a time: the peer is to delete it; where it does not, we do then.
+void delete_redundant(Established& established, ChildSaRecord& record, std::string reason,
+                      std::optional<Instant> not_before = std::nullopt);
+// Called whenever an exchange has made a Child SA; see create_child_sa_twins.cc.
+void settle_twins(Shard& shard, Established& established, std::size_t child_index);
+// A peer that does not know the rule does not delete what it should: then we do, after this long.
+inline constexpr Duration kTwinPatience = std::chrono::seconds(30);
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret);
 void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming);
 void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming);
+[[nodiscard]] std::unique_ptr<RekeyingIke> take_own_rekey_ike(Established& established);
+void fail_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const RekeyingIke& own,
+                        const Error& why);
 void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Secret& shared_secret);
 void send_child_request(Shard& shard, IkeSa& sa, Established& established);
 void send_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established);

@@ -3,10 +3,9 @@
 //   initiator                                              responder
 //     HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr} -->
 //                                                      <--   HDR, SK {SA, Nr, [KEr,] TSi, TSr}
-//                                                      or    HDR, SK {N(NO_PROPOSAL_CHOSEN | TS_UNACCEPTABLE
-//                                                      | INVALID_KE_PAYLOAD |
-//                                                                       NO_ADDITIONAL_SAS | TEMPORARY_FAILURE
-//                                                                       | CHILD_SA_NOT_FOUND ...)}
+//                                                      or    HDR, SK {N(NO_PROPOSAL_CHOSEN | TS_UNACCEPTABLE |
+//                                                                     INVALID_KE_PAYLOAD | NO_ADDITIONAL_SAS |
+//                                                                     TEMPORARY_FAILURE | CHILD_SA_NOT_FOUND)}
 //   and after a rekey, from whoever began it:
 //     HDR, SK {D(old)}                                 -->
 //                                                      <--   HDR, SK {D(old)}
@@ -18,10 +17,11 @@
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
+#include "ikev2/exchanges/informational.h"
 
 namespace merlon::ikev2 {
 
-static_assert(leads_to<&on_own_key_exchange, Established, Next<Established>>);
+static_assert(leads_to<&on_own_key_exchange, Established, Next<Established, Lingering>>);
 static_assert(leads_to<&on_create_child_response, Established, Next<Established>>);
 
 using ike::Counter;
@@ -67,14 +67,27 @@ ike::ExchangeKind kind_of(const CreatingChild& own) {
   return own.rekeys ? ike::ExchangeKind::kRekeyChild : ike::ExchangeKind::kCreateChild;
 }
 
+// Nothing was agreed: the peer has what it had.
+void fail_own_child(Shard& shard, IkeSa& sa, Established& established, const CreatingChild& own,
+                    ike::Failure failure) {
+  if (own.rekeys) return rekey_child_failed(shard, sa, established, *own.rekeys, std::move(failure));
+  tell_child_failed(shard, sa, own.intent.child_index, std::move(failure));
+}
+
+// The same before the request went out.
+void fail_unsent_child(Shard& shard, IkeSa& sa, Established& established, const Error& why) {
+  const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
+  established.own = std::monostate{};
+  shard.spis().release(own->inbound_spi);
+  fail_own_child(shard, sa, established, *own, ike::diagnosis::internal(subject_of(sa), why));
+}
+
 // Makes the request; with a key exchange of its own only after the key pair is there.
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
   auto spi = shard.spis().allocate();
-  if (!spi) {
-    tell_child_failed(shard, sa, own->intent.child_index,
-                      ike::diagnosis::internal(subject_of(sa), spi.error()));
-    return;
-  }
+  if (!spi)
+    return fail_own_child(shard, sa, established, *own,
+                          ike::diagnosis::internal(subject_of(sa), spi.error()));
   own->inbound_spi = *spi;
   own->nonce = shard.rng().bytes(kNonceSize);
   own->proposed = propose_child(*sa.connection, own->intent, *spi, true);
@@ -107,6 +120,7 @@ void begin_rekey_child(Shard& shard, IkeSa& sa, Established& established, const 
   auto own = std::make_unique<CreatingChild>();
   own->intent.child_index = record->child_index;
   own->rekeys = task.id;
+  own->line = record->line;
   own->attempts = task.attempts;
   own->method = task.method;
   begin(shard, sa, established, std::move(own));
@@ -136,27 +150,20 @@ void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
   own.sent = true;
   auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
                                           RetransmissionSchedule::of(*sa.connection));
-  if (sent) return;
-  tell_child_failed(shard, sa, own.intent.child_index,
-                    ike::diagnosis::internal(subject_of(sa), sent.error()));
-  shard.spis().release(own.inbound_spi);
-  established.own = std::monostate{};
+  if (!sent) fail_unsent_child(shard, sa, established, sent.error());
 }
 
-Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
-                                      ike::KeyExchangeDone&& done) {
+Next<Established, Lingering> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
+                                                 ike::KeyExchangeDone&& done) {
   if (auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&phase.own)) {
     auto& own = **child;
     own.pending = 0;
     if (!own.sent) {
       own.exchange = std::move(done.exchange);
-      if (own.exchange) {
+      if (own.exchange)
         send_child_request(shard, sa, phase);
-      } else {
-        tell_child_failed(shard, sa, own.intent.child_index,
-                          ike::diagnosis::internal(subject_of(sa), {ErrorCode::kSystem, "no key pair"}));
-        release_in_flight_own(shard, phase);
-      }
+      else
+        fail_unsent_child(shard, sa, phase, {ErrorCode::kSystem, "no key pair"});
     } else if (done.shared_secret) {
       finish_own_child(shard, sa, phase, &*done.shared_secret);
     } else {
@@ -176,15 +183,14 @@ Next<Established> on_own_key_exchange(Shard& shard, IkeSa& sa, Established&& pha
       if (own.exchange)
         send_rekey_ike_request(shard, sa, phase);
       else
-        phase.own = std::monostate{};
+        fail_own_rekey_ike(shard, sa, phase, *take_own_rekey_ike(phase), {ErrorCode::kSystem, "no key pair"});
     } else if (done.shared_secret) {
       finish_own_rekey_ike(shard, sa, phase, *done.shared_secret);
     } else {
-      const auto crossed = std::move(own.crossed);
-      phase.own = std::monostate{};
-      phase.soft_expired = false;
-      settle_for_peers_rekey(shard, sa, phase, crossed);
+      fail_own_rekey_ike(shard, sa, phase, *take_own_rekey_ike(phase), done.shared_secret.error());
     }
+    if (phase.delete_waits && !std::holds_alternative<std::unique_ptr<RekeyingIke>>(phase.own))
+      return deleted_by_peer(shard, sa, std::move(phase));
   }
   return std::move(phase);
 }
@@ -280,26 +286,6 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
     finish_own_child(shard, sa, established, nullptr);
 }
 
-void settle_twins(Shard& shard, Established& established, policy::ChildSaId made) {
-  auto* fresh = find_child(established, made);
-  for (auto& other : established.children) {
-    if (&other == fresh || !other.live() || other.replaced || other.initiated == fresh->initiated) continue;
-    if (other.child_index != fresh->child_index || other.lowest_nonce.empty()) continue;
-    if (!policy::same_set(other.sa->local_ts, fresh->sa->local_ts) ||
-        !policy::same_set(other.sa->remote_ts, fresh->sa->remote_ts))
-      continue;
-    const bool fresh_goes = nonce_is_lower(fresh->lowest_nonce, other.lowest_nonce);
-    auto& redundant = fresh_goes ? *fresh : other;
-    use_outbound(shard, fresh_goes ? other : *fresh);
-    redundant.replaced = true;
-    if (!redundant.initiated) return;  // the peer deletes it
-    redundant.deleting = true;
-    established.tasks.push_back(
-        {DeleteChildTask{redundant.sa->inbound_spi, "both ends made it at once"}, {}});
-    return;
-  }
-}
-
 bool is_answering_a_crossing_rekey(const Established& established) {
   if (const auto* child = std::get_if<std::unique_ptr<AnsweringChild>>(&established.answering))
     return (*child)->followup == Followup::kCompareNonces;
@@ -321,6 +307,23 @@ void finish_held_back(Shard& shard, IkeSa& sa, Established& established) {
   }
 }
 
+namespace {
+void settle_own_rekey(Established& established, const CreatingChild& own, policy::ChildSaId made,
+                      bool redundant) {
+  auto* old = find_child(established, *own.rekeys);
+  if (redundant) {
+    // What the peer made stays, and the peer deletes the old one, whose rekey this was: there is no other. Until then, or
+    // until packets come in on the new one, the peer may not be ready for it: the old one still carries ours (RFC 7296 2.8).
+    if (old) old->replaced = true;
+    return delete_redundant(established, *find_child(established, made), "a simultaneous rekey won");
+  }
+  if (own.crossed)
+    if (auto* theirs = find_child(established, own.crossed->child))
+      theirs->replaced = true;  // the peer deletes it
+  if (old) delete_redundant(established, *old, "rekeyed");
+}
+}  // namespace
+
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
   if (is_answering_a_crossing_rekey(established)) {
     auto& held_back = std::get<std::unique_ptr<CreatingChild>>(established.own)->held_back.emplace();
@@ -332,6 +335,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   const auto& early = own->deleted_early;
   if (std::find(early.begin(), early.end(), own->accepted->outbound_spi) != early.end()) {
     shard.spis().release(own->inbound_spi);
+    if (!own->rekeys)
+      tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::deleted_by_peer(subject_of(sa)));
     return;
   }
   ChildAgreement agreement;
@@ -346,6 +351,7 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   agreement.shared_secret = shared_secret;
   agreement.initiator = true;
   agreement.replaces = own->rekeys;
+  agreement.line = own->line;
   // RFC 7296 2.8.1: of two SAs that replace the same one, the one with the lowest nonce goes.
   const bool redundant =
       own->crossed && redundant_rekey({own->nonce, own->nonce_r},
@@ -361,23 +367,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
                       ike::diagnosis::internal(subject_of(sa), made.error()));
     return;
   }
-  if (!own->rekeys) return settle_twins(shard, established, *made);
-  auto* old = find_child(established, *own->rekeys);
-  if (redundant) {
-    auto* ours = find_child(established, *made);
-    ours->replaced = ours->deleting = true;
-    established.tasks.push_back({DeleteChildTask{ours->sa->inbound_spi, "a simultaneous rekey won"}, {}});
-    // What the peer made stays, and the peer deletes the old one. Until then, or until packets come in on the new one, the
-    // peer may not be ready for it: the old one still carries ours (RFC 7296 2.8).
-    return;
-  }
-  if (own->crossed)
-    if (auto* theirs = find_child(established, own->crossed->child))
-      theirs->replaced = true;  // the peer deletes it
-  if (old) {
-    old->replaced = old->deleting = true;
-    established.tasks.push_back({DeleteChildTask{old->sa->inbound_spi, "rekeyed"}, {}});
-  }
+  if (own->rekeys) settle_own_rekey(established, *own, *made, redundant);
+  settle_twins(shard, established, own->intent.child_index);
 }
 
 }  // namespace merlon::ikev2

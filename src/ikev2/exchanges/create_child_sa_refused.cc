@@ -4,7 +4,8 @@
 //   TEMPORARY_FAILURE     wait, and begin anew; for minutes on end: both ends disagree, close the IKE SA
 //   CHILD_SA_NOT_FOUND    ours is a ghost: drop it, create one from scratch
 //   NO_ADDITIONAL_SAS     the peer does this on a new IKE SA only
-//   anything else         tell; a rekeyed SA lives on until its hard lifetime
+//   anything else         tell; what was to be rekeyed lives on until its hard lifetime, and until then the rekey is tried
+//                         again, less and less often
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -67,7 +68,43 @@ void reestablish(Shard& shard, const IkeSa& sa, const Established& established) 
   begin_ike_sa_init(shard, sa.connection, established.channel.path(), std::move(intents));
 }
 
+constexpr Duration kFirstRekeyBackoff = std::chrono::seconds(10),
+                   kLastRekeyBackoff = std::chrono::minutes(10);
+
+// Doubles, and is drawn from its upper half.
+Duration next_wait(Shard& shard, RekeyBackoff& backoff) {
+  Duration wait = kFirstRekeyBackoff;
+  for (unsigned i = 0; i < backoff.failures && wait < kLastRekeyBackoff; ++i) wait *= 2;
+  ++backoff.failures;
+  wait = std::min(wait, kLastRekeyBackoff);
+  const auto half = static_cast<std::uint64_t>(wait.count()) / 2;
+  return Duration(static_cast<Duration::rep>(half + shard.rng().below(half + 1)));
+}
+
+// Whether people have not heard this before.
+bool is_news(RekeyBackoff& backoff, const ike::Failure& failure) {
+  return std::exchange(backoff.told, failure.sentence) != failure.sentence;
+}
+
 }  // namespace
+
+void rekey_child_failed(Shard& shard, IkeSa& sa, Established& established, policy::ChildSaId target,
+                        ike::Failure failure) {
+  auto* record = find_child(established, target);
+  if (!record || !record->live() || record->replaced) return;
+  established.tasks.push_back(
+      {RekeyChildTask{target, 0, KeMethod::kNone}, shard.time() + next_wait(shard, record->rekey_backoff)});
+  if (is_news(record->rekey_backoff, failure))
+    tell_child_failed(shard, sa, record->child_index, std::move(failure));
+}
+
+void rekey_ike_failed(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure) {
+  if (established.successor) return;
+  established.tasks.push_back({RekeyIkeTask{}, shard.time() + next_wait(shard, established.rekey_backoff)});
+  if (is_news(established.rekey_backoff, failure))
+    shard.emit(
+        ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
+}
 
 void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange own, NotifyType type,
                   bool target_gone, Task retry, std::optional<policy::ChildSaId> target, ike::Failure failure,
@@ -86,11 +123,12 @@ void on_own_error(Shard& shard, IkeSa& sa, Established& established, OwnExchange
     case OwnAnswerAction::kGiveUp:
       break;
   }
-  if (child_index)
+  if (own == OwnExchange::kRekeyingIkeSa)
+    rekey_ike_failed(shard, sa, established, std::move(failure));
+  else if (target)
+    rekey_child_failed(shard, sa, established, *target, std::move(failure));
+  else if (child_index)
     tell_child_failed(shard, sa, *child_index, std::move(failure));
-  else
-    shard.emit(
-        ike::Event(ike::NegotiationFailed{sa.connection_name(), {}, sa.path.remote, std::move(failure)}));
 }
 
 }  // namespace merlon::ikev2

@@ -122,10 +122,27 @@ void send_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established) {
   payloads.emplace_back(wire::SaPayload{own.offer, false});
   payloads.emplace_back(wire::NoncePayload{own.nonce, false});
   payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
-  own.sent = true;
-  if (!established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
-                                   RetransmissionSchedule::of(*sa.connection)))
-    established.own = std::monostate{};
+  auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
+                                          RetransmissionSchedule::of(*sa.connection));
+  own.sent = sent.has_value();
+  if (!sent) fail_own_rekey_ike(shard, sa, established, *take_own_rekey_ike(established), sent.error());
+}
+
+std::unique_ptr<RekeyingIke> take_own_rekey_ike(Established& established) {
+  auto own = std::move(std::get<std::unique_ptr<RekeyingIke>>(established.own));
+  established.own = std::monostate{};
+  return own;
+}
+
+void fail_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const RekeyingIke& own,
+                        const Error& why) {
+  settle_for_peers_rekey(shard, sa, established, own.crossed);
+  if (established.successor) return;
+  if (!own.sent)
+    return rekey_ike_failed(shard, sa, established, ike::diagnosis::internal(subject_of(sa), why));
+  // The peer has an IKE SA that we have not: both are better closed.
+  queue_delete_ike(shard, established,
+                   ike::diagnosis::protocol(subject_of(sa), Exchange::kRekeyIkeSa, why.message));
 }
 
 void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, Incoming&& incoming) {
@@ -133,8 +150,7 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
   const auto& payloads = incoming.payloads;
   const auto give_up_rekey = [&](ike::ExchangeResult result) {
     shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kInitiator, result);
-    auto kept = std::move(std::get<std::unique_ptr<RekeyingIke>>(established.own));
-    established.own = std::monostate{};
+    auto kept = take_own_rekey_ike(established);
     settle_for_peers_rekey(shard, sa, established, kept->crossed);
     return kept;
   };
@@ -185,14 +201,13 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
     own.held_back.emplace().shared_secret = Secret::copy_of(shared_secret.bytes());
     return;
   }
-  const auto own = std::move(std::get<std::unique_ptr<RekeyingIke>>(established.own));
-  established.own = std::monostate{};
+  const auto own = take_own_rekey_ike(established);
   auto made = make_successor(shard, sa, established,
                              {{own->spi, own->peer_spi}, true, *own->chosen, own->nonce, own->nonce_r},
                              shared_secret);
   shard.counters().add(ike::ExchangeKind::kRekeyIkeSa, ike::ExchangeRole::kInitiator,
                        made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
-  if (!made) return settle_for_peers_rekey(shard, sa, established, own->crossed);
+  if (!made) return fail_own_rekey_ike(shard, sa, established, *own, made.error());
   const auto replaced = ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey");
   // RFC 7296 2.8.2: the lowest of four nonces says which of the two new IKE SAs goes.
   if (own->crossed && redundant_rekey({own->nonce, own->nonce_r},

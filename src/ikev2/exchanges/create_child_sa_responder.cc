@@ -161,7 +161,10 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   if (!spi) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
   auto answering = std::make_unique<AnsweringChild>();
   answering->answer = std::move(*answer);
-  if (named.record) answering->rekeys = named.record->sa->id;
+  if (named.record) {
+    answering->rekeys = named.record->sa->id;
+    answering->line = named.record->line;
+  }
   answering->followup = decision->followup;
   answering->inbound_spi = *spi;
   answering->nonce_i = nonce->data;
@@ -173,6 +176,17 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   answering->public_value = ke->data;
   answering->pending = shard.generate_key_pair(sa, method);
   established.answering = std::move(answering);
+}
+
+static void settle_peer_rekey(Established& established, const AnsweringChild& answering,
+                              policy::ChildSaId made) {
+  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
+      own && answering.followup == Followup::kCompareNonces && (*own)->rekeys == answering.rekeys) {
+    // RFC 7296 2.8.1: which one stays shows when the answer to ours is here.
+    (*own)->crossed = Crossed{answering.nonce_i, answering.nonce_r, made, {}};
+    return;
+  }
+  if (auto* old = find_child(established, *answering.rekeys)) old->replaced = true;
 }
 
 void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
@@ -190,6 +204,7 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   agreement.nonce_r = answering->nonce_r;
   agreement.shared_secret = shared_secret;
   agreement.replaces = answering->rekeys;
+  agreement.line = answering->line;
   // RFC 7296 2.8: after a rekey the initiator moves first; we follow when it does, or when it deletes the old
   // SA.
   agreement.use_outbound = !answering->rekeys;
@@ -214,14 +229,8 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
                        ike::ExchangeRole::kResponder, ike::ExchangeResult::kOk);
   find_child(established, *made)->unconfirmed_until =
       shard.time() + RetransmissionSchedule::of(*sa.connection).total();
-  if (!answering->rekeys) return settle_twins(shard, established, *made);
-  if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
-      own && answering->followup == Followup::kCompareNonces && (*own)->rekeys == answering->rekeys) {
-    // RFC 7296 2.8.1: which one stays shows when the answer to ours is here.
-    (*own)->crossed = Crossed{answering->nonce_i, answering->nonce_r, *made, {}};
-    return;
-  }
-  if (auto* old = find_child(established, *answering->rekeys)) old->replaced = true;
+  if (answering->rekeys) settle_peer_rekey(established, *answering, *made);
+  settle_twins(shard, established, answering->answer.child_index);
 }
 
 }  // namespace merlon::ikev2

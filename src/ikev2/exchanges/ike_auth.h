@@ -7,7 +7,6 @@
 namespace merlon::ikev2 {
 
 // ---- initiator
-// -----------------------------------------------------------------------------------------------------
 // Begins to follow an answer to IKE_SA_INIT: asks for its shared secret.
 void add_candidate(Shard& shard, IkeSa& sa, AuthSent& phase, Candidate candidate);
 Next<InitSent, AuthSent, Closed> on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase,
@@ -20,7 +19,6 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
 Next<InitSent, AuthSent, Closed> on_auth_timer(Shard& shard, IkeSa& sa, AuthSent&& phase);
 
 // ---- responder
-// -----------------------------------------------------------------------------------------------------
 Next<HalfOpen, Proving, Established, Lingering, Closed> on_ike_auth_request(Shard& shard, IkeSa& sa,
                                                                             HalfOpen&& phase,
                                                                             const Arrival& arrival);

@@ -4,11 +4,9 @@
 //     HDR, SK {IDi, [CERT,] [N(INITIAL_CONTACT),] [CERTREQ,]
 //              [IDr,] AUTH, SAi2, TSi, TSr}                -->
 //                                                          <--   HDR, SK {IDr, [CERT,] AUTH, SAr2, TSi, TSr}
-//                                                          or    HDR, SK {IDr, [CERT,] AUTH, N(...)}   IKE SA
-//                                                          without a Child SA or    HDR, SK
-//                                                          {N(AUTHENTICATION_FAILED)}
-//     HDR, SK {N(AUTHENTICATION_FAILED)}                   -->   when it is the responder who failed to prove
-//     itself
+//                                                          or    HDR, SK {IDr, [CERT,] AUTH, N(...)}   no Child SA
+//                                                          or    HDR, SK {N(AUTHENTICATION_FAILED)}
+//     HDR, SK {N(AUTHENTICATION_FAILED)}                   -->   the responder failed to prove itself
 //
 // Every candidate answer to IKE_SA_INIT is followed by itself until one of them proves to be the peer (RFC
 // 7296 2.4).
@@ -317,6 +315,7 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
       establish(shard, sa,
                 {std::move(*candidate.channel), candidate.algorithms, std::move(candidate.keys),
                  std::move(*peer), phase.local_id, candidate.plan.text, false});
+  heed_window_size(established, payloads);
   make_first_child(shard, sa, phase, candidate, established, payloads);
   queue_other_children(phase.intents, established);
   shard.resolve_uniqueness(sa, established, false);

@@ -3,8 +3,7 @@
 //
 //   HalfOpen --IKE_AUTH request, AUTH verified--> Proving --our signature--> Established
 //        \                                          (a PSK needs no waiting)
-//         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED) in an encrypted response, repeated when
-//         asked again
+//         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED), encrypted, and again when asked again
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "pki/identity_text.h"
@@ -227,6 +226,7 @@ Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& p
   auto established = establish(shard, sa,
                                {std::move(*init.channel), init.algorithms, std::move(init.keys),
                                 std::move(phase.peer), phase.local_id, phase.plan.text, false});
+  heed_window_size(established, phase.request);
   shard.resolve_uniqueness(sa, established, initial_contact);
   close_if_redundant(shard, sa, established);
   if (child.failure) {
@@ -328,6 +328,10 @@ AuthNext on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Ar
     shard.count(Counter::kDropWindow);
     return std::move(phase);
   }
+  if (!phase.waiting_share.grow(shard.memory(), arrival.datagram.payload.size(), false)) {
+    shard.count(Counter::kDropMemoryLimit);
+    return std::move(phase);
+  }
   phase.waiting_bytes += arrival.datagram.payload.size();
   phase.waiting.push_back({arrival.path(), to_bytes(arrival.datagram.payload)});
   if (!phase.deriving) {
@@ -358,6 +362,7 @@ AuthNext on_responder_secret(Shard& shard, IkeSa& sa, HalfOpen&& phase, ike::Key
   trace_keys(shard, sa, phase.algorithms, phase.keys);
   auto waiting = std::move(phase.waiting);
   phase.waiting.clear();
+  phase.waiting_share.clear();
   AuthNext next = std::move(phase);
   for (const auto& kept : waiting) {
     auto current = std::move(next).take();

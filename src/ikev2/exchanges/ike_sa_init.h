@@ -9,10 +9,9 @@
 namespace merlon::ikev2 {
 
 // ---- initiator
-// -----------------------------------------------------------------------------------------------------
 // Puts a new IKE SA into the table, whose key pair is being made. `path`: local port 0 for our own. `intents`: the
-// children to negotiate, at least one.
-void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
+// children to negotiate, at least one. False: Shard::may_begin says no, and nothing was begun.
+bool begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
                        std::vector<ChildIntent> intents);
 Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phase,
                                         ike::KeyExchangeDone&& done);
@@ -28,7 +27,6 @@ inline constexpr Duration kUnprotectedErrorPatience = std::chrono::seconds(4);
 inline constexpr unsigned kMaxCookieRounds = 5, kMaxKeRetries = 3;
 
 // ---- responder
-// -----------------------------------------------------------------------------------------------------
 // Judges a request without keeping anything (RFC 7296 2.6); null when it was answered in clear or dropped,
 // else a half-open IKE SA whose key pair is being made.
 [[nodiscard]] std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival);

@@ -96,7 +96,8 @@ bool answers_us(const IkeSa& sa, const Arrival& arrival) {
 }
 
 // RFC 7296 2.7, 2.10, 3.4: what is wrong with it makes it no candidate.
-Result<Candidate> read_candidate(const IkeSa& sa, const InitMaterial& init, const Arrival& arrival) {
+Result<Candidate> read_candidate(const Shard& shard, const IkeSa& sa, const InitMaterial& init,
+                                 const Arrival& arrival) {
   const auto& payloads = arrival.message.payloads;
   const auto* chosen = wire::find<wire::SaPayload>(payloads);
   const auto* ke = wire::find<wire::KePayload>(payloads);
@@ -114,14 +115,15 @@ Result<Candidate> read_candidate(const IkeSa& sa, const InitMaterial& init, cons
   candidate.public_value = ke->data;
   candidate.algorithms = to_algorithms(algorithms);
   candidate.peer = capabilities_of(arrival, {sa.id.initiator, candidate.responder_spi});
-  candidate.path = auth_path(sa, arrival.path(), candidate.peer.nat);
+  candidate.path = auth_path(shard, sa, arrival.path(), candidate.peer.nat);
   return candidate;
 }
 
 }  // namespace
 
-void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
+bool begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, const Path& path,
                        std::vector<ChildIntent> intents) {
+  if (!shard.may_begin(connection, path.remote.address)) return false;
   auto sa = std::make_unique<IkeSa>();
   sa->initiator = true;
   sa->connection = connection;
@@ -139,6 +141,7 @@ void begin_ike_sa_init(Shard& shard, const policy::ConnectionPtr& connection, co
   auto& made = shard.adopt(std::move(sa));
   std::get<InitSent>(made.phase).init.pending =
       shard.generate_key_pair(made, std::get<InitSent>(made.phase).init.method);
+  return true;
 }
 
 Next<InitSent, Closed> on_init_key_pair(Shard& shard, IkeSa& sa, InitSent&& phase,
@@ -179,7 +182,7 @@ Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSe
     remember_hint(shard, sa, init, error->type);
     return std::move(phase);
   }
-  auto candidate = read_candidate(sa, init, arrival);
+  auto candidate = read_candidate(shard, sa, init, arrival);
   if (!candidate) {
     shard.count(Counter::kDropMalformed);
     init.hint = ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeSaInit, candidate.error().message);
@@ -203,7 +206,7 @@ Next<AuthSent> on_further_ike_sa_init_response(Shard& shard, IkeSa& sa, AuthSent
     shard.count(Counter::kDuplicatesIgnored);
     return std::move(phase);
   }
-  auto candidate = read_candidate(sa, phase.init, arrival);
+  auto candidate = read_candidate(shard, sa, phase.init, arrival);
   if (!candidate || phase.candidates.size() >= kMaxCandidates) {
     shard.count(candidate ? Counter::kCandidatesDiscarded : Counter::kDropMalformed);
     return std::move(phase);

@@ -72,7 +72,7 @@ bool cookie_is_missing(Shard& shard, const Arrival& arrival, const Request& requ
 template <class Explain>
 void refuse(Shard& shard, const Arrival& arrival, const std::string& connection, wire::NotifyPayload notify,
             Explain explain) {
-  if (!shard.may_answer(ClearAnswer::kRefusal)) return;
+  if (!shard.may_answer(ClearAnswer::kRefusal, arrival.datagram.remote.address)) return;
   ike::Failure failure = explain();
   failure.notify_type = static_cast<std::uint16_t>(notify.type);
   shard.answer_in_clear(arrival.datagram, arrival.message.header, {std::move(notify)});
@@ -133,7 +133,7 @@ std::optional<policy::IkeSelection> select(Shard& shard, const Arrival& arrival,
 }
 
 bool admit(Shard& shard, const IpAddress& source) {
-  if (shard.ike_sa_count() >= shard.options().ike_sa_limit) {
+  if (shard.is_full()) {
     shard.count(Counter::kDropIkeSaLimit);
     return false;
   }
@@ -158,7 +158,7 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
                         wire::find<wire::NoncePayload>(payloads)};
   if (!request.sa || !request.ke || !request.nonce) {
     shard.count(Counter::kDropMalformed);
-    if (shard.may_answer(ClearAnswer::kRefusal))
+    if (shard.may_answer(ClearAnswer::kRefusal, arrival.datagram.remote.address))
       shard.answer_in_clear(arrival.datagram, arrival.message.header,
                             {wire::make_notify(NotifyType::kInvalidSyntax)});
     return nullptr;

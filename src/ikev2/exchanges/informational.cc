@@ -2,11 +2,12 @@
 //
 //   one side                              the other
 //     HDR, SK {D(ESP, SPIs)}          -->                        Child SAs: the sender's inbound SPIs (1.4.1)
-//                                     <--  HDR, SK {D(ESP, SPIs)}   their other halves; none where both
-//                                     deletes crossed
+//                                     <--  HDR, SK {D(ESP, SPIs)}   their other halves; none where deletes cross
 //     HDR, SK {D(IKE)}                -->                        this IKE SA with all its children
 //                                     <--  HDR, SK {}
 //     HDR, SK {}                      -->                        are you there? (2.4)
+//                                     <--  HDR, SK {}
+//     HDR, SK {N(INVALID_SPI | INVALID_SELECTORS | INVALID_MESSAGE_ID)} -->   something is wrong (1.5, 2.3, 3.10.1)
 //                                     <--  HDR, SK {}
 //     HDR, SK {N(AUTHENTICATION_FAILED)} -->                     you did not prove yourself (2.21.2)
 //                                     <--  HDR, SK {}
@@ -30,7 +31,6 @@ using wire::ExchangeType;
 using wire::NotifyType;
 
 // ---- ours
-// ----------------------------------------------------------------------------------------------------------
 
 void begin_delete_children(Shard& shard, IkeSa& sa, Established& established) {
   DeletingChild own;
@@ -60,6 +60,25 @@ void begin_probe(Shard& shard, IkeSa& sa, Established& established, unsigned dat
     established.own = Probing{};
 }
 
+void begin_notice(Shard& shard, IkeSa& sa, Established& established, NoticeTask notice) {
+  if (notice.only_on && *notice.only_on != sa.own_spi()) return;
+  // The packet came before what it belongs to was finished here: it is known now.
+  if (const auto spi = wire::read_invalid_spi(notice.notify);
+      notice.notify.type == NotifyType::kInvalidSpi && spi &&
+      std::any_of(established.children.begin(), established.children.end(),
+                  [&](const ChildSaRecord& record) { return record.sa->inbound_spi == *spi; }))
+    return;
+  const auto type = notice.notify.type;
+  const std::vector<wire::Payload> payloads{std::move(notice.notify)};
+  if (!established.channel.request(shard, sa, ExchangeType::kInformational, payloads,
+                                   RetransmissionSchedule::of(*sa.connection)))
+    return;
+  established.own = Notifying{};
+  shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
+  shard.emit(ike::Event(ike::ErrorNotified{
+      sa.connection_name(), sa.id, true, ike::diagnosis::told_to_peer(subject_of(sa), type, notice.about)}));
+}
+
 Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& phase, ike::Failure reason) {
   const std::vector<wire::Payload> payloads{wire::DeletePayload{}};
   auto schedule = RetransmissionSchedule::of(*sa.connection);
@@ -72,13 +91,56 @@ Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& ph
   return Closing{std::move(phase.channel)};
 }
 
+namespace {
+
+// What stands in the data, for people.
+std::string about(const wire::NotifyPayload& notify) {
+  if (notify.type == NotifyType::kInvalidSpi) {
+    if (const auto spi = wire::read_invalid_spi(notify)) return fmt::format("SPI {}", *spi);
+  } else if (notify.type == NotifyType::kInvalidMessageId) {
+    if (const auto id = wire::read_invalid_message_id(notify)) return fmt::format("Message ID {}", id->value);
+  } else if (notify.type == NotifyType::kInvalidSelectors) {
+    if (const auto name = wire::read_child_sa_name(notify)) return fmt::format("SPI {}", name->spi);
+  }
+  return {};
+}
+
+// RFC 7296 1.5: inside the IKE SA, so the peer means it. A rekey asks for the same thing in a way that is right
+// whatever the truth is: a peer that has the Child SA rekeys it, one that has not says CHILD_SA_NOT_FOUND, and it is
+// made anew (2.25). What is young may have crossed its own exchange.
+void heed_invalid_spi(Shard& shard, Established& established, const wire::NotifyPayload& notify) {
+  constexpr Duration kYoung = std::chrono::seconds(10);
+  const auto spi = wire::read_invalid_spi(notify);
+  auto* record = spi ? find_child_by_outbound(established, *spi) : nullptr;
+  if (!record || !record->live() || record->replaced || shard.time() - record->established < kYoung) return;
+  shard.count(Counter::kLostChildSasHeard);
+  queue_rekey_child(established, *record);
+}
+
+// Error notifications in INFORMATIONAL that end nothing: counted, told to people now and then, and heeded.
+void hear_errors(Shard& shard, const IkeSa& sa, Established& established,
+                 std::span<const wire::Payload> payloads) {
+  for (const auto* notify : wire::find_all<wire::NotifyPayload>(payloads)) {
+    shard.counters().add_notify_received(static_cast<std::uint16_t>(notify->type));
+    if (!wire::is_error(notify->type)) continue;
+    if (notify->type == NotifyType::kInvalidSpi) heed_invalid_spi(shard, established, *notify);
+    if (shard.time() < established.next_heard) continue;
+    established.next_heard = shard.time() + kNoticeInterval;
+    shard.emit(ike::Event(
+        ike::ErrorNotified{sa.connection_name(), sa.id, false,
+                           ike::diagnosis::told_by_peer(subject_of(sa), notify->type, about(*notify))}));
+  }
+}
+
+}  // namespace
+
 Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established&& phase,
                                             Incoming&& incoming) {
   const auto kind = std::holds_alternative<DeletingChild>(phase.own) ? ike::ExchangeKind::kDelete
+                    : std::holds_alternative<Notifying>(phase.own)   ? ike::ExchangeKind::kOtherInformational
                                                                      : ike::ExchangeKind::kLiveness;
   shard.counters().add(kind, ike::ExchangeRole::kInitiator, ike::ExchangeResult::kOk);
-  if (const auto* error = wire::find_error_notify(incoming.payloads))
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
+  hear_errors(shard, sa, phase, incoming.payloads);
   if (const auto* own = std::get_if<DeletingChild>(&phase.own)) {
     // RFC 7296 1.4.1: whatever the answer says, our halves go now.
     for (auto& record : phase.children)
@@ -95,7 +157,6 @@ Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established
 }
 
 // ---- the peer's
-// ----------------------------------------------------------------------------------------------------
 namespace {
 
 // The outbound half moves to what is newest when the old one goes (RFC 7296 2.8).
@@ -138,7 +199,16 @@ std::optional<Spi> delete_child(Shard& shard, const IkeSa& sa, Established& esta
   return inbound_spi;
 }
 
+}  // namespace
+
 Next<Established, Lingering> deleted_by_peer(Shard& shard, IkeSa& sa, Established&& phase) {
+  // RFC 7296 2.8.2: the peer has answered our own rekey. What that made is ours to delete if it lost, and it can be named
+  // only when its secret is derived: this IKE SA, with the keys that it needs, stays until then.
+  if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own);
+      own && (*own)->chosen && (*own)->pending != 0) {
+    phase.delete_waits = true;
+    return std::move(phase);
+  }
   shard.count(Counter::kIkeDeletesReceived);
   const auto decision = on_peer_request(own_exchange(phase), PeerRequest::kDeleteIkeSa, NamedChild::kNone);
   shard.counters().add_collision(decision.row);
@@ -154,22 +224,22 @@ Next<Established, Lingering> deleted_by_peer(Shard& shard, IkeSa& sa, Establishe
   return linger(shard, sa, std::move(phase), std::move(reason));
 }
 
-}  // namespace
-
 Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, Established&& phase,
                                                       Incoming&& incoming) {
   const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
   for (const auto* one : deletes)
     if (one->protocol == SecurityProtocol::kIke) return deleted_by_peer(shard, sa, std::move(phase));
-  for (const auto* notify : wire::find_all<wire::NotifyPayload>(incoming.payloads))
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(notify->type));
-  if (wire::find_notify(incoming.payloads, NotifyType::kAuthenticationFailed)) {
-    // RFC 7296 2.21.2: we did not convince the peer.
+  // RFC 7296 2.21.2: we did not convince the peer, or it could not read our answer; with these it has closed the IKE SA.
+  for (const auto type : {NotifyType::kAuthenticationFailed, NotifyType::kInvalidSyntax}) {
+    if (!wire::find_notify(incoming.payloads, type)) continue;
+    shard.counters().add_notify_received(static_cast<std::uint16_t>(type));
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
-    auto why = ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth,
-                                            NotifyType::kAuthenticationFailed, true);
+    const auto exchange =
+        type == NotifyType::kAuthenticationFailed ? Exchange::kIkeAuth : Exchange::kInformational;
+    auto why = ike::diagnosis::peer_refused(subject_of(sa), exchange, type, true);
     return linger(shard, sa, std::move(phase), std::move(why));
   }
+  hear_errors(shard, sa, phase, incoming.payloads);
   std::vector<Spi> deleted;
   for (const auto* one : deletes) {
     if (one->protocol != SecurityProtocol::kEsp) continue;

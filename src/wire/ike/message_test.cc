@@ -51,6 +51,7 @@ TEST(Message, RefusesAnyOtherMajorVersion) {
   EXPECT_TRUE(parse_message(message_of("00", "", "2f")));  // any minor version
 }
 
+// RFC 7296 3.2
 TEST(Message, RefusesUnknownCriticalPayloads) {
   // RFC 7296 2.5: type 99, critical; the same not critical; a known type with the bit set
   const auto refused = parse_message(message_of("63", "00 80 0005 aa"));

@@ -7,6 +7,7 @@ namespace {
 
 using test::hex;
 
+// RFC 7296 3.12
 TEST(VendorId, IsOpaque) {
   EXPECT_EQ(VendorIdPayload::parse({})->data, Bytes{});
   EXPECT_EQ(VendorIdPayload::parse(hex("aabb"))->data, hex("aabb"));

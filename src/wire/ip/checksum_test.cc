@@ -8,11 +8,13 @@ namespace {
 
 using test::hex;
 
+// RFC 1071 2: complement of the sum of the words.
 TEST(Checksum, Rfc1071Example) {
   // RFC 1071 3: the words sum to ddf2
   EXPECT_EQ(internet_checksum(hex("0001f203f4f5f6f7")), 0xffff - 0xddf2);
 }
 
+// RFC 1624 3
 TEST(Checksum, Rfc1624Example) {
   // RFC 1624 4: the case in which the older equation gives 0xffff
   EXPECT_EQ(updated_checksum(0xdd2f, 0x5555, 0x3285), 0x0000);

@@ -22,6 +22,7 @@ const char* const kFirstFragment =
     "6000000000182c4020010db800000000000000000000000120010db80000000000000000000000021100"
     "00010000abcd040101bb006400017979797979797979";
 
+// RFC 8200 3
 TEST(Ipv6, ReadsScapysHeader) {
   const Bytes packet = hex(kPacket);
   const auto header = parse_ipv6(packet);
