@@ -12,6 +12,7 @@
 
 #include "base/ip_address.h"
 #include "io/fd.h"
+#include "io/segment_refusals.h"
 #include "io/send_outcome.h"
 
 namespace merlon::io {
@@ -25,6 +26,8 @@ struct ReceivedDatagram {
   unsigned interface_index = 0;    // the interface it arrived on
   std::uint8_t traffic_class = 0;  // DSCP and ECN: the whole TOS or Traffic Class octet
   bool truncated = false;          // did not fit in the buffer: drop it
+  // UDP_GRO put several datagrams into the payload, of this many bytes each but the last; 0: it is one.
+  std::uint16_t segment_size = 0;
 };
 
 struct OutgoingDatagram {
@@ -37,7 +40,13 @@ struct OutgoingDatagram {
   // False: DF is set (IPv4), nothing is fragmented, and too big is kTooBig. True: DF is clear, and the kernel
   // cuts the packet to the path MTU it knows where it must.
   bool may_fragment = false;
+  // The payload is several datagrams of this many bytes each but the last; 0: it is one. `head` is empty then.
+  // They leave in one send (UDP_SEGMENT) of at most kMaxSegments and kMaxSegmentedBytes, which is the caller's
+  // promise; one by one where the socket is raw or the destination's device refused that.
+  std::uint16_t segment_size = 0;
 };
+inline constexpr std::size_t kMaxSegments = 64;  // the kernel's UDP_MAX_SEGMENTS (128 since 6.9)
+inline constexpr std::size_t kMaxSegmentedBytes = 65507;
 
 // How the kernel treats path MTU for datagrams with may_fragment == false.
 enum class PathMtuMode {
@@ -92,6 +101,9 @@ class DatagramSocket {
   // otherwise).
   std::size_t send_burst(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
   [[nodiscard]] SendOutcome send(const OutgoingDatagram& datagram);
+  // A destination that refused several datagrams in one send since the last call; they go one by one now.
+  // Datagrams with a segment size come from one thread alone, and so does this call.
+  [[nodiscard]] std::optional<SegmentRefusals::Refusal> take_refusal() { return refusals_->take_new(); }
 
   // The oldest entry of the error queue; nullopt when it is empty. The descriptor polls as EPOLLERR while it
   // is not.
@@ -111,6 +123,10 @@ class DatagramSocket {
   DatagramSocket(Fd fd, IpFamily family, bool raw);
   [[nodiscard]] int set_path_mtu_option(PathMtuMode mode) const;  // an errno value, 0: done
   std::size_t send_run(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
+  std::size_t send_mode(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
+  [[nodiscard]] bool goes_in_slices(const OutgoingDatagram& datagram) const;
+  [[nodiscard]] SendOutcome send_slices(const OutgoingDatagram& datagram);
+  [[nodiscard]] SendOutcome after_refusal(const OutgoingDatagram& datagram, int error_number);
 
   Fd fd_;
   IpFamily family_;
@@ -120,6 +136,7 @@ class DatagramSocket {
   // IPv4 has no per-datagram way to clear DF, so the socket's option is changed around such sends, one sender
   // at a time. What another thread sends meanwhile may go out without DF too: fragmented instead of lost.
   std::unique_ptr<std::mutex> may_fragment_mutex_;
+  std::unique_ptr<SegmentRefusals> refusals_;
 };
 
 }  // namespace merlon::io
