@@ -134,8 +134,8 @@ TEST(Schema, StatedDefaultsAreTheDefaults) {
     const DaemonConfig fresh;
     EXPECT_TRUE(daemon.interface == fresh.interface && daemon.interface_mtu == fresh.interface_mtu &&
                 daemon.ike_port == fresh.ike_port && daemon.natt_port == fresh.natt_port &&
-                daemon.fwmark == fresh.fwmark && daemon.routing_table == fresh.routing_table &&
-                daemon.rule_priority == fresh.rule_priority &&
+                daemon.offload == fresh.offload && daemon.fwmark == fresh.fwmark &&
+                daemon.routing_table == fresh.routing_table && daemon.rule_priority == fresh.rule_priority &&
                 daemon.control_socket == fresh.control_socket && daemon.log_level == fresh.log_level &&
                 daemon.cookie_threshold == fresh.cookie_threshold &&
                 daemon.half_open_limit == fresh.half_open_limit &&

@@ -65,4 +65,36 @@ Result<std::unique_ptr<PacketCipher>> PacketCipher::create_with_backend(PacketBa
                                             : make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
 }
 
+void PacketCipher::seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
+  for (std::size_t i = 0; i < jobs.size(); ++i) ciphers[i]->seal(jobs.subspan(i, 1));
+}
+void PacketCipher::open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
+  for (std::size_t i = 0; i < jobs.size(); ++i) ciphers[i]->open(jobs.subspan(i, 1));
+}
+
+// One call a stretch of packets that one call can take.
+void PacketCipher::run_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, Mixed mixed,
+                           Single single) {
+  MERLON_ASSERT(jobs.size() == ciphers.size());
+  for (std::size_t first = 0; first < jobs.size();) {
+    PacketCipher* const cipher = ciphers[first];
+    std::size_t last = first + 1;
+    while (last < jobs.size() && ciphers[last] == cipher) ++last;
+    if (cipher->kind_ == Kind::kAlone || last == jobs.size()) {
+      (cipher->*single)(jobs.subspan(first, last - first));
+    } else {
+      while (last < jobs.size() && ciphers[last]->kind_ == cipher->kind_) ++last;
+      (cipher->*mixed)(jobs.subspan(first, last - first), ciphers.subspan(first, last - first));
+    }
+    first = last;
+  }
+}
+
+void PacketCipher::seal_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
+  run_all(jobs, ciphers, &PacketCipher::seal_mixed, &PacketCipher::seal);
+}
+void PacketCipher::open_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
+  run_all(jobs, ciphers, &PacketCipher::open_mixed, &PacketCipher::open);
+}
+
 }  // namespace merlon::crypto

@@ -89,9 +89,33 @@ class PacketCipher {
   // undefined. Any length may come: what cannot be a packet of this cipher is not ok.
   virtual void open(std::span<PacketJob> jobs) = 0;
 
+  // The same for a burst of several keys: jobs[i] is ciphers[i]'s. Packets of different keys are worked on side by
+  // side where the back end can, so this costs no more than as many packets of one key (but for the keys' cache misses).
+  static void seal_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
+  static void open_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
+
+  // Asks for the cache lines of the key that the next packet will want. Changes nothing.
+  void prefetch() const { prefetch_lines(this, 2); }
+
  protected:
-  explicit PacketCipher(const EspSizes& sizes) : sizes_(sizes) {}
+  // Ciphers of one kind take each other's packets in one call.
+  enum class Kind : std::uint8_t { kAlone, kGcm, kQueue };
+  explicit PacketCipher(const EspSizes& sizes, Kind kind = Kind::kAlone) : sizes_(sizes), kind_(kind) {}
+  // Called on the first of `ciphers`, which are all of its kind; not for kAlone.
+  virtual void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
+  virtual void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
+
+  static void prefetch_lines(const void* first, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(static_cast<const std::uint8_t*>(first) + i * 64);
+  }
+
   EspSizes sizes_;
+
+ private:
+  using Mixed = void (PacketCipher::*)(std::span<PacketJob>, std::span<PacketCipher* const>);
+  using Single = void (PacketCipher::*)(std::span<PacketJob>);
+  static void run_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, Mixed mixed, Single single);
+  const Kind kind_;
 };
 
 }  // namespace merlon::crypto

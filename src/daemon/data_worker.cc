@@ -9,16 +9,18 @@
 
 #include "io/system_clock.h"
 #include "io/thread_name.h"
-#include "wire/udp_encap.h"
+#include "io/tun_packet.h"
 
 namespace merlon::daemon {
 namespace {
 
-// One buffer holds the largest datagram, so that IKE messages of any size pass. The pool hands out the buffer used last,
-// so memory is only touched as far as packets are in flight.
-constexpr std::size_t kPacketSize = 65535;
+// One buffer holds the largest super-packet (IPv6: 65,535 bytes behind the header) and the largest datagram. The pool hands
+// out the buffer used last, so memory is only touched as far as packets are in flight.
+constexpr std::size_t kPacketSize = 65535 + 40;
 constexpr std::size_t kPackets = 2048;
 constexpr std::uint64_t kPollInterval_ms = 500;
+// What is read before it is worked on should still be in the cache then: so many bytes from TUN.
+constexpr std::size_t kTunBytes = 128U << 10U;
 
 enum Tag : std::uint32_t { kTun, kNattV4, kNattV6, kEspV4, kEspV6, kWake };
 
@@ -82,20 +84,25 @@ void DataWorker::run() {
     const Instant now = io::monotonic_now();
     bool woken = now - last_poll >= std::chrono::milliseconds(kPollInterval_ms);
     for (int i = 0; i < count; ++i) {
+      const bool has_error = (events[i].events & EPOLLERR) != 0;  // the error queue holds something
       switch (events[i].data.u32) {
         case kTun:
           read_tun(now);
           break;
         case kNattV4:
+          if (has_error) read_errors(*sockets_.natt_v4);
           read_natt(*sockets_.natt_v4, now);
           break;
         case kNattV6:
+          if (has_error) read_errors(*sockets_.natt_v6);
           read_natt(*sockets_.natt_v6, now);
           break;
         case kEspV4:
+          if (has_error) read_errors(*sockets_.esp_v4);
           read_esp(*sockets_.esp_v4, now);
           break;
         case kEspV6:
+          if (has_error) read_errors(*sockets_.esp_v6);
           read_esp(*sockets_.esp_v6, now);
           break;
         default: {
@@ -114,96 +121,29 @@ void DataWorker::run() {
 }
 
 void DataWorker::read_tun(Instant now) {
-  while (!burst_.full()) {
+  for (std::size_t bytes = 0; !burst_.full() && bytes < kTunBytes;) {
     packet::PacketPtr packet = pool_->allocate();
     if (packet == nullptr) {
       counters_.buffers_exhausted.fetch_add(1, std::memory_order_relaxed);
       break;  // what is in the kernel's queue waits there
     }
-    const auto length = tun_.read(packet->receive_area());
-    if (!length || *length == 0) break;
-    packet->set_length(*length);
-    burst_.push(std::move(packet));
+    const auto read = io::read_packet(tun_, *packet);
+    if (!read || *read == io::TunRead::kEmpty) break;
+    bytes += packet->size();
+    if (*read == io::TunRead::kOdd) {
+      counters_.odd_tun_packets.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      burst_.push(std::move(packet));
+    }
   }
   if (burst_.empty()) return;
   data_plane_->worker().outbound(now, burst_, outbound_);
   send_out();
 }
 
-std::size_t DataWorker::receive(io::DatagramSocket& socket) {
-  std::size_t slots = 0;
-  for (; slots < spare_.size(); ++slots) {
-    if (spare_[slots] == nullptr) spare_[slots] = pool_->allocate();
-    if (spare_[slots] == nullptr) break;
-    received_[slots].buffer = spare_[slots]->receive_area();
-  }
-  const auto count = socket.receive_burst(std::span(received_).first(slots));
-  if (!count || *count < slots) read_errors(socket);
-  return count.value_or(0);
-}
-
-// Takes the packet out of `slot` and makes it what was received: payload within the buffer.
-static void fit(packet::Packet& packet, const io::ReceivedDatagram& datagram, ByteView payload) {
-  const auto before = static_cast<std::size_t>(payload.data() - datagram.buffer.data());
-  packet.set_length(before + payload.size());
-  packet.trim_front(before);
-  packet.meta.source = datagram.source;
-  packet.meta.destination = datagram.destination;
-  packet.meta.tos = datagram.traffic_class;
-}
-
-void DataWorker::read_natt(io::UdpSocket& socket, Instant now) {
-  sort_natt(receive(socket));
-  deliver_inbound(now);
-}
-
-// RFC 3948 2: on the port for NAT traversal a datagram is ESP, IKE behind a marker, or a keepalive.
-void DataWorker::sort_natt(std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const io::ReceivedDatagram& datagram = received_[i];
-    const auto kind =
-        datagram.truncated ? wire::UdpEncapDatagram{} : wire::classify_udp_encap(datagram.payload);
-    switch (kind.kind) {
-      case wire::UdpEncapKind::kIke:
-        mailbox_.post(IkeMessageArrived{datagram.destination, datagram.source, true, to_bytes(kind.payload)});
-        break;
-      case wire::UdpEncapKind::kEsp: {
-        packet::PacketPtr packet = std::move(spare_[i]);
-        fit(*packet, datagram, kind.payload);
-        packet->meta.udp_encapsulated = true;
-        burst_.push(std::move(packet));
-        break;
-      }
-      case wire::UdpEncapKind::kKeepalive:
-        counters_.keepalives.fetch_add(1, std::memory_order_relaxed);
-        break;
-      default:
-        counters_.invalid_datagrams.fetch_add(1, std::memory_order_relaxed);
-    }
-  }
-}
-
-void DataWorker::read_esp(io::RawEspSocket& socket, Instant now) {
-  const std::size_t count = receive(socket);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (received_[i].truncated) continue;
-    packet::PacketPtr packet = std::move(spare_[i]);
-    fit(*packet, received_[i], received_[i].payload);
-    burst_.push(std::move(packet));
-  }
-  deliver_inbound(now);
-}
-
-void DataWorker::deliver_inbound(Instant now) {
-  if (burst_.empty()) return;
-  data_plane_->worker().inbound(now, burst_, inbound_);
-  write_tun(inbound_.to_tun);
-  inbound_.clear();
-}
-
 void DataWorker::write_tun(packet::PacketList& packets) {
   for (const packet::PacketPtr& packet : packets)
-    if (tun_.write(packet->bytes()) != io::SendOutcome::kSent)
+    if (io::write_packet(tun_, *packet) != io::SendOutcome::kSent)
       counters_.tun_write_failed.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -242,8 +182,11 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
     datagrams[i].traffic_class = packet.meta.tos;
     datagrams[i].may_fragment = packet.meta.may_fragment_outer;
     datagrams[i].path_mtu = packet.meta.outer_mtu;
+    datagrams[i].segment_size = packet.meta.segment_size;
   }
   socket.send_burst(std::span(datagrams).first(packets.size()), std::span(outcomes).first(packets.size()));
+  while (const auto refusal = socket.take_refusal())
+    mailbox_.post(SegmentsRefused{refusal->destination, refusal->error_number});
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (outcomes[i] == io::SendOutcome::kSent) continue;
     if (outcomes[i] == io::SendOutcome::kTooBig)
@@ -251,16 +194,6 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
     const bool blocked =
         outcomes[i] == io::SendOutcome::kWouldBlock || outcomes[i] == io::SendOutcome::kNoBuffers;
     (blocked ? counters_.send_blocked : counters_.send_failed).fetch_add(1, std::memory_order_relaxed);
-  }
-}
-
-void DataWorker::read_errors(io::DatagramSocket& socket) {
-  // Bounded: a flood of ICMP must not keep the worker from its packets.
-  for (int i = 0; i < 32; ++i) {
-    const auto error = socket.read_error();
-    if (!error) return;
-    if (error->error_number == EMSGSIZE && error->mtu != 0)
-      mailbox_.post(PathTooSmall{error->destination.address, error->mtu});
   }
 }
 

@@ -1,5 +1,7 @@
 // The thread that carries packets: TUN on one side, UDP and raw ESP sockets on the other, the packet engine between them.
-// First back end: a packet a call at the TUN device, bursts at the sockets.
+//
+//   TUN   -- super-packets, a call each --> outbound -- trains of ESP packets, all in one call --> UDP, raw
+//   TUN  <-- super-packets, a call each --  inbound <-- what UDP_GRO joined, all in one call --    UDP, raw
 #pragma once
 
 #include <atomic>
@@ -16,7 +18,7 @@ namespace merlon::daemon {
 
 struct WorkerCounters {  // written by the worker, read by anyone
   std::atomic<std::uint64_t> tun_write_failed{0}, send_failed{0}, send_blocked{0}, invalid_datagrams{0},
-      keepalives{0}, buffers_exhausted{0};
+      keepalives{0}, buffers_exhausted{0}, odd_tun_packets{0};
 };
 
 class DataWorker {
@@ -45,8 +47,11 @@ class DataWorker {
   void read_tun(Instant now);
   void read_natt(io::UdpSocket& socket, Instant now);
   void read_esp(io::RawEspSocket& socket, Instant now);
-  std::size_t receive(io::DatagramSocket& socket);
-  void sort_natt(std::size_t count);
+  std::size_t receive(io::DatagramSocket& socket, std::size_t most);
+  void sort_natt(std::size_t count, Instant now);
+  void take_datagram(const io::ReceivedDatagram& datagram, ByteView bytes, packet::PacketPtr& owner,
+                     Instant now);
+  void take_inbound(packet::PacketPtr packet, Instant now);
   void deliver_inbound(Instant now);
   void send_out();
   void send_run(io::DatagramSocket& socket, std::span<packet::PacketPtr> packets);
@@ -68,6 +73,7 @@ class DataWorker {
   // Reused from burst to burst.
   std::array<packet::PacketPtr, packet::kBurstCapacity> spare_;  // buffers that wait for the next receive
   std::array<io::ReceivedDatagram, packet::kBurstCapacity> received_;
+  bool joined_lately_ = true;  // did UDP_GRO join what was received last?
   packet::Burst burst_;
   esp::OutboundResult outbound_;
   esp::InboundResult inbound_;

@@ -16,8 +16,12 @@ namespace {
 
 constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to our deletes
 
-esp::EngineConfig engine_config(const control::DaemonConfig& daemon) {
+esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::TunOffloads& tun) {
   esp::EngineConfig config;
+  if (daemon.offload) config.max_joined = io::kMaxSegments;
+  config.max_joined_bytes = io::kMaxSegmentedBytes;
+  config.coalesce_tcp = tun.tcp_segmentation;
+  config.coalesce_udp = tun.udp_segmentation;
   if (daemon.sequence_limit != 0) config.sequence_limit = daemon.sequence_limit;
   return config;
 }
@@ -81,13 +85,14 @@ Result<> Gateway::open() {
 
   io::TunOptions tun_options;
   tun_options.name = config_.daemon.interface;
-  MERLON_TRY(tun_, io::Tun::open(tun_options));
+  MERLON_TRY(const io::TunOffloads offloads, open_tun(tun_options));
   static_cast<void>(io::disable_ipv6_autoconfiguration(tun_->name()));
   static_cast<void>(io::set_reverse_path_filter(tun_->name(), io::ReversePathFilter::kOff));
   MERLON_TRY_VOID(tun_->set_mtu(config_.daemon.interface_mtu));
   MERLON_TRY_VOID(tun_->set_up(true));
   MERLON_TRY(mailbox_, Mailbox::open());
-  MERLON_TRY(worker_, DataWorker::create(engine_config(config_.daemon), *tun_, sockets_, *mailbox_));
+  MERLON_TRY(worker_,
+             DataWorker::create(engine_config(config_.daemon, offloads), *tun_, sockets_, *mailbox_));
   spis_ = std::make_unique<Spis>(worker_->data_plane(), rng_);
   engine_ = std::make_unique<ikev2::Engine>(engine_options(config_.daemon), rng_, *spis_);
   MERLON_TRY(monitor_, io::NetlinkMonitor::open());
@@ -105,6 +110,24 @@ Result<> Gateway::open() {
   every_tick();
   pump();
   return {};
+}
+
+// With all offloads that the kernel has; what is missing costs speed and nothing else.
+Result<io::TunOffloads> Gateway::open_tun(io::TunOptions options) {
+  options.vnet_header = config_.daemon.offload;
+  auto opened = io::Tun::open(options);
+  if (!opened && options.vnet_header) {
+    options.vnet_header = false;
+    opened = io::Tun::open(options);
+  }
+  MERLON_TRY(tun_, std::move(opened));
+  const io::TunOffloads offloads = tun_->enable_offloads();
+  const std::string_view able = offloads.udp_segmentation   ? "TCP and UDP super-packets"
+                                : offloads.tcp_segmentation ? "TCP super-packets, but no UDP super-packets"
+                                                            : "single packets only";
+  log_.info(
+      fmt::format("{} carries {}{}", tun_->name(), able, config_.daemon.offload ? "" : " (offload = false)"));
+  return offloads;
 }
 
 void Gateway::configure(ResolvedConfig resolved) {

@@ -64,6 +64,7 @@ class Gateway {
   Gateway(asio::io_context& context, control::Config config, std::string config_path);
 
   [[nodiscard]] Result<> open();
+  [[nodiscard]] Result<io::TunOffloads> open_tun(io::TunOptions options);
   void configure(ResolvedConfig resolved);
   void apply_network();
 

@@ -49,6 +49,12 @@ bool Mailbox::keep(const PathTooSmall& report) {
   return true;
 }
 
+bool Mailbox::keep(const SegmentsRefused& report) {
+  if (messages_.size() >= kMaxMessages) return false;
+  messages_.emplace_back(report);
+  return true;
+}
+
 std::deque<Mail> Mailbox::take_all() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = read(event_.get(), &count, sizeof count);

@@ -25,7 +25,12 @@ struct PathTooSmall {
   IpAddress destination;
   unsigned mtu = 0;  // bytes of the outer IP packet
 };
-using Mail = std::variant<IkeMessageArrived, PathTooSmall>;
+// A destination's device does not take several ESP packets in one send; they go one by one now.
+struct SegmentsRefused {
+  Endpoint destination;
+  int error_number = 0;  // EIO, EINVAL or EMSGSIZE
+};
+using Mail = std::variant<IkeMessageArrived, PathTooSmall, SegmentsRefused>;
 
 class Mailbox {
  public:
@@ -43,6 +48,7 @@ class Mailbox {
   static constexpr std::size_t kMaxMessages = 4096, kMaxMessageBytes = 4U << 20U, kMaxPaths = 64;
   bool keep(IkeMessageArrived message);
   bool keep(const PathTooSmall& report);
+  bool keep(const SegmentsRefused& report);
 
   std::mutex mutex_;
   std::deque<Mail> messages_;

@@ -117,6 +117,8 @@ void add_data_plane(Page& page, Gateway& gateway) {
                number(worker.send_blocked.load()));
   page.counter("merlon_io_failures_total", "", {{"kind", "invalid_datagram"}},
                number(worker.invalid_datagrams.load()));
+  page.counter("merlon_io_failures_total", "", {{"kind", "odd_tun_packet"}},
+               number(worker.odd_tun_packets.load()));
   page.counter("merlon_mailbox_dropped_total", "IKE messages dropped before the control thread", {},
                number(gateway.mail_dropped()));
   page.counter("merlon_buffers_exhausted_total", "Times that no packet buffer was free", {},

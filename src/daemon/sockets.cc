@@ -25,6 +25,8 @@ std::optional<Socket> keep(Result<Socket> opened, std::string_view what, std::ve
 std::optional<io::UdpSocket> open_udp(const control::DaemonConfig& config, IpFamily family,
                                       std::uint16_t port, std::vector<std::string>& warnings) {
   auto options = common<io::UdpSocketOptions>(config);
+  options.accept_zero_checksum = true;  // RFC 3948 2.1, RFC 6935
+  options.receive_segments = port == config.natt_port && config.offload;
   options.local = {IpAddress::any(family), port};
   return keep(io::UdpSocket::open(options),
               fmt::format("UDP port {} over {}", port, family == IpFamily::kIpv4 ? "IPv4" : "IPv6"),

@@ -9,9 +9,20 @@
 
 namespace merlon::esp {
 
+// What one AEAD burst takes at most, in bytes: it was just written or will be read at once, and should stay in
+// the first level's cache. Enough large packets for the lanes of ipsec-mb's multi-buffer ciphers.
+inline constexpr std::size_t kCipherBytes = 24U << 10U;
+
 struct EngineConfig {
   std::size_t sa_capacity = std::size_t{1} << 17U;  // inbound SAs at once; at most 2^22
   unsigned default_path_mtu = 1500;                 // bytes of the outer IP packet, until set_path_mtu()
+
+  // How many ESP packets of one SA may stand back to back in one packet of OutboundResult::transmit: what one
+  // UDP_SEGMENT send takes. 1 = each is a packet of its own.
+  unsigned max_joined = 1;
+  std::size_t max_joined_bytes = 65507;
+  // Which inner packets that stand in sequence may be put together to super-packets before they go to TUN.
+  bool coalesce_tcp = false, coalesce_udp = false;
 
   // The last sequence number that an SA may use; the lesser of it and what the RFC allows (2^32 - 1, or 2^64
   // - 1 with ESN) counts. Lower in tests.

@@ -33,6 +33,8 @@ namespace merlon::esp {
 struct OutboundResult {
   // ESP packets from the SPI on, without outer headers. meta: source, destination, udp_encapsulated, tos,
   // may_fragment_outer, sa_id and mark are set. EMSGSIZE for one of them: set_path_mtu(meta.sa_id, ...).
+  // Where meta.segment_size is set, several stand back to back (EngineConfig::max_joined), to be sent in this
+  // order.
   packet::PacketList transmit;
   packet::PacketList to_tun;  // ICMP errors for the inner network
   void clear() {
@@ -42,7 +44,9 @@ struct OutboundResult {
 };
 
 struct InboundResult {
-  packet::PacketList to_tun;  // inner IP packets
+  // Inner IP packets. Where meta.segment_size is set, super-packets (EngineConfig::coalesce_*), with the
+  // checksum unfinished as packet.h says.
+  packet::PacketList to_tun;
   void clear() { to_tun.clear(); }
 };
 
@@ -54,9 +58,10 @@ class Worker {
  public:
   explicit Worker(WorkerCore& core) : core_(core) {}
 
-  // `in`: whole IP packets, as read from TUN.
+  // `in`: whole IP packets, as read from TUN; super-packets and unfinished checksums as packet.h says.
   void outbound(Instant now, packet::Burst& in, OutboundResult& out);
-  // `in`: ESP packets from the SPI on. meta.source, destination, udp_encapsulated and tos say how they came.
+  // `in`: ESP packets from the SPI on. meta.source, destination, udp_encapsulated and tos say how they came;
+  // where meta.segment_size is set, several stand back to back.
   void inbound(Instant now, packet::Burst& in, InboundResult& out);
   // Sends the packets that waited for an SA, drops those that waited too long. Cheap; call it when install()
   // was called, and every second or so. outbound() does the same first.

@@ -1,8 +1,8 @@
 // inbound:  SPI -> SA -> replay check -> AEAD burst -> replay advance -> strip -> selector check -> coalesce
-//           `---- admit() ----------'    open()        `---- deliver() ---------------------'
+//           `---- admit() ----------'    open()        `---- deliver() -----------------'   Coalescer
 //
-// Coalescing, the putting together again of what the sender had segmented, gets whole bursts of one SA's
-// inner packets in order, in InboundResult::to_tun; with plain I/O nothing is to be done there.
+// A packet of the burst may hold many ESP packets back to back, of several SAs; each is treated by itself, where
+// it stands. Its buffer goes to the first inner packet that comes out of it.
 #include "esp/inbound.h"
 
 #include "esp/ecn.h"
@@ -30,7 +30,7 @@ constexpr Duration kSayAgainAfter = std::chrono::seconds(10);
 
 // RFC 6040 4.2, and nothing else: the inner DSCP is the sender's (RFC 4301 5.1.2.1). False where the packet
 // must be dropped.
-bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::uint8_t outer_tos) {
+bool decapsulate_ecn(MutableByteView packet, wire::PacketView& view, std::uint8_t outer_tos) {
   const Ecn inner = ecn_of(view.tos);
   const std::optional<Ecn> ecn = decapsulated_ecn(inner, ecn_of(outer_tos));
   if (!ecn) return false;
@@ -41,6 +41,7 @@ bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::
   } else {
     wire::set_ipv6_traffic_class(packet, tos);
   }
+  view.tos = tos;
   return true;
 }
 
@@ -48,59 +49,79 @@ bool decapsulate_ecn(MutableByteView packet, const wire::PacketView& view, std::
 
 void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
   const Grace::Section section(published_.grace);
-  for (packet::PacketPtr& packet : in)
-    if (packet) admit(now, std::move(packet));
+  for (packet::PacketPtr& packet : in) {
+    if (!packet) continue;
+    // Valid to the end also where the buffer is given away before: its packet is in `out` then.
+    const packet::PacketMeta& meta = packet->meta;
+    const std::size_t segment_size = meta.segment_size;
+    MutableByteView rest = packet->bytes();
+    if (segment_size == 0) {
+      admit(now, packet, meta, rest, out);
+      continue;
+    }
+    while (!rest.empty()) {
+      const std::size_t size = std::min(segment_size, rest.size());
+      admit(now, packet, meta, rest.first(size), out);
+      rest = rest.subspan(size);
+    }
+  }
+  run(now, out);
+  coalescer_.finish();
   in.clear();
+}
+
+void Inbound::run(Instant now, InboundResult& out) {
   open();
   for (std::size_t i = 0; i < count_; ++i) {
+    Item& item = items_[i];
     if (jobs_[i].ok) {
-      deliver(now, items_[i], out);
+      deliver(now, item, out);
     } else {
-      drop(now, *items_[i].packet, items_[i].sa, DropReason::kIntegrity);  // RFC 4303 3.4.4.1
+      drop(now, item.bytes, *item.meta, item.sa, DropReason::kIntegrity);  // RFC 4303 3.4.4.1
     }
-    items_[i] = Item{};
   }
-  count_ = 0;
+  count_ = bytes_ = 0;
 }
 
 // Everything that can be known before the cipher has run. Changes nothing but counters.
-void Inbound::admit(Instant now, packet::PacketPtr packet) {
-  const auto header = wire::parse_esp_header(packet->bytes());
-  if (!header) return drop(now, *packet, nullptr, DropReason::kRunt);
+void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketMeta& meta,
+                    MutableByteView esp, InboundResult& out) {
+  const auto header = wire::parse_esp_header(esp);
+  if (!header) return drop(now, esp, meta, nullptr, DropReason::kRunt);
   const InboundSa* sa = published_.inbound.find(header->spi);
   if (sa == nullptr) {
-    reporter_.unknown_spi(
-        now, {header->spi, packet->meta.source, packet->meta.destination, packet->meta.udp_encapsulated});
-    return drop(now, *packet, nullptr, DropReason::kUnknownSpi);
+    reporter_.unknown_spi(now, {header->spi, meta.source, meta.destination, meta.udp_encapsulated});
+    return drop(now, esp, meta, nullptr, DropReason::kUnknownSpi);
   }
   const crypto::PacketCipher& cipher = *sa->cipher;
   const std::size_t around = wire::kEspHeaderSize + cipher.iv_size() + cipher.icv_size();
   // RFC 4303 2.4: padding aligns the trailer to whole cipher blocks, four bytes at least.
-  if (packet->size() < around + wire::kEspTrailerSize ||
-      (packet->size() - around) % sa->sizes.alignment != 0) {
-    return drop(now, *packet, sa, DropReason::kRunt);
+  if (esp.size() < around + wire::kEspTrailerSize || (esp.size() - around) % sa->sizes.alignment != 0) {
+    return drop(now, esp, meta, sa, DropReason::kRunt);
   }
   if (is_expired(sa->mutable_part->counters, sa->rules->limits))
-    return drop(now, *packet, sa, DropReason::kSaExpired);
+    return drop(now, esp, meta, sa, DropReason::kSaExpired);
 
   // RFC 4303 3.4.3: the window is looked at before the ICV, and moved after it.
   const ReplayWindow& window = sa->mutable_part->window;
   const auto sequence = window.infer(header->sequence, sa->esn);
-  if (!sequence) return drop(now, *packet, sa, DropReason::kInvalidSequence);
+  if (!sequence) return drop(now, esp, meta, sa, DropReason::kInvalidSequence);
   const ReplayWindow::Verdict verdict = window.check(*sequence);
-  if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, *packet, sa, drop_reason_of(verdict));
+  if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, esp, meta, sa, drop_reason_of(verdict));
 
-  const MutableByteView bytes = packet->bytes();
   const std::size_t data_offset = wire::kEspHeaderSize + cipher.iv_size();
-  const std::size_t length = bytes.size() - around;
-  jobs_[count_] = {.header = bytes.data(),
+  const std::size_t length = esp.size() - around;
+  jobs_[count_] = {.header = esp.data(),
                    .sequence_high = static_cast<std::uint32_t>(sequence->value >> 32U),
-                   .iv = bytes.subspan(wire::kEspHeaderSize).data(),
-                   .data = bytes.subspan(data_offset).data(),
+                   .iv = esp.subspan(wire::kEspHeaderSize).data(),
+                   .data = esp.subspan(data_offset).data(),
                    .length = static_cast<std::uint32_t>(length),
-                   .icv = bytes.subspan(data_offset + length).data(),
+                   .icv = esp.subspan(data_offset + length).data(),
                    .ok = false};
-  items_[count_++] = {std::move(packet), sa, *sequence};
+  items_[count_] = {esp, &owner, &meta, sa, *sequence};
+  ++count_;
+  bytes_ += esp.size();
+  if (count_ == items_.size() || bytes_ >= kCipherBytes) run(now, out);
 }
 
 // One call a run of packets of one SA.
@@ -118,16 +139,16 @@ void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
   ReplayWindow& window = sa.mutable_part->window;
   const bool is_newest = item.sequence > window.highest();
   const ReplayWindow::Verdict verdict = window.advance(item.sequence);
-  if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, *item.packet, &sa, drop_reason_of(verdict));
+  if (verdict != ReplayWindow::Verdict::kFresh)
+    return drop(now, item.bytes, *item.meta, &sa, drop_reason_of(verdict));
 
-  item.packet->trim_front(wire::kEspHeaderSize + sa.cipher->iv_size());
-  item.packet->trim_back(sa.cipher->icv_size());
-  const auto trailer = wire::parse_esp_trailer(item.packet->bytes());
-  note_authentic(now, item, is_newest, trailer ? trailer->payload_size : item.packet->size());
+  const std::size_t before = wire::kEspHeaderSize + sa.cipher->iv_size();
+  item.bytes = item.bytes.subspan(before, item.bytes.size() - before - sa.cipher->icv_size());
+  const auto trailer = wire::parse_esp_trailer(item.bytes);
+  note_authentic(now, item, is_newest, trailer ? trailer->payload_size : item.bytes.size());
   if (!trailer) return refuse(now, item, DropReason::kPadding);
-  if (!strip(now, item, *trailer)) return;
-  item.packet->meta.segment_size = 0;
-  out.to_tun.push_back(std::move(item.packet));
+  wire::PacketView view;
+  if (strip(now, item, *trailer, view)) coalescer_.add(item.bytes, view, *item.owner, out.to_tun);
 }
 
 // What an authentic packet tells, whatever is inside.
@@ -141,7 +162,7 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   }
   // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
   // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
-  const packet::PacketMeta& meta = item.packet->meta;
+  const packet::PacketMeta& meta = *item.meta;
   if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
   // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
   const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
@@ -151,10 +172,9 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   }
 }
 
-// What ESP carried, and whether it may come out (RFC 4303 2.6 and 2.7, RFC 4301 5.2).
-bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer) {
+// What ESP carried, and whether it may come out (RFC 4303 2.6 and 2.7, RFC 4301 5.2). `view` tells of it then.
+bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view) {
   const InboundSa& sa = *item.sa;
-  packet::Packet& packet = *item.packet;
   const auto refused = [&](DropReason reason) {
     refuse(now, item, reason);
     return false;
@@ -163,35 +183,36 @@ bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer) {
   if (trailer.next_header != IpProtocol::kIpv4 && trailer.next_header != IpProtocol::kIpv6) {
     return refused(DropReason::kNextHeader);
   }
-  packet.trim_back(packet.size() - trailer.payload_size);
-  const auto view = wire::parse_packet(packet.bytes());
+  const auto parsed = wire::parse_packet(item.bytes.first(trailer.payload_size));
   const IpFamily family = trailer.next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
-  if (!view || view->family != family) return refused(DropReason::kMalformedDecrypted);
-  packet.trim_back(packet.size() - view->total_length);  // RFC 4303 2.7: TFC padding
+  if (!parsed || parsed->family != family) return refused(DropReason::kMalformedDecrypted);
+  view = *parsed;
+  item.bytes = item.bytes.first(view.total_length);  // RFC 4303 2.7: TFC padding
 
   // RFC 4301 5.2 step 4
-  if (!policy::matches(sa.rules->local_ts, sa.rules->remote_ts, *view, Direction::kInbound)) {
+  if (!policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, Direction::kInbound)) {
     return refused(DropReason::kSelectorMismatch);
   }
-  if (!decapsulate_ecn(packet.bytes(), *view, packet.meta.tos)) return refused(DropReason::kEcnInvalid);
-  if (sa.tcp_mss_clamp && view->protocol == IpProtocol::kTcp) {
+  if (!decapsulate_ecn(item.bytes, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
+  if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
     const std::size_t mtu = sa.sizes.inner_mtu(sa.rules->path_mtu.load(std::memory_order_relaxed));
-    wire::clamp_tcp_mss(packet.bytes(), *view, wire::mss_for_mtu(view->family, mtu));
+    wire::clamp_tcp_mss(item.bytes, view, wire::mss_for_mtu(view.family, mtu));
   }
   return true;
 }
 
 // Of a packet whose ESP header is gone already.
 void Inbound::refuse(Instant now, const Item& item, DropReason reason) {
-  const packet::PacketMeta& meta = item.packet->meta;
+  const packet::PacketMeta& meta = *item.meta;
   reporter_.drop(now, {reason, item.sa->id, item.sa->spi, static_cast<std::uint32_t>(item.sequence.value),
                        meta.source, meta.destination});
 }
 
-void Inbound::drop(Instant now, const packet::Packet& packet, const InboundSa* sa, DropReason reason) {
-  const auto header = wire::parse_esp_header(packet.bytes());
+void Inbound::drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
+                   DropReason reason) {
+  const auto header = wire::parse_esp_header(esp);
   reporter_.drop(now, {reason, sa == nullptr ? policy::ChildSaId{} : sa->id, header ? header->spi : Spi{},
-                       header ? header->sequence : 0, packet.meta.source, packet.meta.destination});
+                       header ? header->sequence : 0, meta.source, meta.destination});
 }
 
 }  // namespace merlon::esp

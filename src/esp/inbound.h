@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "esp/coalescer.h"
 #include "esp/engine.h"
 #include "esp/published.h"
 #include "esp/reporter.h"
@@ -12,29 +13,38 @@ namespace merlon::esp {
 
 class Inbound {
  public:
-  Inbound(Published& published, Reporter& reporter) : published_(published), reporter_(reporter) {}
+  // All outlive it.
+  Inbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Reporter& reporter)
+      : published_(published), reporter_(reporter), coalescer_(config, pool, reporter) {}
   void process(Instant now, packet::Burst& in, InboundResult& out);
 
  private:
-  struct Item {  // a packet on its way through the burst, beside its job
-    packet::PacketPtr packet;
+  struct Item {             // an ESP packet on its way through the burst, beside its job
+    MutableByteView bytes;  // the ESP packet; then what is inside, as far as it is known
+    packet::PacketPtr* owner =
+        nullptr;  // of the buffer; empty once an earlier packet of the same buffer took it
+    const packet::PacketMeta* meta = nullptr;  // the buffer's
     const InboundSa* sa = nullptr;
     SequenceNumber sequence;
   };
 
-  void admit(Instant now, packet::PacketPtr packet);
+  void admit(Instant now, packet::PacketPtr& owner, const packet::PacketMeta& meta, MutableByteView esp,
+             InboundResult& out);
+  void run(Instant now, InboundResult& out);
   void open();
   void deliver(Instant now, Item& item, InboundResult& out);
-  [[nodiscard]] bool strip(Instant now, Item& item, const wire::EspTrailer& trailer);
+  [[nodiscard]] bool strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view);
   void refuse(Instant now, const Item& item, DropReason reason);
   void note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size);
-  void drop(Instant now, const packet::Packet& packet, const InboundSa* sa, DropReason reason);
+  void drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
+            DropReason reason);
 
   Published& published_;
   Reporter& reporter_;
+  Coalescer coalescer_;
   std::array<Item, packet::kBurstCapacity> items_;
   std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
-  std::size_t count_ = 0;
+  std::size_t count_ = 0, bytes_ = 0;
 };
 
 }  // namespace merlon::esp

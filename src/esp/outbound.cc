@@ -1,16 +1,17 @@
 // outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst -> outer headers
-//           `---- take() ------------'         fit()      `---- encapsulate() ---------------'    flush()       address()
+//           `---- take() ------------'        fit()      `---- Encapsulator -------------------------------------------'
+//                                             fit_segments()
 //
+// A super-packet is classified once; its segments become packets where they will be sent from.
 // A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
 // 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
 
-#include "esp/ecn.h"
 #include "wire/esp.h"
-#include "wire/ip/byte_order.h"
 #include "wire/ip/fragment.h"
 #include "wire/ip/icmp.h"
 #include "wire/ip/ipv6.h"
+#include "wire/ip/segment.h"
 #include "wire/ip/tcp_mss.h"
 
 namespace merlon::esp {
@@ -49,10 +50,10 @@ Outbound::Outbound(const EngineConfig& config, Published& published, packet::Pac
     : config_(config),
       published_(published),
       pool_(pool),
-      rng_(rng),
       reporter_(reporter),
       held_(config),
-      icmp_(config.icmp_per_second) {}
+      icmp_(config.icmp_per_second),
+      encapsulator_(config, pool, rng, reporter) {}
 
 void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
   const Grace::Section section(published_.grace);
@@ -61,24 +62,29 @@ void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
   for (packet::PacketPtr& packet : in)
     if (packet) take(round, std::move(packet), std::nullopt);
   in.clear();
-  flush(round);
+  encapsulator_.finish(out.transmit);
 }
 
 void Outbound::poll(Instant now, OutboundResult& out) {
   const Grace::Section section(published_.grace);
   Round round{now, section.generation(), out};
   release_held(round);
-  flush(round);
+  encapsulator_.finish(out.transmit);
 }
 
 // --- classify
 
 // `deadline`: of a packet that was held back before.
 void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instant> deadline) {
-  if (packet->meta.segment_size != 0) return reporter_.drop(DropReason::kUnsupportedSegments);
   const auto view = wire::parse_packet(packet->bytes());
   if (!view) return reporter_.drop(DropReason::kMalformedInner);
   packet->trim_back(packet->size() - view->total_length);
+  packet::PacketMeta& meta = packet->meta;
+  if (meta.segment_size == 0 && meta.checksum_start != 0) {
+    if (!wire::finish_checksum(packet->bytes(), meta.checksum_start, meta.checksum_offset))
+      return reporter_.drop(DropReason::kMalformedInner);
+    meta.checksum_start = 0;
+  }
 
   const OutboundDecision decision = classify(round, *view);
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
@@ -99,6 +105,7 @@ void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instan
       break;
   }
   if (decision.sa == nullptr) return hold(round, std::move(packet), decision, *view, deadline);
+  if (meta.segment_size != 0) return fit_segments(round, std::move(packet), *view, *decision.sa);
   fit(round, std::move(packet), *view, *decision.sa);
 }
 
@@ -158,28 +165,74 @@ void Outbound::release_held(Round& round) {
 
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside
 
+Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view, const OutboundSa& sa) {
+  const std::uint32_t path_mtu = sa.rules->path_mtu.load(std::memory_order_relaxed);
+  Room room;
+  room.inner_mtu = sa.sizes.inner_mtu(path_mtu);
+  // A path narrower than any should be: then outer fragments are what is left.
+  room.may_fragment_outer = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor;
+  if (size <= room.inner_mtu) return room;
+  // RFC 8200 5: every IPv6 link carries 1,280 bytes, this tunnel too.
+  const bool is_least_ipv6 = view.family == IpFamily::kIpv6 && size <= wire::kIpv6MinimumMtu;
+  const bool fits_an_outer_packet =
+      size + sa.sizes.overhead + sa.sizes.alignment + wire::kEspTrailerSize <= kMaxIpPacket;
+  if (is_least_ipv6 || (sa.df == policy::DfBit::kClear && fits_an_outer_packet)) {
+    room.fit = Fit::kOuterFragments;
+    room.may_fragment_outer = true;
+  } else {
+    room.fit = view.dont_fragment ? Fit::kTooBig : Fit::kInnerFragments;  // RFC 4301 8.2.1
+  }
+  return room;
+}
+
 void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
                    const OutboundSa& sa) {
-  const std::uint32_t path_mtu = sa.rules->path_mtu.load(std::memory_order_relaxed);
-  const std::size_t inner_mtu = sa.sizes.inner_mtu(path_mtu);
+  const Room room = room_for(packet->size(), view, sa);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
-    wire::clamp_tcp_mss(packet->bytes(), view, wire::mss_for_mtu(view.family, inner_mtu));
+    wire::clamp_tcp_mss(packet->bytes(), view, wire::mss_for_mtu(view.family, room.inner_mtu));
   }
-  // A path narrower than any should be: then outer fragments are what is left.
-  const bool may_fragment = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor;
-  if (packet->size() <= inner_mtu) {
-    return add(round, {std::move(packet), &sa, view.family, view.tos, may_fragment});
+  switch (room.fit) {
+    case Fit::kTooBig:
+      return refuse_too_big(round, *packet, view, room.inner_mtu);
+    case Fit::kInnerFragments:
+      return fragment(round, *packet, view, sa, room.inner_mtu);
+    case Fit::kOuterFragments:
+    case Fit::kWhole:
+      break;
   }
-  // RFC 8200 5: every IPv6 link carries 1,280 bytes, this tunnel too.
-  const bool is_least_ipv6 = view.family == IpFamily::kIpv6 && packet->size() <= wire::kIpv6MinimumMtu;
-  const bool fits_an_outer_packet =
-      packet->size() + sa.sizes.overhead + sa.sizes.alignment + wire::kEspTrailerSize <= kMaxIpPacket;
-  if (is_least_ipv6 || (sa.df == policy::DfBit::kClear && fits_an_outer_packet)) {
-    return add(round, {std::move(packet), &sa, view.family, view.tos, true});
+  const std::uint32_t mark = packet->meta.mark;
+  encapsulator_.add(round.now, std::move(packet),
+                    {&sa, view.family, view.tos, room.may_fragment_outer, room.fit == Fit::kWhole, mark});
+}
+
+// Cut at the size that the super-packet carries: its sender chose it for a path that it believes in. Where that
+// does not fit, each segment is treated as the packet that it is.
+void Outbound::fit_segments(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
+                            const OutboundSa& sa) {
+  auto cutter = wire::SegmentCutter::make(packet->bytes(), view, packet->meta.segment_size);
+  if (!cutter) return reporter_.drop(DropReason::kUnsupportedSegments);
+  if (packet->meta.checksum_start == 0) cutter->keep_zero_udp_checksum();
+  const Room room = room_for(cutter->largest(), view, sa);
+  if (room.fit == Fit::kWhole) {
+    return encapsulator_.add_segments(
+        round.now, *cutter, {&sa, view.family, view.tos, room.may_fragment_outer, true, packet->meta.mark});
   }
-  // RFC 4301 8.2.1
-  if (view.dont_fragment) return refuse_too_big(round, *packet, view, inner_mtu);
-  fragment(round, *packet, view, sa, inner_mtu);
+  for (std::size_t i = 0; i < cutter->count(); ++i) {
+    if (i != 0 && room_for(cutter->size_of(i), view, sa).fit == Fit::kTooBig) {
+      reporter_.drop(DropReason::kTooBig);  // one ICMP error for them all, about the first
+      continue;
+    }
+    packet::PacketPtr segment = pool_.allocate();
+    if (!segment || segment->receive_area().size() < cutter->size_of(i))
+      return reporter_.drop(DropReason::kNoBuffer);
+    segment->meta.mark = packet->meta.mark;
+    segment->set_length(cutter->size_of(i));
+    cutter->cut(i, segment->bytes());
+    // It was parsed as a part of the whole; only its length differs.
+    wire::PacketView segment_view = view;
+    segment_view.total_length = segment->size();
+    fit(round, std::move(segment), segment_view, sa);
+  }
 }
 
 // Before encryption, so that the receiver need not put ESP packets together before it can authenticate them
@@ -191,8 +244,8 @@ void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::
   for (const Bytes& bytes : *fragments) {
     packet::PacketPtr piece = pool_.copy_of(bytes);
     if (!piece) return reporter_.drop(DropReason::kNoBuffer);
-    piece->meta.mark = packet.meta.mark;
-    add(round, {std::move(piece), &sa, view.family, view.tos, clears_outer_df(sa, view)});
+    encapsulator_.add(round.now, std::move(piece),
+                      {&sa, view.family, view.tos, clears_outer_df(sa, view), true, packet.meta.mark});
   }
 }
 
@@ -206,121 +259,6 @@ void Outbound::refuse_too_big(Round& round, const packet::Packet& packet, const 
   const auto error = wire::build_packet_too_big(packet.bytes(), from, static_cast<std::uint32_t>(mtu));
   if (!error) return;
   if (packet::PacketPtr answer = pool_.copy_of(*error)) round.out.to_tun.push_back(std::move(answer));
-}
-
-// --- encapsulation
-
-void Outbound::add(Round& round, Pending pending) {
-  if (count_ == pending_.size()) flush(round);
-  pending_[count_++] = std::move(pending);
-}
-
-// AEAD burst: one call a run of packets of one SA.
-void Outbound::flush(Round& round) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < count_; ++i) {
-    if (!encapsulate(round.now, pending_[i], jobs_[kept])) {
-      pending_[i] = Pending{};
-      continue;
-    }
-    if (kept != i) pending_[kept] = std::move(pending_[i]);
-    ++kept;
-  }
-  for (std::size_t first = 0; first < kept;) {
-    std::size_t last = first + 1;
-    while (last < kept && pending_[last].sa == pending_[first].sa) ++last;
-    pending_[first].sa->cipher->seal(std::span(jobs_).subspan(first, last - first));
-    first = last;
-  }
-  for (std::size_t i = 0; i < kept; ++i) {
-    address(pending_[i]);
-    round.out.transmit.push_back(std::move(pending_[i].packet));
-    pending_[i] = Pending{};
-  }
-  count_ = 0;
-}
-
-// The next sequence number of the SA, and what using it means for its limits; false, and a drop, where there
-// is none.
-bool Outbound::take_sequence(Instant now, const OutboundSa& sa, std::size_t size, SequenceNumber& sequence) {
-  OutboundState& state = *sa.mutable_part;
-  const SaLimits& limits = sa.rules->limits;
-  const auto raise_once = [&](std::uint8_t flag, const Event& event) {
-    if ((state.flags & flag) == 0 && reporter_.tell(event)) state.flags |= flag;
-  };
-  if (is_expired(state.counters, limits)) {
-    raise_limits(reporter_, sa.id, Direction::kOutbound, state.counters, limits, state.flags);
-    reporter_.drop(DropReason::kSaExpired);
-    return false;
-  }
-  // RFC 4303 3.3.3: the sender must not let the sequence number cycle.
-  if (state.last_sequence >= sa.sequence_limit) {
-    raise_once(kHardRaised, HardExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
-    reporter_.drop(now, {DropReason::kSequenceExhausted, sa.id, sa.spi,
-                         static_cast<std::uint32_t>(state.last_sequence), sa.local, sa.remote});
-    return false;
-  }
-  sequence.value = ++state.last_sequence;
-  state.counters.add(now, size);
-  if (sequence.value >= sa.soft_sequence_limit) {
-    raise_once(kSoftSequenceRaised, SoftExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
-  }
-  raise_limits(reporter_, sa.id, Direction::kOutbound, state.counters, limits, state.flags);
-  return true;
-}
-
-// Header, IV, padding and trailer around the packet where it stands (RFC 4303 3.3.2).
-bool Outbound::encapsulate(Instant now, Pending& pending, crypto::PacketJob& job) {
-  const OutboundSa& sa = *pending.sa;
-  packet::Packet& packet = *pending.packet;
-  const std::size_t iv_size = sa.cipher->iv_size(), icv_size = sa.cipher->icv_size();
-  const std::size_t pad = wire::esp_pad_length(packet.size(), sa.cipher->block_size());
-  const std::size_t trailer = pad + wire::kEspTrailerSize;
-  if (packet.headroom() < wire::kEspHeaderSize + iv_size || packet.tailroom() < trailer + icv_size) {
-    reporter_.drop(DropReason::kNoBuffer);
-    return false;
-  }
-  SequenceNumber sequence;
-  if (!take_sequence(now, sa, packet.size(), sequence)) return false;
-
-  const MutableByteView tail = packet.extend(trailer + icv_size);
-  wire::write_esp_trailer(tail, pad,
-                          pending.family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
-  const std::size_t length = packet.size() - icv_size;
-  packet.prepend(wire::kEspHeaderSize + iv_size);
-  const MutableByteView bytes = packet.bytes();
-  wire::write_esp_header(bytes, {sa.spi, static_cast<std::uint32_t>(sequence.value)});
-  const MutableByteView iv = bytes.subspan(wire::kEspHeaderSize, iv_size);
-  if (sa.random_iv) {
-    rng_.fill(iv);  // RFC 3602 3: an attacker must not foresee it
-  } else if (iv_size == 8) {
-    // RFC 4106 3.1, RFC 4309 3.1, RFC 3686 2.1, RFC 7634 2: it must only never return, and the sequence
-    // number never does.
-    wire::store_u32(iv, 0, static_cast<std::uint32_t>(sequence.value >> 32U));
-    wire::store_u32(iv, 4, static_cast<std::uint32_t>(sequence.value));
-  }
-  const std::size_t data_offset = wire::kEspHeaderSize + iv_size;
-  job = {.header = bytes.data(),
-         .sequence_high = static_cast<std::uint32_t>(sequence.value >> 32U),
-         .iv = iv.data(),
-         .data = bytes.subspan(data_offset).data(),
-         .length = static_cast<std::uint32_t>(length),
-         .icv = bytes.subspan(data_offset + length).data(),
-         .ok = false};
-  return true;
-}
-
-// Outer headers: the kernel's sockets write them, from what stands in the metadata.
-void Outbound::address(Pending& pending) {
-  const OutboundSa& sa = *pending.sa;
-  packet::PacketMeta& meta = pending.packet->meta;
-  meta.source = sa.local;
-  meta.destination = sa.remote;
-  meta.sa_id = sa.id.value;
-  meta.tos = outer_tos(pending.tos, sa.copy_dscp);
-  meta.udp_encapsulated = sa.udp_encapsulation;
-  meta.may_fragment_outer = pending.may_fragment_outer;
-  meta.outer_mtu = pending.may_fragment_outer ? sa.rules->path_mtu.load(std::memory_order_relaxed) : 0;
 }
 
 }  // namespace merlon::esp

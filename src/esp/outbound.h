@@ -1,9 +1,8 @@
 // The outbound half of the packet engine (RFC 4301 5.1, RFC 4303 3.3). One a worker.
 #pragma once
 
-#include <array>
-
 #include "base/rng.h"
+#include "esp/encapsulator.h"
 #include "esp/engine.h"
 #include "esp/flow_cache.h"
 #include "esp/hold_queue.h"
@@ -28,46 +27,38 @@ class Outbound {
     std::uint64_t generation = 0;
     OutboundResult& out;
   };
-  struct Pending {  // a packet that has its SA and fits it
-    packet::PacketPtr packet;
-    const OutboundSa* sa = nullptr;
-    IpFamily family = IpFamily::kIpv4;
-    std::uint8_t tos = 0;
-    bool may_fragment_outer = false;
-  };
-
   void take(Round& round, packet::PacketPtr packet, std::optional<Instant> deadline);
   [[nodiscard]] OutboundDecision classify(const Round& round, const wire::PacketView& view);
   void hold(Round& round, packet::PacketPtr packet, const OutboundDecision& decision,
             const wire::PacketView& view, std::optional<Instant> deadline);
   void release_held(Round& round);
 
+  // Which of the ways through the tunnel a packet of some size takes.
+  enum class Fit { kWhole, kOuterFragments, kInnerFragments, kTooBig };
+  struct Room {
+    std::size_t inner_mtu = 0;
+    Fit fit = Fit::kWhole;
+    bool may_fragment_outer = false;
+  };
+  [[nodiscard]] static Room room_for(std::size_t size, const wire::PacketView& view, const OutboundSa& sa);
   void fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const OutboundSa& sa);
+  void fit_segments(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
+                    const OutboundSa& sa);
   void fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view,
                 const OutboundSa& sa, std::size_t inner_mtu);
   void refuse_too_big(Round& round, const packet::Packet& packet, const wire::PacketView& view,
                       std::size_t inner_mtu);
 
-  void add(Round& round, Pending pending);
-  void flush(Round& round);
-  [[nodiscard]] bool take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
-                                   SequenceNumber& sequence);
-  [[nodiscard]] bool encapsulate(Instant now, Pending& pending, crypto::PacketJob& job);
-  void address(Pending& pending);
-
   const EngineConfig& config_;
   Published& published_;
   packet::PacketPool& pool_;
-  Rng& rng_;
   Reporter& reporter_;
   FlowCache flows_;
   HoldQueue held_;
   std::vector<HoldQueue::Held> released_;
   std::uint64_t held_generation_ = 0;  // when the held packets were looked at
   TokenBucket icmp_;
-  std::array<Pending, packet::kBurstCapacity> pending_;
-  std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
-  std::size_t count_ = 0;
+  Encapsulator encapsulator_;
 };
 
 }  // namespace merlon::esp

@@ -11,7 +11,7 @@ class WorkerCore {
   WorkerCore(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng)
       : reporter_(config),
         outbound_(config, published, pool, rng, reporter_),
-        inbound_(published, reporter_) {}
+        inbound_(config, published, pool, reporter_) {}
 
   [[nodiscard]] Outbound& outbound() { return outbound_; }
   [[nodiscard]] Inbound& inbound() { return inbound_; }

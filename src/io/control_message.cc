@@ -2,6 +2,7 @@
 
 // linux/errqueue.h uses timespec without including it.
 #include <linux/errqueue.h>
+#include <netinet/udp.h>
 
 #include <cerrno>
 #include <cstring>
@@ -90,6 +91,10 @@ void ControlWriter::traffic_class(IpFamily family, std::uint8_t value) {
     add(IPPROTO_IPV6, IPV6_TCLASS, octet);
 }
 
+void ControlWriter::segment_size(std::uint16_t bytes) {
+  add(SOL_UDP, UDP_SEGMENT, bytes);
+}
+
 void ControlWriter::attach(msghdr& header) {
   header.msg_control = used_ == 0 ? nullptr : buffer_.bytes;
   header.msg_controllen = used_;
@@ -112,6 +117,8 @@ ReceivedControl read_control(const msghdr& header) {
       out.traffic_class = value_of<std::uint8_t>(message).value_or(0);
     } else if (is(message, IPPROTO_IPV6, IPV6_TCLASS)) {
       out.traffic_class = static_cast<std::uint8_t>(value_of<int>(message).value_or(0));
+    } else if (is(message, SOL_UDP, UDP_GRO)) {
+      out.segment_size = static_cast<std::uint16_t>(value_of<int>(message).value_or(0));
     }
   });
   return out;

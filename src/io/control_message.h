@@ -24,6 +24,7 @@ class ControlWriter {
   // Nothing where the source is unspecified and the index 0.
   void packet_info(IpFamily family, const IpAddress& source, unsigned interface_index);
   void traffic_class(IpFamily family, std::uint8_t value);  // nothing for 0, the sockets' default
+  void segment_size(std::uint16_t bytes);                   // UDP_SEGMENT
   void attach(msghdr& header);
 
  private:
@@ -37,6 +38,7 @@ struct ReceivedControl {
   std::optional<IpAddress> destination = {};
   unsigned interface_index = 0;
   std::uint8_t traffic_class = 0;
+  std::uint16_t segment_size = 0;  // UDP_GRO; 0: one datagram
 };
 [[nodiscard]] ReceivedControl read_control(const msghdr& header);
 

@@ -50,6 +50,11 @@ bool may_be_left_by_icmp(int error_number) {
   }
 }
 
+// What the kernel says to UDP_SEGMENT where the device cannot do it, or a segment does not fit its MTU.
+bool is_segment_refusal(int error_number) {
+  return error_number == EIO || error_number == EINVAL || error_number == EMSGSIZE;
+}
+
 Result<> set_buffer(int fd, int forced, int plain, unsigned size) {
   if (size == 0) return {};
   const int value = static_cast<int>(std::min(size, 1U << 30U));
@@ -131,6 +136,9 @@ void prepare_send(Burst& burst, std::size_t i, const OutgoingDatagram& datagram,
   const IpFamily family = datagram.destination.address.family();
   control.packet_info(family, datagram.source, datagram.interface_index);
   control.traffic_class(family, datagram.traffic_class);
+  // One segment is no more than a datagram, and some kernels refuse the message then.
+  if (datagram.segment_size != 0 && datagram.payload.size() > datagram.segment_size)
+    control.segment_size(datagram.segment_size);
   control.attach(header);
 }
 
@@ -165,12 +173,17 @@ void take_received(const mmsghdr& message, bool strip_ipv4_header, std::uint16_t
   slot.destination = {control.destination.value_or(IpAddress{}), port};
   slot.interface_index = control.interface_index;
   slot.traffic_class = control.traffic_class;
+  slot.segment_size = control.segment_size < slot.payload.size() ? control.segment_size : std::uint16_t{0};
 }
 
 }  // namespace
 
 DatagramSocket::DatagramSocket(Fd fd, IpFamily family, bool raw)
-    : fd_(std::move(fd)), family_(family), raw_(raw), may_fragment_mutex_(std::make_unique<std::mutex>()) {}
+    : fd_(std::move(fd)),
+      family_(family),
+      raw_(raw),
+      may_fragment_mutex_(std::make_unique<std::mutex>()),
+      refusals_(std::make_unique<SegmentRefusals>()) {}
 
 Result<DatagramSocket> DatagramSocket::set_up(Fd fd, bool raw, const Endpoint& local,
                                               const DatagramSocketOptions& options) {
@@ -247,10 +260,16 @@ std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams
       continue;
     }
     if (errno == EINTR) continue;
-    if (!std::exchange(retried, true) && may_be_left_by_icmp(errno)) continue;
-    SendOutcome outcome = classify_send_errno(errno);
+    const int error_number = errno;
+    if (!std::exchange(retried, true) && may_be_left_by_icmp(error_number)) continue;
+    SendOutcome outcome = classify_send_errno(error_number);
     // Neither family's route lookup accepts a source that is not ours: EINVAL.
-    if (errno == EINVAL && !datagrams[done].source.is_unspecified()) outcome = SendOutcome::kNoSourceAddress;
+    if (error_number == EINVAL && !datagrams[done].source.is_unspecified())
+      outcome = SendOutcome::kNoSourceAddress;
+    if (datagrams[done].segment_size != 0 && is_segment_refusal(error_number)) {
+      outcome = after_refusal(datagrams[done], error_number);
+      if (outcome == SendOutcome::kSent) ++sent;
+    }
     if (outcome == SendOutcome::kWouldBlock) {
       std::fill(outcomes.begin() + static_cast<std::ptrdiff_t>(done), outcomes.end(), outcome);
       break;
@@ -263,7 +282,7 @@ std::size_t DatagramSocket::send_run(std::span<const OutgoingDatagram> datagrams
 
 // Without a source nobody but the kernel could write the IP header.
 bool DatagramSocket::needs_fragments(const OutgoingDatagram& datagram) const {
-  if (!fragment_socket_ || !datagram.may_fragment || datagram.path_mtu == 0 ||
+  if (!fragment_socket_ || !datagram.may_fragment || datagram.path_mtu == 0 || datagram.segment_size != 0 ||
       datagram.source.is_unspecified())
     return false;
   const std::size_t headers = wire::kIpv6HeaderSize + (raw_ ? 0 : wire::kUdpHeaderSize);
@@ -306,6 +325,65 @@ SendOutcome DatagramSocket::send_fragments(const OutgoingDatagram& datagram) {
   return SendOutcome::kSent;
 }
 
+bool DatagramSocket::goes_in_slices(const OutgoingDatagram& datagram) const {
+  return datagram.segment_size != 0 && (raw_ || refusals_->contains(datagram.destination));
+}
+
+// Every segment as a datagram of its own, straight from where it stands. The first outcome that is not kSent
+// speaks for all.
+SendOutcome DatagramSocket::send_slices(const OutgoingDatagram& datagram) {
+  std::array<OutgoingDatagram, kMaxBurst> slices;
+  std::array<SendOutcome, kMaxBurst> outcomes{};
+  SendOutcome outcome = SendOutcome::kSent;
+  for (ByteView rest = datagram.payload; !rest.empty();) {
+    std::size_t count = 0;
+    for (; count < slices.size() && !rest.empty(); ++count) {
+      const std::size_t size = std::min<std::size_t>(datagram.segment_size, rest.size());
+      slices[count] = datagram;
+      slices[count].segment_size = 0;
+      slices[count].payload = rest.first(size);
+      rest = rest.subspan(size);
+    }
+    send_run(std::span(slices).first(count), std::span(outcomes).first(count));
+    for (std::size_t i = 0; i < count && outcome == SendOutcome::kSent; ++i) outcome = outcomes[i];
+    if (outcome == SendOutcome::kWouldBlock) break;
+  }
+  return outcome;
+}
+
+// The kernel refused several datagrams in one send. Whether it is that, or the datagrams themselves, shows when
+// they go one by one.
+SendOutcome DatagramSocket::after_refusal(const OutgoingDatagram& datagram, int error_number) {
+  const SendOutcome outcome = send_slices(datagram);
+  if (error_number == EIO || outcome == SendOutcome::kSent)
+    refusals_->add({datagram.destination, error_number});
+  return outcome;
+}
+
+// Datagrams of one kind of fragmentation, as many in one call as stand together.
+std::size_t DatagramSocket::send_mode(std::span<const OutgoingDatagram> datagrams,
+                                      std::span<SendOutcome> outcomes) {
+  std::size_t sent = 0;
+  for (std::size_t begin = 0; begin < datagrams.size();) {
+    std::size_t end = begin;
+    while (end < datagrams.size() && !goes_in_slices(datagrams[end])) ++end;
+    if (end == begin) {
+      outcomes[end] = send_slices(datagrams[end]);
+      if (outcomes[end] == SendOutcome::kSent) ++sent;
+      ++end;
+    } else {
+      sent += send_run(datagrams.subspan(begin, end - begin), outcomes.subspan(begin, end - begin));
+    }
+    if (outcomes[end - 1] == SendOutcome::kWouldBlock) {
+      std::fill(outcomes.begin() + static_cast<std::ptrdiff_t>(end), outcomes.end(),
+                SendOutcome::kWouldBlock);
+      break;
+    }
+    begin = end;
+  }
+  return sent;
+}
+
 std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagrams,
                                        std::span<SendOutcome> outcomes) {
   MERLON_ASSERT(outcomes.size() >= datagrams.size());
@@ -334,10 +412,10 @@ std::size_t DatagramSocket::send_burst(std::span<const OutgoingDatagram> datagra
     if (may_fragment && path_mtu_mode_ != PathMtuMode::kDont) {
       const std::lock_guard lock(*may_fragment_mutex_);
       MERLON_ASSERT(set_path_mtu_option(PathMtuMode::kDont) == 0);  // was set before: can not fail
-      sent += send_run(run, run_outcomes);
+      sent += send_mode(run, run_outcomes);
       MERLON_ASSERT(set_path_mtu_option(path_mtu_mode_) == 0);
     } else {
-      sent += send_run(run, run_outcomes);
+      sent += send_mode(run, run_outcomes);
     }
     if (run_outcomes.back() == SendOutcome::kWouldBlock) {
       std::fill(outcomes.begin() + static_cast<std::ptrdiff_t>(end), outcomes.end(),

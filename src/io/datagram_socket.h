@@ -13,6 +13,7 @@
 #include "base/iana.h"
 #include "base/ip_address.h"
 #include "io/fd.h"
+#include "io/segment_refusals.h"
 #include "io/send_outcome.h"
 
 namespace merlon::io {
@@ -26,6 +27,8 @@ struct ReceivedDatagram {
   unsigned interface_index = 0;    // the interface it arrived on
   std::uint8_t traffic_class = 0;  // DSCP and ECN: the whole TOS or Traffic Class octet
   bool truncated = false;          // did not fit in the buffer: drop it
+  // UDP_GRO put several datagrams into the payload, of this many bytes each but the last; 0: it is one.
+  std::uint16_t segment_size = 0;
 };
 
 struct OutgoingDatagram {
@@ -41,7 +44,13 @@ struct OutgoingDatagram {
   // With may_fragment: bytes of the largest IP packet that the path carries, where more is known than the kernel knows; 0:
   // nothing is. Over IPv6 larger ones leave in fragments of this size, since no router makes them.
   unsigned path_mtu = 0;
+  // The payload is several datagrams of this many bytes each but the last; 0: it is one. `head` is empty then.
+  // They leave in one send (UDP_SEGMENT) of at most kMaxSegments and kMaxSegmentedBytes, which is the caller's
+  // promise; one by one where the socket is raw or the destination's device refused that.
+  std::uint16_t segment_size = 0;
 };
+inline constexpr std::size_t kMaxSegments = 64;  // the kernel's UDP_MAX_SEGMENTS (128 since 6.9)
+inline constexpr std::size_t kMaxSegmentedBytes = 65507;
 
 // How the kernel treats path MTU for datagrams with may_fragment == false.
 enum class PathMtuMode {
@@ -96,6 +105,9 @@ class DatagramSocket {
   // otherwise).
   std::size_t send_burst(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
   [[nodiscard]] SendOutcome send(const OutgoingDatagram& datagram);
+  // A destination that refused several datagrams in one send since the last call; they go one by one now.
+  // Datagrams with a segment size come from one thread alone, and so does this call.
+  [[nodiscard]] std::optional<SegmentRefusals::Refusal> take_refusal() { return refusals_->take_new(); }
 
   // The oldest entry of the error queue; nullopt when it is empty. The descriptor polls as EPOLLERR while it
   // is not.
@@ -118,6 +130,10 @@ class DatagramSocket {
   [[nodiscard]] Result<> open_fragment_socket(const DatagramSocketOptions& options);
   [[nodiscard]] bool needs_fragments(const OutgoingDatagram& datagram) const;
   [[nodiscard]] SendOutcome send_fragments(const OutgoingDatagram& datagram);
+  std::size_t send_mode(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
+  [[nodiscard]] bool goes_in_slices(const OutgoingDatagram& datagram) const;
+  [[nodiscard]] SendOutcome send_slices(const OutgoingDatagram& datagram);
+  [[nodiscard]] SendOutcome after_refusal(const OutgoingDatagram& datagram, int error_number);
 
   Fd fd_;
   IpFamily family_;
@@ -132,6 +148,7 @@ class DatagramSocket {
   // IPV6_MTU does not do it: it holds only for packets that are larger than the path MTU in the kernel's tables. Null:
   // IPv4, or no CAP_NET_RAW.
   std::unique_ptr<DatagramSocket> fragment_socket_;
+  std::unique_ptr<SegmentRefusals> refusals_;
 };
 
 }  // namespace merlon::io

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "io/kernel_settings.h"
 #include "io/system_error.h"
+#include "io/vnet_header.h"
 
 namespace merlon::io {
 namespace {
@@ -58,7 +59,19 @@ Result<Tun> Tun::open(const TunOptions& options) {
   ifreq query = request_for(name);
   if (ioctl(control.get(), SIOCGIFINDEX, &query) != 0)
     return fail_errno(errno, fmt::format("find the index of '{}'", name));
-  return Tun(std::move(fd), std::move(name), query.ifr_ifindex);
+  return Tun(std::move(fd), std::move(name), query.ifr_ifindex, options.vnet_header);
+}
+
+TunOffloads Tun::enable_offloads() {
+  if (!has_vnet_header_) return {};
+  // Debian 12's headers lack the last two.
+  constexpr unsigned kUso4 = 0x20, kUso6 = 0x40;
+  constexpr unsigned kTso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+  const auto accepts = [this](unsigned offloads) { return ioctl(fd_.get(), TUNSETOFFLOAD, offloads) == 0; };
+  if (accepts(kTso | kUso4 | kUso6)) return {true, true, true};
+  if (accepts(kTso)) return {true, true, false};
+  if (accepts(TUN_F_CSUM)) return {true, false, false};
+  return {};
 }
 
 Result<unsigned> Tun::mtu() const {

@@ -8,6 +8,7 @@
 
 #include "io/kernel_settings.h"
 #include "io/test_namespace.h"
+#include "io/vnet_header.h"
 
 namespace merlon::io {
 namespace {
@@ -125,7 +126,7 @@ TEST_F(TunTest, VnetHeaderAndSeveralQueues) {
         "ip addr add 10.9.0.1/32 dev t0; ip route add 10.2.0.0/16 dev t0; sysctl -qw "
         "net.ipv4.conf.all.rp_filter=0");
     const Fd udp = udp_socket_on(5000);
-    const Bytes packet = concat(Bytes(Tun::kVnetHeaderSize), udp_packet("framed"));
+    const Bytes packet = concat(Bytes(kVnetHeaderSize), udp_packet("framed"));
     ASSERT_EQ(first->write(packet), SendOutcome::kSent);
     ASSERT_TRUE(test::wait_for(udp.get()));
     char text[16];

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -9,6 +10,9 @@
 #include "io/system_error.h"
 
 namespace merlon::io {
+
+constexpr int kNoCheck6Receive =
+    102;  // UDP_NO_CHECK6_RX of linux/udp.h, which does not go with netinet/udp.h
 
 Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   const bool v4 = options.local.address.is_v4();
@@ -19,6 +23,11 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
     return fail_errno(errno, "set SO_REUSEADDR on a UDP socket");
   if (v4 && !options.send_checksum && setsockopt(fd.get(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) != 0)
     return fail_errno(errno, "turn off a UDP socket's checksums");
+  if (!v4 && options.accept_zero_checksum &&
+      setsockopt(fd.get(), IPPROTO_UDP, kNoCheck6Receive, &on, sizeof on) != 0)
+    return fail_errno(errno, "let a UDP socket take zero checksums");
+  if (options.receive_segments)
+    static_cast<void>(setsockopt(fd.get(), IPPROTO_UDP, UDP_GRO, &on, sizeof on));  // kernel 5.0
   MERLON_TRY(DatagramSocket socket, set_up(std::move(fd), false, options.local, options));
   return UdpSocket(std::move(socket));
 }

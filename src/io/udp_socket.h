@@ -15,6 +15,11 @@ struct UdpSocketOptions : DatagramSocketOptions {
   bool reuse_address = false;
   bool send_checksum =
       true;  // IPv4 only; RFC 3948 2.1 wants a zero checksum on ESP in UDP, receivers take either
+  // UDP_NO_CHECK6_RX: over IPv6, datagrams with a zero checksum are taken too (RFC 6935), as over IPv4.
+  bool accept_zero_checksum = false;
+  // UDP_GRO: what the kernel put together is received at once (ReceivedDatagram::segment_size). Its absence is
+  // no error.
+  bool receive_segments = false;
 };
 
 class UdpSocket : public DatagramSocket {

@@ -50,6 +50,13 @@ void Packet::trim_back(std::size_t size) {
   length_ -= static_cast<std::uint32_t>(size);
 }
 
+void Packet::narrow_to(ByteView part) {
+  MERLON_ASSERT(part.data() >= storage_ + offset_ &&
+                part.data() + part.size() <= storage_ + offset_ + length_);
+  offset_ = static_cast<std::uint32_t>(part.data() - storage_);
+  length_ = static_cast<std::uint32_t>(part.size());
+}
+
 void Packet::reset() {
   meta = PacketMeta{};
   offset_ = kDefaultHeadroom;

@@ -1,6 +1,11 @@
 // A packet on its way through the engine: bytes somewhere inside a fixed buffer, with room in front for
-// headers and behind for a trailer, and what the layers tell each other about it. It may be a super-packet:
-// several segments of one flow behind one another, `segment_size` bytes each but the last.
+// headers and behind for a trailer, and what the layers tell each other about it. It may be a super-packet
+// (segment_size != 0), of which there are two kinds:
+//
+//   inside (TUN)    IP header, TCP or UDP header | segment_size bytes | segment_size bytes | ... | the rest
+//                   one packet with one header, that stands for as many packets as it has segments
+//   outside (UDP)   a datagram of segment_size bytes | another | ... | one that may be shorter
+//                   whole ESP packets (or, received, IKE messages) back to back, each with headers of its own
 #pragma once
 
 #include <cstdint>
@@ -20,16 +25,23 @@ inline constexpr std::size_t kDefaultHeadroom = 128;
 // rounded up.
 inline constexpr std::size_t kDefaultTailroom = 64;
 
-// What stands around the bytes. Inside the tunnel (TUN side) only `segment_size` and `mark` mean something.
+// What stands around the bytes. Inside the tunnel (TUN side) only the segment size, the checksum's place and
+// `mark` mean something.
 struct PacketMeta {
   // Outer addresses: of a received packet as it came, of one to be sent as it shall go. Ports only count with
   // UDP.
   Endpoint source, destination;
-  std::uint64_t sa_id = 0;         // policy::ChildSaId of the SA that made an outbound ESP packet; 0 = none
-  std::uint32_t mark = 0;          // the kernel's packet mark, carried through
-  std::uint16_t segment_size = 0;  // bytes of a segment of a super-packet; 0 = a single packet
-  std::uint8_t tos = 0;            // outer TOS or Traffic Class, the whole octet: DSCP and ECN
-  bool udp_encapsulated = false;   // ESP in UDP (RFC 3948), else IP protocol 50
+  std::uint64_t sa_id = 0;  // policy::ChildSaId of the SA that made an outbound ESP packet; 0 = none
+  std::uint32_t mark = 0;   // the kernel's packet mark, carried through
+  // Bytes of a segment of a super-packet, as drawn above; 0 = a single packet.
+  std::uint16_t segment_size = 0;
+  // Inside only: the transport checksum, from checksum_start to the end of the packet, is still to be
+  // finished; its field, checksum_offset bytes behind checksum_start, holds the pseudo header's sum. A
+  // super-packet is always so. 0 = the checksum is finished, or there is none.
+  std::uint16_t checksum_start = 0;
+  std::uint16_t checksum_offset = 0;
+  std::uint8_t tos = 0;           // outer TOS or Traffic Class, the whole octet: DSCP and ECN
+  bool udp_encapsulated = false;  // ESP in UDP (RFC 3948), else IP protocol 50
   // May the outer datagram be fragmented on its way (IPv4: DF clear; IPv6: fragmented by the sender)?
   bool may_fragment_outer = false;
   // With it: bytes of the largest outer IP packet that the path is known to carry; 0: not known.
@@ -65,6 +77,8 @@ class Packet {
   // Each cuts bytes off; `size` must not exceed size().
   void trim_front(std::size_t size);
   void trim_back(std::size_t size);
+  // Cuts everything off but `part`, which lies within bytes().
+  void narrow_to(ByteView part);
 
  private:
   friend class PacketPool;

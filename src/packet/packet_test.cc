@@ -25,6 +25,17 @@ TEST(Packet, GrowsAndShrinksAtBothEnds) {
   EXPECT_THAT(to_bytes(packet->bytes()), ElementsAre(2, 3, 4));
 }
 
+TEST(Packet, NarrowsToAPartAndGrowsFromThere) {
+  PacketPool pool(1, 100);
+  PacketPtr packet = pool.copy_of(Bytes{1, 2, 3, 4, 5, 6});
+  packet->narrow_to(packet->bytes().subspan(2, 2));
+  EXPECT_THAT(to_bytes(packet->bytes()), ElementsAre(3, 4));
+  packet->extend(1);
+  EXPECT_THAT(to_bytes(packet->bytes()), ElementsAre(3, 4, 5));
+  packet->prepend(1);
+  EXPECT_THAT(to_bytes(packet->bytes()), ElementsAre(2, 3, 4, 5));
+}
+
 TEST(Packet, RefusesWhatDoesNotFit) {
   PacketPool pool(1, 100);
   EXPECT_FALSE(pool.copy_of(Bytes(pool.packet_size() + 64)));

@@ -4,8 +4,10 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/iana.h"
 #include "base/ids.h"
+#include "wire/ip/byte_order.h"
 #include "wire/ip/packet_error.h"
 
 namespace merlon::wire {
@@ -22,16 +24,33 @@ struct EspHeader {
 };
 
 // Needs 8 bytes; nothing where there are fewer. The SPI is not judged.
-[[nodiscard]] std::optional<EspHeader> parse_esp_header(ByteView packet);
+[[nodiscard]] inline std::optional<EspHeader> parse_esp_header(ByteView packet) {
+  if (packet.size() < kEspHeaderSize) return std::nullopt;
+  return EspHeader{.spi = {load_u32(packet, 0)}, .sequence = load_u32(packet, 4)};
+}
 // Writes 8 bytes.
-void write_esp_header(MutableByteView out, const EspHeader& header);
+inline void write_esp_header(MutableByteView out, const EspHeader& header) {
+  MERLON_ASSERT(out.size() >= kEspHeaderSize);
+  store_u32(out, 0, header.spi.value);
+  store_u32(out, 4, header.sequence);
+}
 
 // RFC 4303 2.4: padding bytes so that payload, padding, pad length and next header fill whole blocks.
 // `block_size` is the cipher's, or 1; at least 4-byte alignment is always kept.
-[[nodiscard]] std::size_t esp_pad_length(std::size_t payload_size, std::size_t block_size);
+[[nodiscard]] inline std::size_t esp_pad_length(std::size_t payload_size, std::size_t block_size) {
+  // RFC 4303 2.4: the cipher's block, and in any case 4 bytes; both are powers of two
+  const std::size_t alignment = block_size < 4 ? 4 : block_size;
+  MERLON_ASSERT((alignment & (alignment - 1)) == 0 && alignment <= kEspMaxPadLength + 1);
+  return (0 - (payload_size + kEspTrailerSize)) & (alignment - 1);
+}
 
 // Writes the padding 1, 2, 3, ... (RFC 4303 2.4), the pad length and the next header: pad_length + 2 bytes.
-void write_esp_trailer(MutableByteView out, std::size_t pad_length, IpProtocol next_header);
+inline void write_esp_trailer(MutableByteView out, std::size_t pad_length, IpProtocol next_header) {
+  MERLON_ASSERT(pad_length <= kEspMaxPadLength && out.size() >= pad_length + kEspTrailerSize);
+  for (std::size_t i = 0; i < pad_length; ++i) out[i] = static_cast<std::uint8_t>(i + 1);
+  out[pad_length] = static_cast<std::uint8_t>(pad_length);
+  out[pad_length + 1] = static_cast<std::uint8_t>(next_header);
+}
 
 struct EspTrailer {
   std::size_t payload_size = 0;  // bytes before the padding; may include TFC padding (RFC 4303 2.7)
@@ -39,6 +58,14 @@ struct EspTrailer {
 };
 // Takes the end of a decrypted and authenticated plaintext apart. kBadLength where the pad length exceeds
 // what is there, kBadPadding where the padding is not 1, 2, 3, ... (RFC 4303 2.4 lets the receiver look).
-[[nodiscard]] PacketResult<EspTrailer> parse_esp_trailer(ByteView plaintext);
+[[nodiscard]] inline PacketResult<EspTrailer> parse_esp_trailer(ByteView plaintext) {
+  if (plaintext.size() < kEspTrailerSize) return tl::unexpected(PacketError::kTruncated);
+  const std::size_t pad_length = plaintext[plaintext.size() - 2];
+  if (pad_length > plaintext.size() - kEspTrailerSize) return tl::unexpected(PacketError::kBadLength);
+  const std::size_t payload_size = plaintext.size() - kEspTrailerSize - pad_length;
+  for (std::size_t i = 0; i < pad_length; ++i)
+    if (plaintext[payload_size + i] != i + 1) return tl::unexpected(PacketError::kBadPadding);
+  return EspTrailer{.payload_size = payload_size, .next_header = static_cast<IpProtocol>(plaintext.back())};
+}
 
 }  // namespace merlon::wire

@@ -1,10 +1,11 @@
 // ESP through intel-ipsec-mb. GCM and GMAC use the library's direct functions, one call a packet; the others
-// go through its job queue, where the packets of a burst are worked on side by side. Keys are expanded once,
+// go through its job queue, where the packets of a burst, of one key or of many, are worked on side by side. Keys are expanded once,
 // at creation.
 #include "crypto/backends/packet_backends.h"
 
 #ifdef MERLON_HAVE_IPSEC_MB
 
+#include <emmintrin.h>
 #include <intel-ipsec-mb.h>
 
 #include <algorithm>
@@ -40,13 +41,29 @@ tl::unexpected<Error> not_here(const EspTransform& transform) {
               name(transform.encr, transform.key_bits), name(transform.integ));
 }
 
+std::uint32_t load_word(const std::uint8_t* from) {
+  std::uint32_t word = 0;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+std::uint64_t load_long(const std::uint8_t* from) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+// In constant time: whole words, whose difference is looked at once.
 bool icv_matches(const std::uint8_t* expected, const PacketJob& job, std::size_t icv_size) {
-  return equal_constant_time({expected, icv_size}, {job.icv, icv_size});
+  if (icv_size != 16) return equal_constant_time({expected, icv_size}, {job.icv, icv_size});
+  std::uint64_t difference = (load_long(expected) ^ load_long(job.icv)) |
+                             (load_long(expected + 8) ^ load_long(job.icv + 8));
+  asm volatile("" : "+r"(difference));
+  return difference == 0;
 }
 
 class IpsecMbCipher : public PacketCipher {
  public:
-  IpsecMbCipher(const EspSizes& sizes, bool esn) : PacketCipher(sizes), esn_(esn) {}
+  IpsecMbCipher(const EspSizes& sizes, bool esn, Kind kind) : PacketCipher(sizes, kind), esn_(esn) {}
   PacketBackend backend() const final { return PacketBackend::kIpsecMb; }
 
  protected:
@@ -79,62 +96,123 @@ GcmFunctions gcm_functions(const IMB_MGR* manager, unsigned key_bits) {
   }
 }
 
+// What the library wants beside the packet. Both are written with one store each: it reads them back at once with wide
+// loads, which would wait for narrower stores.
+struct GcmExtras {
+  alignas(16) std::uint8_t nonce[16];  // salt | IV (RFC 4106 4); 12 bytes count
+  alignas(16) std::uint8_t aad[16];    // SPI | sequence number (RFC 4106 5); 8 bytes count, with ESN 12
+
+  void set_nonce(std::uint32_t salt, const PacketJob& job) {
+    _mm_store_si128(reinterpret_cast<__m128i*>(nonce),
+                    _mm_set_epi32(0, as_int(load_word(job.iv + 4)), as_int(load_word(job.iv)), as_int(salt)));
+  }
+  void set_aad(const PacketJob& job, bool esn) {
+    const int spi = as_int(load_word(job.header)), low = as_int(load_word(job.header + 4));
+    const int high = as_int(__builtin_bswap32(job.sequence_high));
+    _mm_store_si128(reinterpret_cast<__m128i*>(aad),
+                    esn ? _mm_set_epi32(0, low, high, spi) : _mm_set_epi32(0, 0, low, spi));
+  }
+
+ private:
+  static int as_int(std::uint32_t word) { return static_cast<int>(word); }
+};
+
+// What the library remembers of a packet while it works on it: key stream among it.
+struct GcmScratch {
+  GcmScratch() = default;
+  ~GcmScratch() { wipe({reinterpret_cast<std::uint8_t*>(&context), sizeof context}); }
+  GcmScratch(const GcmScratch&) = delete;
+  GcmScratch& operator=(const GcmScratch&) = delete;
+  alignas(64) gcm_context_data context;  // written before it is read
+};
+
 class GcmCipher : public IpsecMbCipher {
  public:
-  GcmCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat)
-      : IpsecMbCipher(sizes, esn), functions_(functions) {
+  GcmCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat, Kind kind = Kind::kGcm)
+      : IpsecMbCipher(sizes, esn, kind), functions_(functions) {
     functions_.expand(keymat.data(), &key_);
-    std::copy(keymat.end() - 4, keymat.end(), nonce_.begin());
+    salt_ = load_word(keymat.last(4).data());
   }
   ~GcmCipher() override {
     wipe({reinterpret_cast<std::uint8_t*>(&key_), sizeof key_});
-    wipe({reinterpret_cast<std::uint8_t*>(&scratch_), sizeof scratch_});
-    wipe(nonce_);
+    wipe({reinterpret_cast<std::uint8_t*>(&salt_), sizeof salt_});
   }
   GcmCipher(const GcmCipher&) = delete;
   GcmCipher& operator=(const GcmCipher&) = delete;
 
   void seal(std::span<PacketJob> jobs) override {
-    for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
-      MERLON_ASSERT(is_possible_length(job));
-      const AdditionalData aad(job, esn_);
-      functions_.encrypt(&key_, &scratch_, job.data, job.data, job.length, nonce(job), aad.bytes.data(),
-                         AdditionalData::size(esn_), job.icv, sizes_.icv);
-      job.ok = true;
-    }
+    GcmScratch scratch;
+    for (PacketJob& job : jobs) seal_one(job, scratch);
   }
-
   void open(std::span<PacketJob> jobs) override {
-    for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
-      job.ok = is_possible_length(job);
-      if (!job.ok) continue;
-      const AdditionalData aad(job, esn_);
-      std::uint8_t icv[kBlockSize];
-      functions_.decrypt(&key_, &scratch_, job.data, job.data, job.length, nonce(job), aad.bytes.data(),
-                         AdditionalData::size(esn_), icv, sizes_.icv);
-      job.ok = icv_matches(icv, job, sizes_.icv);
-    }
+    GcmScratch scratch;
+    for (PacketJob& job : jobs) open_one(job, scratch);
   }
 
  protected:
-  // salt | IV
-  const std::uint8_t* nonce(const PacketJob& job) {
-    std::memcpy(nonce_.data() + 4, job.iv, 8);
-    return nonce_.data();
+  void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) final {
+    GcmScratch scratch;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
+      of(ciphers[i]).seal_one(jobs[i], scratch);
+    }
+  }
+  void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) final {
+    GcmScratch scratch;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
+      of(ciphers[i]).open_one(jobs[i], scratch);
+    }
   }
 
+  void set_nonce(const PacketJob& job, GcmExtras& extras) const { extras.set_nonce(salt_, job); }
+
   alignas(64) gcm_key_data key_{};
-  alignas(64) gcm_context_data scratch_{};
   GcmFunctions functions_;
-  std::array<std::uint8_t, 12> nonce_{};
+
+ private:
+  static constexpr std::size_t kAhead = 4;  // packets; what is on its way from memory must not push each other out
+
+  static GcmCipher& of(PacketCipher* cipher) { return static_cast<GcmCipher&>(*cipher); }
+
+  // Round keys, and the powers of the hash key that a short packet wants, which stand last.
+  void prefetch_key() const {
+    prefetch_lines(&key_, 4);
+    prefetch_lines(reinterpret_cast<const std::uint8_t*>(&key_ + 1) - 256, 4);
+  }
+
+  void seal_one(PacketJob& job, GcmScratch& scratch) const {
+    assert_layout(job, sizes_);
+    MERLON_ASSERT(is_possible_length(job));
+    GcmExtras extras;
+    extras.set_nonce(salt_, job);
+    extras.set_aad(job, esn_);
+    functions_.encrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
+                       AdditionalData::size(esn_), job.icv, sizes_.icv);
+    job.ok = true;
+  }
+
+  void open_one(PacketJob& job, GcmScratch& scratch) const {
+    assert_layout(job, sizes_);
+    job.ok = is_possible_length(job);
+    if (!job.ok) return;
+    GcmExtras extras;
+    extras.set_nonce(salt_, job);
+    extras.set_aad(job, esn_);
+    alignas(16) std::uint8_t icv[kBlockSize];
+    functions_.decrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
+                       AdditionalData::size(esn_), icv, sizes_.icv);
+    job.ok = icv_matches(icv, job, sizes_.icv);
+  }
+
+  std::uint32_t salt_ = 0;
 };
 
 // RFC 4543 3.3
 class GmacCipher final : public GcmCipher {
  public:
-  using GcmCipher::GcmCipher;
+  GmacCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat)
+      : GcmCipher(sizes, esn, functions, keymat, Kind::kAlone) {}
 
   void seal(std::span<PacketJob> jobs) override {
     for (PacketJob& job : jobs) {
@@ -157,12 +235,15 @@ class GmacCipher final : public GcmCipher {
   }
 
  private:
-  void compute(const PacketJob& job, std::uint8_t* icv) {
-    const AdditionalData aad(job, esn_);
-    functions_.gmac_begin(&key_, &scratch_, nonce(job), nonce_.size());
-    functions_.gmac_update(&key_, &scratch_, aad.bytes.data(), AdditionalData::size(esn_));
-    functions_.gmac_update(&key_, &scratch_, job.iv, sizes_.iv + job.length);
-    functions_.gmac_finish(&key_, &scratch_, icv, sizes_.icv);
+  void compute(const PacketJob& job, std::uint8_t* icv) const {
+    GcmScratch scratch;
+    GcmExtras extras;
+    set_nonce(job, extras);
+    extras.set_aad(job, esn_);
+    functions_.gmac_begin(&key_, &scratch.context, extras.nonce, 12);
+    functions_.gmac_update(&key_, &scratch.context, extras.aad, AdditionalData::size(esn_));
+    functions_.gmac_update(&key_, &scratch.context, job.iv, sizes_.iv + job.length);
+    functions_.gmac_finish(&key_, &scratch.context, icv, sizes_.icv);
   }
 };
 
@@ -202,7 +283,7 @@ struct alignas(64) JobKeys {
 class JobCipher final : public IpsecMbCipher {
  public:
   JobCipher(const EspSizes& sizes, bool esn, const EspTransform& transform, const EncrFacts& facts)
-      : IpsecMbCipher(sizes, esn),
+      : IpsecMbCipher(sizes, esn, Kind::kQueue),
         facts_(facts),
         cipher_block_(facts.block),
         is_aead_(is_aead(transform.encr)) {}
@@ -218,19 +299,15 @@ class JobCipher final : public IpsecMbCipher {
            (is_aead_ || set_integrity(manager, transform.integ, keymat_integ));
   }
 
-  void seal(std::span<PacketJob> jobs) override {
-    for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
-      MERLON_ASSERT(is_possible_length(job) && job.length % cipher_block_ == 0);
-    }
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kMaxBurst, jobs.size())))
-      run(jobs.first(std::min(kMaxBurst, jobs.size())), IMB_DIR_ENCRYPT);
-  }
+  void seal(std::span<PacketJob> jobs) override { run_all(jobs, {}, IMB_DIR_ENCRYPT); }
+  void open(std::span<PacketJob> jobs) override { run_all(jobs, {}, IMB_DIR_DECRYPT); }
 
-  void open(std::span<PacketJob> jobs) override {
-    for (PacketJob& job : jobs) assert_layout(job, sizes_);
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kMaxBurst, jobs.size())))
-      run(jobs.first(std::min(kMaxBurst, jobs.size())), IMB_DIR_DECRYPT);
+ protected:
+  void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) override {
+    run_all(jobs, ciphers, IMB_DIR_ENCRYPT);
+  }
+  void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) override {
+    run_all(jobs, ciphers, IMB_DIR_DECRYPT);
   }
 
  private:
@@ -242,6 +319,12 @@ class JobCipher final : public IpsecMbCipher {
     std::uint8_t received[kMaxIcvSize];  // what stood behind the data, while the ESN's high half stands there
     std::uint8_t aad[sizeof(AdditionalData)];
   };
+
+  struct Taken {  // a packet that the library will work on
+    PacketJob* job;
+    JobCipher* cipher;
+  };
+  static constexpr std::size_t kAhead = 4;  // packets whose keys are asked for ahead
 
   bool set_cipher(IMB_MGR* manager, EncrId encr, ByteView key) {
     switch (encr) {
@@ -305,20 +388,40 @@ class JobCipher final : public IpsecMbCipher {
     return false;
   }
 
-  void run(std::span<PacketJob> jobs, IMB_CIPHER_DIRECTION direction) {
+  // `ciphers`: beside the jobs, or empty where all are this one's.
+  void run_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, IMB_CIPHER_DIRECTION direction) {
+    for (std::size_t first = 0; first < jobs.size(); first += kMaxBurst) {
+      const std::size_t count = std::min(kMaxBurst, jobs.size() - first);
+      run(jobs.subspan(first, count), ciphers.empty() ? ciphers : ciphers.subspan(first, count), direction);
+    }
+  }
+
+  [[nodiscard]] bool can_be_mine(const PacketJob& job) const {
+    return is_possible_length(job) && job.length % cipher_block_ == 0;
+  }
+
+  void run(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, IMB_CIPHER_DIRECTION direction) {
     IMB_MGR* manager = thread_manager();
     MERLON_ASSERT(manager != nullptr && jobs.size() <= kMaxBurst);
     Slot slots[kMaxBurst];
-    PacketJob* taken[kMaxBurst];
+    Taken taken[kMaxBurst];
     std::uint32_t count = 0;
-    for (PacketJob& job : jobs) {
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      JobCipher& cipher = ciphers.empty() ? *this : static_cast<JobCipher&>(*ciphers[i]);
+      PacketJob& job = jobs[i];
+      assert_layout(job, cipher.sizes_);
       job.ok = false;
-      if (is_possible_length(job) && job.length % cipher_block_ == 0) taken[count++] = &job;
+      const bool is_possible = cipher.can_be_mine(job);
+      MERLON_ASSERT(is_possible || direction == IMB_DIR_DECRYPT);
+      if (is_possible) taken[count++] = {&job, &cipher};
     }
     if (count == 0) return;
     IMB_JOB* queued[kMaxBurst];
     MERLON_ASSERT(IMB_GET_NEXT_BURST(manager, count, queued) == count);
-    for (std::uint32_t i = 0; i < count; ++i) fill(*queued[i], *taken[i], slots[i], direction);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) prefetch_lines(&taken[i + kAhead].cipher->keys_, sizeof(JobKeys) / 64);
+      taken[i].cipher->fill(*queued[i], *taken[i].job, slots[i], direction);
+    }
     // Every length was checked above, so the library has no reason to refuse a job; what it did not do must
     // not be sent.
     std::uint32_t finished = IMB_SUBMIT_BURST(manager, count, queued);
@@ -326,7 +429,7 @@ class JobCipher final : public IpsecMbCipher {
       finished = IMB_FLUSH_BURST(manager, count - done, queued);
       MERLON_ASSERT(finished != 0);
     }
-    for (std::uint32_t i = 0; i < count; ++i) finish(*taken[i], slots[i], direction);
+    for (std::uint32_t i = 0; i < count; ++i) taken[i].cipher->finish(*taken[i].job, slots[i], direction);
   }
 
   static std::uint32_t assert_completed(IMB_JOB* const* jobs, std::uint32_t count) {

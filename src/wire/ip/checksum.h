@@ -11,6 +11,13 @@ namespace merlon::wire {
 class ChecksumSum {
  public:
   ChecksumSum& add(ByteView bytes);
+  ChecksumSum& add(const ChecksumSum& piece) {
+    sum_ += piece.sum_;
+    return *this;
+  }
+  // add(from), and copies it to the start of `to` in the same pass. The two may overlap where `to` starts
+  // first.
+  ChecksumSum& add_copying(MutableByteView to, ByteView from);
   ChecksumSum& add_u16(std::uint16_t value) {
     sum_ += value;
     return *this;
@@ -19,11 +26,13 @@ class ChecksumSum {
     sum_ += (value >> 16U) + (value & 0xffffU);
     return *this;
   }
+  // Takes a word out again.
+  ChecksumSum& subtract_u16(std::uint16_t value) { return add_u16(static_cast<std::uint16_t>(~value)); }
   // The checksum field's value: the complement of the folded sum.
   [[nodiscard]] std::uint16_t checksum() const;
 
  private:
-  std::uint64_t sum_ = 0;
+  std::uint64_t sum_ = 0;  // of words in network order
 };
 
 // Over `bytes` whose checksum field is zero: the field's value. Over bytes with the right checksum in them:

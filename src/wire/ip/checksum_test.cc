@@ -37,6 +37,19 @@ TEST(Checksum, IsTheSumOfItsWords) {
   }));
 }
 
+TEST(Checksum, CopyingIsSummingAlsoWhereThePlacesOverlap) {
+  EXPECT_TRUE(rc::check([] {
+    const Bytes bytes = test::bytes_between(0, 700);
+    const auto shift = *rc::gen::inRange<std::size_t>(0, 100);
+    Bytes place(shift);
+    append(place, bytes);
+    const std::uint16_t copied = ChecksumSum().add_copying(place, ByteView(place).subspan(shift)).checksum();
+    RC_ASSERT(copied == internet_checksum(bytes));
+    place.resize(bytes.size());
+    RC_ASSERT(place == bytes);
+  }));
+}
+
 TEST(Checksum, UpdateIsTheSameAsSummingAgain) {
   EXPECT_TRUE(rc::check([] {
     Bytes bytes = test::bytes_between(6, 64);

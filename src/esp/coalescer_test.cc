@@ -1,0 +1,151 @@
+// What may be put together, and what may not; through a tunnel, so that the packets stand as UDP_GRO leaves them.
+#include "esp/coalescer.h"
+
+#include "esp/test_super_packets.h"
+
+namespace merlon::esp {
+namespace {
+
+using namespace test;
+using ::testing::ElementsAreArray;
+using ::testing::SizeIs;
+
+struct Pieces : Tunnel {
+  std::vector<Bytes> pieces;
+  FlowPacket flow = flow_of(IpFamily::kIpv4, IpProtocol::kTcp, 100);
+
+  void next(std::size_t size = 100) {
+    flow.payload = pattern(size, static_cast<unsigned>(pieces.size()));
+    pieces.push_back(wire::test::packet_of(flow));
+    flow.sequence += static_cast<std::uint32_t>(size);
+    ++flow.identification;
+  }
+  // The segment sizes of what comes out; a packet by itself: 0. The stream must be what went in.
+  std::vector<std::size_t> arrive() {
+    const packet::PacketList arrived = unprotect(a.protect(pieces));
+    EXPECT_THAT(stream_of(arrived), ElementsAreArray(pieces));
+    std::vector<std::size_t> sizes;
+    for (const auto& packet : arrived) sizes.push_back(packet->meta.segment_size);
+    return sizes;
+  }
+};
+
+TEST(Coalescing, AShorterSegmentAndPshEndASuperPacket) {
+  Pieces pieces;
+  pieces.next();
+  pieces.next(40);
+  pieces.next();
+  pieces.next();
+  pieces.flow.flags = 0x18;
+  pieces.next();
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 100, 0));
+}
+
+TEST(Coalescing, OddPacketsEndASuperPacketAndGoByThemselves) {
+  const std::vector<void (*)(FlowPacket&)> oddities = {
+      [](FlowPacket& flow) { flow.flags = 0x11; },  // FIN
+      [](FlowPacket& flow) { flow.flags = 0x12; },  // SYN
+      [](FlowPacket& flow) { flow.flags = 0x14; },  // RST
+      [](FlowPacket& flow) { flow.flags = 0x30; },  // URG
+      [](FlowPacket& flow) { flow.flags = 0x50; },  // ECE
+      [](FlowPacket& flow) { flow.flags = 0x90; },  // CWR
+      [](FlowPacket& flow) { flow.tos = 3; },       // CE
+  };
+  for (const auto make_odd : oddities) {
+    Pieces pieces;
+    pieces.next();
+    pieces.next();
+    const FlowPacket usual = pieces.flow;
+    make_odd(pieces.flow);
+    pieces.next();
+    pieces.next();
+    const FlowPacket after = pieces.flow;
+    pieces.flow = usual;
+    pieces.flow.sequence = after.sequence;
+    pieces.flow.identification = after.identification;
+    pieces.next();
+    pieces.next();
+    EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0, 0, 100));
+  }
+}
+
+TEST(Coalescing, WhatDiffersOpensAnother) {
+  const std::vector<void (*)(FlowPacket&)> differences = {
+      [](FlowPacket& flow) { flow.ttl = 63; },
+      [](FlowPacket& flow) { flow.tos = 0x28; },
+      [](FlowPacket& flow) { flow.tos = 2; },
+      [](FlowPacket& flow) { flow.acknowledgment = 8; },
+      [](FlowPacket& flow) { flow.window = 501; },
+      [](FlowPacket& flow) { flow.sequence += 100; },
+      [](FlowPacket& flow) { flow.sequence -= 200; },
+      [](FlowPacket& flow) { flow.options = Bytes{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}; },
+      [](FlowPacket& flow) { flow.dont_fragment = false; },
+      [](FlowPacket& flow) { flow.source_port = 1112; },
+  };
+  for (const auto change : differences) {
+    Pieces pieces;
+    pieces.next();
+    pieces.next();
+    change(pieces.flow);
+    pieces.next();
+    pieces.next();
+    EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 100));
+  }
+}
+
+TEST(Coalescing, IdentificationsCountUpWithoutDf) {
+  Pieces pieces;
+  pieces.flow.dont_fragment = false;
+  pieces.next();
+  pieces.next();
+  pieces.flow.identification = 77;
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0));
+}
+
+TEST(Coalescing, AWrongChecksumIsNotLaundered) {
+  for (const bool first : {true, false}) {
+    for (const std::size_t at : {std::size_t{10}, std::size_t{36}, std::size_t{70}}) {
+      Pieces pieces;
+      pieces.next();
+      pieces.next();
+      pieces.next();
+      pieces.pieces[first ? 0 : 1][at] ^= 1;
+      EXPECT_EQ(std::ranges::count(pieces.arrive(), 0U), first ? 1 : 3);
+    }
+  }
+}
+
+TEST(Coalescing, AFragmentBetweenKeepsItsPlace) {
+  Pieces pieces;
+  pieces.next();
+  pieces.next();
+  FlowPacket whole = flow_of(IpFamily::kIpv4, IpProtocol::kTcp, 1000);
+  Bytes fragment = wire::test::packet_of(whole);
+  fragment[6] = 0;
+  fragment[7] = 100;  // at byte 800
+  wire::store_u16(fragment, 10, 0);
+  wire::store_u16(fragment, 10, wire::internet_checksum(ByteView(fragment).first(20)));
+  pieces.pieces.push_back(fragment);
+  pieces.next();
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0, 100));
+}
+
+TEST(Coalescing, CongestionMarkedOutsideIsSeenInside) {
+  Tunnel tunnel;
+  FlowPacket flow = flow_of(IpFamily::kIpv4, IpProtocol::kTcp, 1000);
+  flow.tos = 2;  // ECT(0)
+  packet::Burst burst;
+  burst.push(tunnel.from_tun(flow, 100));
+  packet::PacketList trains = tunnel.protect(burst);
+  ASSERT_THAT(trains, SizeIs(1));
+  EXPECT_EQ(trains[0]->meta.tos, 2);
+  trains[0]->meta.tos = 3;
+  flow.tos = 3;
+  EXPECT_THAT(stream_of(tunnel.unprotect(trains)), ElementsAreArray(wire::test::segments_of(flow, 100)));
+}
+
+}  // namespace
+}  // namespace merlon::esp
