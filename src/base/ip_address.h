@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstring>
 #include <string>
@@ -52,10 +53,12 @@ class IpAddress {
   [[nodiscard]] unsigned bit_width() const { return is_v4() ? 32 : 128; }
   [[nodiscard]] ByteView bytes() const { return ByteView(bytes_).first(is_v4() ? 4 : 16); }
   [[nodiscard]] std::uint32_t v4_host_order() const;  // only for IPv4
-  // All 16 bytes as they stand in memory; behind an IPv4 address there are zeros. To compare and to hash, no numbers.
+  // As one number of 128 bits, the upper half first: IPv4 in the topmost 32 bits, and zeros behind it.
   [[nodiscard]] std::array<std::uint64_t, 2> words() const {
     std::array<std::uint64_t, 2> out{};
     std::memcpy(out.data(), bytes_.data(), sizeof out);
+    if constexpr (std::endian::native == std::endian::little)
+      for (std::uint64_t& word : out) word = __builtin_bswap64(word);
     return out;
   }
   [[nodiscard]] std::string to_string() const;

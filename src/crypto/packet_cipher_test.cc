@@ -304,6 +304,58 @@ TEST(PacketCipher, BothBackEndsAgree) {
 }
 
 #ifdef MERLON_HAVE_IPSEC_MB
+// A burst of many keys, of several algorithms, gives what each packet by itself gives.
+TEST(PacketCipher, ABurstOfManyKeysIsAsPacketByPacket) {
+  EXPECT_TRUE(rc::check([](std::uint64_t seed) {
+    SeededRng rng(seed);
+    const std::vector<EspTransform> transforms = all_transforms();
+    std::vector<std::unique_ptr<PacketCipher>> keys, alone;
+    const std::size_t kinds = 1 + rng.below(4);
+    std::vector<EspTransform> chosen;
+    for (std::size_t i = 0; i < kinds; ++i) chosen.push_back(transforms[rng.below(transforms.size())]);
+    for (std::size_t i = 0; i < 1 + rng.below(12); ++i) {
+      const EspTransform& transform = chosen[rng.below(kinds)];
+      const EspKeySizes sizes = esp_key_sizes(transform).value();
+      const Bytes encr = rng.bytes(sizes.encr), integ = rng.bytes(sizes.integ);
+      const bool esn = rng.below(2) == 0;
+      keys.push_back(PacketCipher::create(transform, esn, encr, integ).value());
+      alone.push_back(
+          PacketCipher::create_with_backend(PacketBackend::kOpenssl, transform, esn, encr, integ).value());
+    }
+    const std::size_t count = 1 + rng.below(rng.below(6) == 0 ? 150 : 30);
+    std::vector<TestPacket> clear;
+    std::vector<PacketCipher*> ciphers, slow;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t key = i != 0 && rng.below(2) == 0 ? 0 : rng.below(keys.size());
+      ciphers.push_back(keys[key].get());
+      slow.push_back(alone[key].get());
+      clear.emplace_back(*keys[key], rng.bytes(8), rng.bytes(16), rng.bytes((1 + rng.below(20)) * 16),
+                         rng.uniform<std::uint32_t>());
+    }
+    std::vector<TestPacket> together = clear, apart = clear;
+    std::vector<PacketJob> jobs;
+    for (std::size_t i = 0; i < count; ++i) {
+      jobs.push_back(together[i].job());
+      PacketJob job = apart[i].job();
+      slow[i]->seal({&job, 1});
+    }
+    PacketCipher::seal_all(jobs, ciphers);
+    for (std::size_t i = 0; i < count; ++i) RC_ASSERT(jobs[i].ok && together[i].bytes() == apart[i].bytes());
+
+    std::vector<bool> altered(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      altered[i] = rng.below(4) == 0;
+      std::uint8_t& byte = together[i].bytes()[rng.below(together[i].bytes().size())];
+      if (altered[i]) byte = static_cast<std::uint8_t>(byte ^ 0x10U);
+    }
+    PacketCipher::open_all(jobs, ciphers);
+    for (std::size_t i = 0; i < count; ++i) {
+      RC_ASSERT(jobs[i].ok == !altered[i]);
+      if (!altered[i]) RC_ASSERT(equal(together[i].data(), clear[i].data()));
+    }
+  }));
+}
+
 TEST(PacketCipher, TheFastBackEndIsPreferred) {
   for (const EspTransform& transform : all_transforms()) {
     const EspKeySizes keys = esp_key_sizes(transform).value();

@@ -21,13 +21,6 @@ namespace {
 // How far back an SA's newest train is looked for. Where it is not found, a new one is opened.
 constexpr std::size_t kLookBack = 8;
 
-// A whole ESP packet around `inner_size` bytes.
-std::size_t esp_size_of(const OutboundSa& sa, std::size_t inner_size) {
-  return wire::kEspHeaderSize + sa.cipher->iv_size() + inner_size +
-         wire::esp_pad_length(inner_size, sa.cipher->block_size()) + wire::kEspTrailerSize +
-         sa.cipher->icv_size();
-}
-
 }  // namespace
 
 Encapsulator::Encapsulator(const EngineConfig& config, packet::PacketPool& pool, Rng& rng, Reporter& reporter)
@@ -36,7 +29,7 @@ Encapsulator::Encapsulator(const EngineConfig& config, packet::PacketPool& pool,
 // --- trains
 
 // The train that takes one more ESP packet of this size; null where there is none.
-Encapsulator::Train* Encapsulator::train_for(const Frame& frame, std::size_t esp_size) {
+Encapsulator::Train* Encapsulator::train_for(Frame frame, std::size_t esp_size) {
   const std::size_t depth = std::min(trains_.size(), kLookBack);
   for (std::size_t back = 1; back <= depth; ++back) {
     Train& train = trains_[trains_.size() - back];
@@ -53,9 +46,14 @@ Encapsulator::Train* Encapsulator::train_for(const Frame& frame, std::size_t esp
   return nullptr;
 }
 
-Encapsulator::Train& Encapsulator::open_train(packet::PacketPtr packet, const Frame& frame,
-                                              std::size_t esp_size) {
-  return trains_.emplace_back(Train{std::move(packet), frame, esp_size, 1, false});
+Encapsulator::Train& Encapsulator::open_train(packet::PacketPtr packet, Frame frame, std::size_t esp_size) {
+  // Field by field: a Train made elsewhere and copied here would wait for its own stores.
+  Train& train = trains_.emplace_back();
+  train.packet = std::move(packet);
+  train.frame = frame;
+  train.segment_size = esp_size;
+  train.count = 1;
+  return train;
 }
 
 MutableByteView Encapsulator::append_to(Train& train, std::size_t esp_size) {
@@ -66,61 +64,22 @@ MutableByteView Encapsulator::append_to(Train& train, std::size_t esp_size) {
 
 // --- packets and segments
 
-void Encapsulator::add(Instant now, packet::PacketPtr packet, const Frame& frame) {
-  const OutboundSa& sa = *frame.sa;
-  const std::size_t inner_size = packet->size();
-  const std::size_t esp_size = esp_size_of(sa, inner_size);
-  const std::size_t before = wire::kEspHeaderSize + sa.cipher->iv_size();
-  SequenceNumber sequence;
-  // Without UDP every ESP packet is a send of its own, and joining them would only copy.
-  if (Train* train = sa.udp_encapsulation ? train_for(frame, esp_size) : nullptr) {
-    if (!take_sequence(now, sa, inner_size, sequence)) return;
-    const MutableByteView esp = append_to(*train, esp_size);
-    const ByteView inner = packet->bytes();
-    std::copy(inner.begin(), inner.end(), esp.subspan(before).begin());
-    return wrap(esp, inner_size, frame, sequence);
-  }
-  const std::size_t behind = esp_size - before - inner_size;
-  if (packet->headroom() < before || packet->tailroom() < behind)
-    return reporter_.drop(DropReason::kNoBuffer);
-  if (!take_sequence(now, sa, inner_size, sequence)) return;
-  packet->prepend(before);
-  packet->extend(behind);
-  const MutableByteView esp = packet->bytes();
-  open_train(std::move(packet), frame, esp_size);
-  wrap(esp, inner_size, frame, sequence);
-}
-
-void Encapsulator::add_segments(Instant now, const wire::SegmentCutter& cutter, const Frame& frame) {
-  const OutboundSa& sa = *frame.sa;
-  const std::size_t before = wire::kEspHeaderSize + sa.cipher->iv_size();
-  for (std::size_t i = 0; i < cutter.count(); ++i) {
-    const std::size_t inner_size = cutter.size_of(i);
-    const std::size_t esp_size = esp_size_of(sa, inner_size);
-    Train* train = train_for(frame, esp_size);
-    packet::PacketPtr fresh = train == nullptr ? pool_.allocate() : nullptr;
-    if (train == nullptr && (fresh == nullptr || fresh->tailroom() < esp_size)) {
-      reporter_.drop(DropReason::kNoBuffer);
-      continue;
-    }
-    SequenceNumber sequence;
-    if (!take_sequence(now, sa, inner_size, sequence)) continue;
-    MutableByteView esp;
-    if (train != nullptr) {
-      esp = append_to(*train, esp_size);
-    } else {
-      esp = fresh->extend(esp_size);
-      open_train(std::move(fresh), frame, esp_size);
-    }
-    cutter.cut(i, esp.subspan(before, inner_size));
-    wrap(esp, inner_size, frame, sequence);
-  }
-}
-
 // The next sequence number of the SA, and what using it means for its limits; false, and a drop, where there
 // is none.
-bool Encapsulator::take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
-                                 SequenceNumber& sequence) {
+inline bool Encapsulator::take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
+                                        SequenceNumber& sequence) {
+  OutboundState& state = *sa.mutable_part;
+  if (state.counters.packets() + 1 >= state.quiet_packets ||
+      state.last_sequence >= sa.soft_sequence_limit - 1)
+    return take_watched_sequence(now, sa, size, sequence);
+  sequence.value = ++state.last_sequence;
+  state.counters.add(now, size);
+  return true;
+}
+
+// The same where a limit may be near.
+bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std::size_t size,
+                                         SequenceNumber& sequence) {
   OutboundState& state = *sa.mutable_part;
   const SaLimits& limits = sa.rules->limits;
   const auto raise_once = [&](std::uint8_t flag, const Event& event) {
@@ -144,15 +103,16 @@ bool Encapsulator::take_sequence(Instant now, const OutboundSa& sa, std::size_t 
     raise_once(kSoftSequenceRaised, SoftExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
   }
   raise_limits(reporter_, sa.id, Direction::kOutbound, state.counters, limits, state.flags);
+  state.quiet_packets = quiet_packets(state.counters, limits, state.flags);
   return true;
 }
 
 // Header, IV, padding and trailer around the inner packet, which stands in its place in `esp` (RFC 4303 3.3.2);
 // the rest is the cipher's.
-void Encapsulator::wrap(MutableByteView esp, std::size_t inner_size, const Frame& frame,
-                        SequenceNumber sequence) {
+inline void Encapsulator::wrap(MutableByteView esp, std::size_t inner_size, Frame frame,
+                               SequenceNumber sequence) {
   const OutboundSa& sa = *frame.sa;
-  const std::size_t iv_size = sa.cipher->iv_size(), icv_size = sa.cipher->icv_size();
+  const std::size_t iv_size = sa.sizes.iv, icv_size = sa.sizes.icv;
   const std::size_t data_offset = wire::kEspHeaderSize + iv_size;
   const std::size_t length = esp.size() - data_offset - icv_size;
   wire::write_esp_trailer(esp.subspan(data_offset + inner_size), length - inner_size - wire::kEspTrailerSize,
@@ -174,20 +134,66 @@ void Encapsulator::wrap(MutableByteView esp, std::size_t inner_size, const Frame
                        .length = static_cast<std::uint32_t>(length),
                        .icv = esp.subspan(data_offset + length).data(),
                        .ok = false};
-  job_sas_[job_count_] = &sa;
+  ciphers_[job_count_] = sa.cipher;
   ++job_count_;
   job_bytes_ += esp.size();
   if (job_count_ == jobs_.size() || job_bytes_ >= kCipherBytes) seal();
 }
 
-// AEAD burst: one call a run of packets of one SA.
-void Encapsulator::seal() {
-  for (std::size_t first = 0; first < job_count_;) {
-    std::size_t last = first + 1;
-    while (last < job_count_ && job_sas_[last] == job_sas_[first]) ++last;
-    job_sas_[first]->cipher->seal(std::span(jobs_).subspan(first, last - first));
-    first = last;
+void Encapsulator::add(Instant now, packet::PacketPtr packet, Frame frame) {
+  const OutboundSa& sa = *frame.sa;
+  const std::size_t inner_size = packet->size();
+  const std::size_t esp_size = sa.sizes.esp_size(inner_size);
+  const std::size_t before = wire::kEspHeaderSize + sa.sizes.iv;
+  SequenceNumber sequence;
+  // Without UDP every ESP packet is a send of its own, and joining them would only copy.
+  if (Train* train = sa.udp_encapsulation ? train_for(frame, esp_size) : nullptr) {
+    if (!take_sequence(now, sa, inner_size, sequence)) return;
+    const MutableByteView esp = append_to(*train, esp_size);
+    const ByteView inner = packet->bytes();
+    std::copy(inner.begin(), inner.end(), esp.subspan(before).begin());
+    return wrap(esp, inner_size, frame, sequence);
   }
+  const std::size_t behind = esp_size - before - inner_size;
+  if (packet->headroom() < before || packet->tailroom() < behind)
+    return reporter_.drop(DropReason::kNoBuffer);
+  if (!take_sequence(now, sa, inner_size, sequence)) return;
+  packet->prepend(before);
+  packet->extend(behind);
+  const MutableByteView esp = packet->bytes();
+  open_train(std::move(packet), frame, esp_size);
+  wrap(esp, inner_size, frame, sequence);
+}
+
+void Encapsulator::add_segments(Instant now, const wire::SegmentCutter& cutter, Frame frame) {
+  const OutboundSa& sa = *frame.sa;
+  const std::size_t before = wire::kEspHeaderSize + sa.sizes.iv;
+  for (std::size_t i = 0; i < cutter.count(); ++i) {
+    const std::size_t inner_size = cutter.size_of(i);
+    const std::size_t esp_size = sa.sizes.esp_size(inner_size);
+    Train* train = train_for(frame, esp_size);
+    packet::PacketPtr fresh = train == nullptr ? pool_.allocate() : nullptr;
+    if (train == nullptr && (fresh == nullptr || fresh->tailroom() < esp_size)) {
+      reporter_.drop(DropReason::kNoBuffer);
+      continue;
+    }
+    SequenceNumber sequence;
+    if (!take_sequence(now, sa, inner_size, sequence)) continue;
+    MutableByteView esp;
+    if (train != nullptr) {
+      esp = append_to(*train, esp_size);
+    } else {
+      esp = fresh->extend(esp_size);
+      open_train(std::move(fresh), frame, esp_size);
+    }
+    cutter.cut(i, esp.subspan(before, inner_size));
+    wrap(esp, inner_size, frame, sequence);
+  }
+}
+
+// AEAD burst.
+void Encapsulator::seal() {
+  crypto::PacketCipher::seal_all(std::span(jobs_).first(job_count_), std::span(ciphers_).first(job_count_));
   job_count_ = job_bytes_ = 0;
 }
 

@@ -20,7 +20,7 @@ class Encapsulator {
   // All outlive it; `rng` gives the IVs of CBC.
   Encapsulator(const EngineConfig& config, packet::PacketPool& pool, Rng& rng, Reporter& reporter);
 
-  // What an ESP packet is made with.
+  // What an ESP packet is made with. Goes by value, in two registers.
   struct Frame {
     const OutboundSa* sa = nullptr;
     IpFamily family = IpFamily::kIpv4;  // of the inner packet
@@ -29,11 +29,12 @@ class Encapsulator {
     bool fits_path = true;  // else it will be fragmented outside, and travels alone
     std::uint32_t mark = 0;
   };
+  static_assert(sizeof(Frame) == 16);
 
   // A whole inner packet: in place where it opens a train, copied behind the train's last else.
-  void add(Instant now, packet::PacketPtr packet, const Frame& frame);
+  void add(Instant now, packet::PacketPtr packet, Frame frame);
   // Every segment of a super-packet, written straight into its place.
-  void add_segments(Instant now, const wire::SegmentCutter& cutter, const Frame& frame);
+  void add_segments(Instant now, const wire::SegmentCutter& cutter, Frame frame);
   // Encrypts what is left and hands all trains on, in order. To be called before the SAs may go.
   void finish(packet::PacketList& transmit);
 
@@ -46,12 +47,14 @@ class Encapsulator {
     bool is_closed = false;  // the last one is shorter: nothing may follow
   };
 
-  [[nodiscard]] Train* train_for(const Frame& frame, std::size_t esp_size);
-  Train& open_train(packet::PacketPtr packet, const Frame& frame, std::size_t esp_size);
+  [[nodiscard]] Train* train_for(Frame frame, std::size_t esp_size);
+  Train& open_train(packet::PacketPtr packet, Frame frame, std::size_t esp_size);
   static MutableByteView append_to(Train& train, std::size_t esp_size);
   [[nodiscard]] bool take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
                                    SequenceNumber& sequence);
-  void wrap(MutableByteView esp, std::size_t inner_size, const Frame& frame, SequenceNumber sequence);
+  [[nodiscard]] bool take_watched_sequence(Instant now, const OutboundSa& sa, std::size_t size,
+                                           SequenceNumber& sequence);
+  void wrap(MutableByteView esp, std::size_t inner_size, Frame frame, SequenceNumber sequence);
   void seal();
   static void address(Train& train);
 
@@ -61,7 +64,7 @@ class Encapsulator {
   Reporter& reporter_;
   std::vector<Train> trains_;  // of this call, in order; reused, so that its memory is allocated once
   std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
-  std::array<const OutboundSa*, packet::kBurstCapacity> job_sas_;
+  std::array<crypto::PacketCipher*, packet::kBurstCapacity> ciphers_;  // of the jobs
   std::size_t job_count_ = 0, job_bytes_ = 0;
 };
 

@@ -104,8 +104,8 @@ void DataPlane::Impl::forget_if_unused(const ChildKey& key) {
 void DataPlane::Impl::inherit_path_mtu(Record& record) {
   for (auto at = record.child->sas.rbegin(); at != record.child->sas.rend(); ++at) {
     if ((*at)->outbound->remote.address != record.outbound->remote.address) continue;
-    record.material->rules.path_mtu.store((*at)->material->rules.path_mtu.load(std::memory_order_relaxed),
-                                          std::memory_order_relaxed);
+    record.material->outbound_state.path_mtu.store(
+        (*at)->material->outbound_state.path_mtu.load(std::memory_order_relaxed), std::memory_order_relaxed);
     return;
   }
 }
@@ -206,7 +206,7 @@ std::optional<SaStats> DataPlane::Impl::stats(policy::ChildSaId id) const {
   stats.outbound = record.material->outbound_state.counters.totals();
   // Each packet takes one number, so the worker's own count need not be read across threads.
   stats.next_outbound_sequence.value = config_.first_sequence + stats.outbound.packets;
-  const std::uint32_t path_mtu = record.material->rules.path_mtu.load(std::memory_order_relaxed);
+  const std::uint32_t path_mtu = record.material->outbound_state.path_mtu.load(std::memory_order_relaxed);
   stats.path_mtu = std::max<unsigned>(path_mtu, record.outbound->sizes.mtu_floor);
   stats.inner_mtu = static_cast<unsigned>(record.outbound->sizes.inner_mtu(path_mtu));
   stats.owner = record.outbound->owner;
@@ -257,8 +257,8 @@ void DataPlane::set_path_mtu(policy::ChildSaId id, unsigned mtu) {
   const std::lock_guard lock(impl_->mutex_);
   const auto at = impl_->records_.find(id);
   if (at == impl_->records_.end()) return;
-  at->second->material->rules.path_mtu.store(mtu == 0 ? impl_->config_.default_path_mtu : mtu,
-                                             std::memory_order_relaxed);
+  at->second->material->outbound_state.path_mtu.store(mtu == 0 ? impl_->config_.default_path_mtu : mtu,
+                                                      std::memory_order_relaxed);
 }
 
 std::optional<SaStats> DataPlane::stats(policy::ChildSaId id) const {

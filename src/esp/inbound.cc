@@ -9,6 +9,7 @@
 #include "wire/esp.h"
 #include "wire/ip/ipv4.h"
 #include "wire/ip/ipv6.h"
+#include "wire/ip/plain_packet.h"
 #include "wire/ip/tcp_mss.h"
 
 namespace merlon::esp {
@@ -49,6 +50,7 @@ bool decapsulate_ecn(MutableByteView packet, wire::PacketView& view, std::uint8_
 
 void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
   const Grace::Section section(published_.grace);
+  prefetch(in);
   for (packet::PacketPtr& packet : in) {
     if (!packet) continue;
     // Valid to the end also where the buffer is given away before: its packet is in `out` then.
@@ -70,8 +72,32 @@ void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
   in.clear();
 }
 
+// What the packets' SAs will be asked for: slot, then SA, then what changes with packets. Of a buffer with several ESP
+// packets the first counts; those behind it mostly are of the same SA.
+void Inbound::prefetch(packet::Burst& in) const {
+  std::array<Spi, packet::kBurstCapacity> spis;
+  std::array<const InboundSa*, packet::kBurstCapacity> sas;
+  std::size_t count = 0, found = 0;
+  for (const packet::PacketPtr& packet : in) {
+    const auto header = packet ? wire::parse_esp_header(packet->bytes()) : std::nullopt;
+    if (!header || (count != 0 && spis[count - 1] == header->spi)) continue;
+    spis[count++] = header->spi;
+    published_.inbound.prefetch(header->spi);
+  }
+  if (count < 2) return;  // all of one SA: its lines come with the first packet
+  for (const Spi spi : std::span(spis).first(count))
+    if (const InboundSa* sa = published_.inbound.peek(spi)) {
+      sa->prefetch();
+      sas[found++] = sa;
+    }
+  for (const InboundSa* sa : std::span(sas).first(found)) {
+    __builtin_prefetch(sa->mutable_part, 1);
+    sa->cipher->prefetch();
+  }
+}
+
 void Inbound::run(Instant now, InboundResult& out) {
-  open();
+  crypto::PacketCipher::open_all(std::span(jobs_).first(count_), std::span(ciphers_).first(count_));
   for (std::size_t i = 0; i < count_; ++i) {
     Item& item = items_[i];
     if (jobs_[i].ok) {
@@ -93,23 +119,24 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
     reporter_.unknown_spi(now, {header->spi, meta.source, meta.destination, meta.udp_encapsulated});
     return drop(now, esp, meta, nullptr, DropReason::kUnknownSpi);
   }
-  const crypto::PacketCipher& cipher = *sa->cipher;
-  const std::size_t around = wire::kEspHeaderSize + cipher.iv_size() + cipher.icv_size();
+  const std::size_t around = wire::kEspHeaderSize + sa->sizes.iv + sa->sizes.icv;
   // RFC 4303 2.4: padding aligns the trailer to whole cipher blocks, four bytes at least.
-  if (esp.size() < around + wire::kEspTrailerSize || (esp.size() - around) % sa->sizes.alignment != 0) {
+  if (esp.size() < around + wire::kEspTrailerSize ||
+      ((esp.size() - around) & (sa->sizes.alignment - 1U)) != 0) {
     return drop(now, esp, meta, sa, DropReason::kRunt);
   }
-  if (is_expired(sa->mutable_part->counters, sa->rules->limits))
+  const InboundState& state = *sa->mutable_part;
+  if (state.counters.packets() + 1 >= state.quiet_packets && is_expired(state.counters, sa->rules->limits))
     return drop(now, esp, meta, sa, DropReason::kSaExpired);
 
   // RFC 4303 3.4.3: the window is looked at before the ICV, and moved after it.
-  const ReplayWindow& window = sa->mutable_part->window;
+  const ReplayWindow& window = state.window;
   const auto sequence = window.infer(header->sequence, sa->esn);
   if (!sequence) return drop(now, esp, meta, sa, DropReason::kInvalidSequence);
   const ReplayWindow::Verdict verdict = window.check(*sequence);
   if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, esp, meta, sa, drop_reason_of(verdict));
 
-  const std::size_t data_offset = wire::kEspHeaderSize + cipher.iv_size();
+  const std::size_t data_offset = wire::kEspHeaderSize + sa->sizes.iv;
   const std::size_t length = esp.size() - around;
   jobs_[count_] = {.header = esp.data(),
                    .sequence_high = static_cast<std::uint32_t>(sequence->value >> 32U),
@@ -119,19 +146,10 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
                    .icv = esp.subspan(data_offset + length).data(),
                    .ok = false};
   items_[count_] = {esp, &owner, &meta, sa, *sequence};
+  ciphers_[count_] = sa->cipher;
   ++count_;
   bytes_ += esp.size();
   if (count_ == items_.size() || bytes_ >= kCipherBytes) run(now, out);
-}
-
-// One call a run of packets of one SA.
-void Inbound::open() {
-  for (std::size_t first = 0; first < count_;) {
-    std::size_t last = first + 1;
-    while (last < count_ && items_[last].sa == items_[first].sa) ++last;
-    items_[first].sa->cipher->open(std::span(jobs_).subspan(first, last - first));
-    first = last;
-  }
 }
 
 void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
@@ -142,8 +160,8 @@ void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
   if (verdict != ReplayWindow::Verdict::kFresh)
     return drop(now, item.bytes, *item.meta, &sa, drop_reason_of(verdict));
 
-  const std::size_t before = wire::kEspHeaderSize + sa.cipher->iv_size();
-  item.bytes = item.bytes.subspan(before, item.bytes.size() - before - sa.cipher->icv_size());
+  const std::size_t before = wire::kEspHeaderSize + sa.sizes.iv;
+  item.bytes = item.bytes.subspan(before, item.bytes.size() - before - sa.sizes.icv);
   const auto trailer = wire::parse_esp_trailer(item.bytes);
   note_authentic(now, item, is_newest, trailer ? trailer->payload_size : item.bytes.size());
   if (!trailer) return refuse(now, item, DropReason::kPadding);
@@ -156,7 +174,10 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   const InboundSa& sa = *item.sa;
   InboundState& state = *sa.mutable_part;
   state.counters.add(now, payload_size);
-  raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules->limits, state.flags);
+  if (state.counters.packets() >= state.quiet_packets) {
+    raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules->limits, state.flags);
+    state.quiet_packets = quiet_packets(state.counters, sa.rules->limits, state.flags);
+  }
   if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
     state.flags |= kFirstInboundRaised;
   }
@@ -166,7 +187,7 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
   // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
   const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
-  const std::uint64_t said = std::hash<Endpoint>{}(meta.source) + period;
+  const auto said = static_cast<std::uint32_t>(std::hash<Endpoint>{}(meta.source) + period);
   if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
     state.reported_source = said;
   }
@@ -183,19 +204,25 @@ bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer, wi
   if (trailer.next_header != IpProtocol::kIpv4 && trailer.next_header != IpProtocol::kIpv6) {
     return refused(DropReason::kNextHeader);
   }
-  const auto parsed = wire::parse_packet(item.bytes.first(trailer.payload_size));
+  const ByteView inner = item.bytes.first(trailer.payload_size);
   const IpFamily family = trailer.next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
-  if (!parsed || parsed->family != family) return refused(DropReason::kMalformedDecrypted);
-  view = *parsed;
+  if (!wire::read_plain_packet(inner, view)) {
+    const auto parsed = wire::parse_any_packet(inner);
+    if (!parsed) return refused(DropReason::kMalformedDecrypted);
+    view = *parsed;
+  }
+  if (view.family != family) return refused(DropReason::kMalformedDecrypted);
   item.bytes = item.bytes.first(view.total_length);  // RFC 4303 2.7: TFC padding
 
   // RFC 4301 5.2 step 4
-  if (!policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, Direction::kInbound)) {
+  const bool is_plainly_ours = family == IpFamily::kIpv4 && sa.plain.hold(view.destination, view.source);
+  if (!is_plainly_ours &&
+      !policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, Direction::kInbound)) {
     return refused(DropReason::kSelectorMismatch);
   }
   if (!decapsulate_ecn(item.bytes, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
-    const std::size_t mtu = sa.sizes.inner_mtu(sa.rules->path_mtu.load(std::memory_order_relaxed));
+    const std::size_t mtu = sa.sizes.inner_mtu(sa.path_mtu->load(std::memory_order_relaxed));
     wire::clamp_tcp_mss(item.bytes, view, wire::mss_for_mtu(view.family, mtu));
   }
   return true;

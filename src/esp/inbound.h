@@ -31,7 +31,7 @@ class Inbound {
   void admit(Instant now, packet::PacketPtr& owner, const packet::PacketMeta& meta, MutableByteView esp,
              InboundResult& out);
   void run(Instant now, InboundResult& out);
-  void open();
+  void prefetch(packet::Burst& in) const;
   void deliver(Instant now, Item& item, InboundResult& out);
   [[nodiscard]] bool strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view);
   void refuse(Instant now, const Item& item, DropReason reason);
@@ -44,6 +44,7 @@ class Inbound {
   Coalescer coalescer_;
   std::array<Item, packet::kBurstCapacity> items_;
   std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
+  std::array<crypto::PacketCipher*, packet::kBurstCapacity> ciphers_;  // of the jobs
   std::size_t count_ = 0, bytes_ = 0;
 };
 

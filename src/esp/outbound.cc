@@ -7,10 +7,13 @@
 // 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
 
+#include <utility>
+
 #include "wire/esp.h"
 #include "wire/ip/fragment.h"
 #include "wire/ip/icmp.h"
 #include "wire/ip/ipv6.h"
+#include "wire/ip/plain_packet.h"
 #include "wire/ip/segment.h"
 #include "wire/ip/tcp_mss.h"
 
@@ -59,9 +62,14 @@ void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
   const Grace::Section section(published_.grace);
   Round round{now, section.generation(), out};
   release_held(round);
-  for (packet::PacketPtr& packet : in)
-    if (packet) take(round, std::move(packet), std::nullopt);
+  for (packet::PacketPtr& packet : in) {
+    if (!packet) continue;
+    Item& item = items_[count_];
+    item.packet = std::move(packet);
+    if (read(item)) ++count_;
+  }
   in.clear();
+  take_all(round);
   encapsulator_.finish(out.transmit);
 }
 
@@ -74,27 +82,60 @@ void Outbound::poll(Instant now, OutboundResult& out) {
 
 // --- classify
 
-// `deadline`: of a packet that was held back before.
-void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instant> deadline) {
-  const auto view = wire::parse_packet(packet->bytes());
-  if (!view) return reporter_.drop(DropReason::kMalformedInner);
-  packet->trim_back(packet->size() - view->total_length);
-  packet::PacketMeta& meta = packet->meta;
+void Outbound::take_all(Round& round) {
+  const OutboundSa* sa = nullptr;
+  for (Item& item : std::span(items_).first(count_)) {
+    classify(round, item);
+    if (item.decision.sa != nullptr && item.decision.sa != std::exchange(sa, item.decision.sa))
+      sa->prefetch();
+  }
+  for (const Item& item : std::span(items_).first(count_)) {
+    if (item.decision.sa == nullptr) continue;
+    __builtin_prefetch(item.decision.sa->mutable_part, 1);
+    item.decision.sa->cipher->prefetch();
+  }
+  for (Item& item : std::span(items_).first(std::exchange(count_, 0))) take(round, item, std::nullopt);
+}
+
+// What the packet says of itself; false, and the packet is gone, where it makes no sense.
+bool Outbound::read(Item& item) {
+  packet::Packet& packet = *item.packet;
+  packet::PacketMeta& meta = packet.meta;
+  const auto refuse = [&] {
+    reporter_.drop(DropReason::kMalformedInner);
+    item.packet.reset();
+    return false;
+  };
+  item.view = {};
+  if (!wire::read_plain_packet(packet.bytes(), item.view)) {
+    const auto view = wire::parse_any_packet(packet.bytes());
+    if (!view) return refuse();
+    item.view = *view;
+  }
+  packet.trim_back(packet.size() - item.view.total_length);
   if (meta.segment_size == 0 && meta.checksum_start != 0) {
-    if (!wire::finish_checksum(packet->bytes(), meta.checksum_start, meta.checksum_offset))
-      return reporter_.drop(DropReason::kMalformedInner);
+    if (!wire::finish_checksum(packet.bytes(), meta.checksum_start, meta.checksum_offset)) return refuse();
     meta.checksum_start = 0;
   }
+  item.key = FlowKey(item.view);
+  item.hash = item.key.hash();
+  flows_.prefetch(item.hash);
+  return true;
+}
 
-  const OutboundDecision decision = classify(round, *view);
+// `deadline`: of a packet that was held back before.
+void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
+  packet::PacketPtr packet = std::move(item.packet);
+  const wire::PacketView& view = item.view;
+  const OutboundDecision& decision = item.decision;
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
     if (stays_on_the_link(*view)) return reporter_.drop(DropReason::kLinkLocal);
     return reporter_.drop(round.now, {DropReason::kNoPolicy,
                                       {},
                                       {},
                                       0,
-                                      {view->source, view->source_port},
-                                      {view->destination, view->destination_port}});
+                                      {view.source, view.source_port},
+                                      {view.destination, view.destination_port}});
   }
   switch (decision.entry->action) {
     case policy::ChildAction::kDiscard:
@@ -104,43 +145,51 @@ void Outbound::take(Round& round, packet::PacketPtr packet, std::optional<Instan
     case policy::ChildAction::kProtect:
       break;
   }
-  if (decision.sa == nullptr) return hold(round, std::move(packet), decision, *view, deadline);
-  if (meta.segment_size != 0) return fit_segments(round, std::move(packet), *view, *decision.sa);
-  fit(round, std::move(packet), *view, *decision.sa);
+  if (decision.sa == nullptr) return hold(round, std::move(packet), item, deadline);
+  if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), view, *decision.sa);
+  fit(round, std::move(packet), view, *decision.sa);
 }
 
-OutboundDecision Outbound::classify(const Round& round, const wire::PacketView& view) {
-  const FlowKey key(view);
-  if (const OutboundDecision* known = flows_.find(key, round.generation)) return *known;
-
-  OutboundDecision decision;
+void Outbound::classify(const Round& round, Item& item) {
+  // Packets of one flow often stand behind each other.
+  if (&item != items_.data() && (&item - 1)->key == item.key) {
+    item.decision = (&item - 1)->decision;
+    item.child = (&item - 1)->child;
+    return;
+  }
+  if (const OutboundDecision* known = flows_.find(item.key, item.hash, round.generation)) {
+    item.decision = *known;
+    return;
+  }
+  item.decision = {};
+  item.child = nullptr;
   const SpdSnapshot* snapshot = published_.spd.load(std::memory_order_seq_cst);
   const auto index =
-      snapshot == nullptr ? std::nullopt : snapshot->spd->find_index(view, policy::Direction::kOutbound);
+      snapshot == nullptr ? std::nullopt : snapshot->spd->find_index(item.view, policy::Direction::kOutbound);
   if (index) {
-    decision.entry = &snapshot->spd->entries()[*index];
-    decision.child = snapshot->children[*index].get();
+    item.decision.entry = &snapshot->spd->entries()[*index];
+    item.child = snapshot->children[*index].get();
   }
-  if (decision.child != nullptr) {
-    const OutboundSet* set = decision.child->outbound.load(std::memory_order_seq_cst);
-    if (set != nullptr) decision.sa = set->select(view);
+  if (item.child != nullptr) {
+    const OutboundSet* set = item.child->outbound.load(std::memory_order_seq_cst);
+    if (set != nullptr) item.decision.sa = set->select(item.view);
+    if (item.decision.sa == nullptr) return;  // rare, and hold() wants the child
   }
-  flows_.put(key, round.generation, decision);
-  return decision;
+  flows_.put(item.key, item.hash, round.generation, item.decision);
 }
 
 // --- packets without an SA
 
 // RFC 4301 4.4.1: an SA is to be made, and the packet waits for it.
-void Outbound::hold(Round& round, packet::PacketPtr packet, const OutboundDecision& decision,
-                    const wire::PacketView& view, std::optional<Instant> deadline) {
-  const policy::SpdEntry& entry = *decision.entry;
-  const std::uint64_t child = decision.child->number;
+void Outbound::hold(Round& round, packet::PacketPtr packet, const Item& item,
+                    std::optional<Instant> deadline) {
+  const policy::SpdEntry& entry = *item.decision.entry;
+  const std::uint64_t child = item.child->number;
   if (entry.connection->children[entry.child_index].start == policy::StartMode::kWait) {
     return reporter_.drop(DropReason::kNoSa);
   }
   if (!deadline && held_.may_acquire(child, round.now) &&
-      reporter_.tell(Acquire{entry.connection, entry.child_index, view})) {
+      reporter_.tell(Acquire{entry.connection, entry.child_index, item.view})) {
     held_.acquire_raised(child, round.now);
   }
   if (!held_.hold(child, packet, deadline.value_or(round.now + config_.hold_timeout))) {
@@ -157,7 +206,11 @@ void Outbound::release_held(Round& round) {
     if (round.now >= held.deadline) {
       reporter_.drop(DropReason::kHoldTimeout);
     } else {
-      take(round, std::move(held.packet), held.deadline);
+      Item& item = items_[0];
+      item.packet = std::move(held.packet);
+      if (!read(item)) continue;
+      classify(round, item);
+      take(round, item, held.deadline);
     }
   }
   released_.clear();
@@ -166,7 +219,7 @@ void Outbound::release_held(Round& round) {
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside
 
 Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view, const OutboundSa& sa) {
-  const std::uint32_t path_mtu = sa.rules->path_mtu.load(std::memory_order_relaxed);
+  const std::uint32_t path_mtu = sa.mutable_part->path_mtu.load(std::memory_order_relaxed);
   Room room;
   room.inner_mtu = sa.sizes.inner_mtu(path_mtu);
   // A path narrower than any should be: then outer fragments are what is left.

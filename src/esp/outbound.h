@@ -1,6 +1,8 @@
 // The outbound half of the packet engine (RFC 4301 5.1, RFC 4303 3.3). One a worker.
 #pragma once
 
+#include <array>
+
 #include "base/rng.h"
 #include "esp/encapsulator.h"
 #include "esp/engine.h"
@@ -27,10 +29,21 @@ class Outbound {
     std::uint64_t generation = 0;
     OutboundResult& out;
   };
-  void take(Round& round, packet::PacketPtr packet, std::optional<Instant> deadline);
-  [[nodiscard]] OutboundDecision classify(const Round& round, const wire::PacketView& view);
-  void hold(Round& round, packet::PacketPtr packet, const OutboundDecision& decision,
-            const wire::PacketView& view, std::optional<Instant> deadline);
+  // A packet of the burst. The stages run over all of them one after the other, so that what one packet waits for is
+  // on its way for the next ones as well.
+  struct Item {
+    packet::PacketPtr packet;
+    wire::PacketView view;
+    FlowKey key;
+    std::uint64_t hash = 0;  // the key's
+    OutboundDecision decision;
+    const ChildEntry* child = nullptr;  // where the decision has no SA and the policy says protect
+  };
+  void take_all(Round& round);
+  [[nodiscard]] bool read(Item& item);
+  void take(Round& round, Item& item, std::optional<Instant> deadline);
+  void classify(const Round& round, Item& item);
+  void hold(Round& round, packet::PacketPtr packet, const Item& item, std::optional<Instant> deadline);
   void release_held(Round& round);
 
   // Which of the ways through the tunnel a packet of some size takes.
@@ -53,6 +66,8 @@ class Outbound {
   Published& published_;
   packet::PacketPool& pool_;
   Reporter& reporter_;
+  std::array<Item, packet::kBurstCapacity> items_;
+  std::size_t count_ = 0;
   FlowCache flows_;
   HoldQueue held_;
   std::vector<HoldQueue::Held> released_;

@@ -1,5 +1,7 @@
 #include "esp/reporter.h"
 
+#include <algorithm>
+
 namespace merlon::esp {
 
 Reporter::Reporter(const EngineConfig& config)
@@ -19,6 +21,18 @@ void Reporter::unknown_spi(Instant now, const UnknownSpi& event) {
 
 bool is_expired(const TrafficCounters& counters, const SaLimits& limits) {
   return counters.packets() >= limits.hard_packets || counters.bytes() >= limits.hard_bytes;
+}
+
+std::uint64_t quiet_packets(const TrafficCounters& counters, const SaLimits& limits, std::uint8_t flags) {
+  constexpr std::uint64_t kLargestPacket = 65535;
+  const std::uint64_t packets = counters.packets(), bytes = counters.bytes();
+  const std::uint64_t packet_limit = (flags & kSoftPacketsRaised) != 0
+                                         ? limits.hard_packets
+                                         : std::min(limits.soft_packets, limits.hard_packets);
+  const std::uint64_t byte_limit =
+      (flags & kSoftBytesRaised) != 0 ? limits.hard_bytes : std::min(limits.soft_bytes, limits.hard_bytes);
+  if (packets >= packet_limit || bytes >= byte_limit) return 0;
+  return std::min(packet_limit, packets + 1 + (byte_limit - bytes - 1) / kLargestPacket);
 }
 
 void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction,

@@ -33,6 +33,11 @@ class Reporter {
 // Has this direction used up a hard limit (RFC 4301 4.4.2.1)? Such an SA carries nothing more.
 [[nodiscard]] bool is_expired(const TrafficCounters& counters, const SaLimits& limits);
 
+// How many packets the direction must have carried before a limit can have anything (new) to say, given that one packet
+// has at most 65,535 bytes: so that a packet costs one comparison.
+[[nodiscard]] std::uint64_t quiet_packets(const TrafficCounters& counters, const SaLimits& limits,
+                                          std::uint8_t flags);
+
 // Tells of soft and hard limits that the counters have reached, each once. `flags` is the direction's SaFlag.
 void raise_limits(Reporter& reporter, policy::ChildSaId id, Direction direction,
                   const TrafficCounters& counters, const SaLimits& limits, std::uint8_t& flags);

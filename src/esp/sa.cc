@@ -32,15 +32,21 @@ TunnelSizes sizes_of(const policy::ChildSa& sa, const crypto::PacketCipher& ciph
   sizes.mtu_floor = static_cast<std::uint16_t>(v4 ? kIpv4MtuFloor : wire::kIpv6MinimumMtu);
   sizes.tunnel_mtu = static_cast<std::uint16_t>(std::min(sa.child().tunnel_mtu, 65535U));
   sizes.alignment = static_cast<std::uint8_t>(std::max<std::size_t>(cipher.block_size(), 4));
+  sizes.iv = static_cast<std::uint8_t>(cipher.iv_size());
+  sizes.icv = static_cast<std::uint8_t>(cipher.icv_size());
   return sizes;
 }
 
 }  // namespace
 
-std::size_t TunnelSizes::inner_mtu(std::size_t path_mtu) const {
-  const std::size_t room = std::max<std::size_t>(path_mtu, mtu_floor) - overhead;
-  const std::size_t largest = room / alignment * alignment - wire::kEspTrailerSize;
-  return tunnel_mtu == 0 ? largest : std::min<std::size_t>(largest, tunnel_mtu);
+PlainSelectors PlainSelectors::of(policy::SelectorView local, policy::SelectorView remote) {
+  const auto is_plain = [](policy::SelectorView selectors) {
+    return selectors.size() == 1 && selectors[0].protocol == 0 && selectors[0].is_any_port() &&
+           selectors[0].start_address.is_v4() && selectors[0].end_address.is_v4();
+  };
+  if (!is_plain(local) || !is_plain(remote)) return {};
+  return {number(local[0].start_address), number(local[0].end_address), number(remote[0].start_address),
+          number(remote[0].end_address)};
 }
 
 Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, const SaParameters& parameters) {
@@ -76,6 +82,8 @@ std::shared_ptr<const InboundSa> make_inbound(const policy::ChildSa& sa, const S
   inbound->rules = &material.rules;
   inbound->sizes = sizes_of(sa, *material.outbound_cipher);
   inbound->remote = sa.path.remote;
+  inbound->plain = PlainSelectors::of(material.rules.local_ts, material.rules.remote_ts);
+  inbound->path_mtu = &material.outbound_state.path_mtu;
   return inbound;
 }
 
@@ -97,7 +105,8 @@ std::shared_ptr<const OutboundSa> make_outbound(const policy::ChildSa& sa, const
   // for when an eighth is left.
   outbound->sequence_limit =
       std::min(parameters.sequence_limit, sa.algorithms.esn ? UINT64_MAX : std::uint64_t{UINT32_MAX});
-  outbound->soft_sequence_limit = outbound->sequence_limit - outbound->sequence_limit / 8;
+  outbound->soft_sequence_limit =
+      std::max<std::uint64_t>(outbound->sequence_limit - outbound->sequence_limit / 8, 1);
   outbound->sizes = sizes_of(sa, *material.outbound_cipher);
   outbound->local = sa.path.local;
   outbound->remote = sa.path.remote;

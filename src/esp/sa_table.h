@@ -45,6 +45,12 @@ class SaTable {
     return find_foreign(spi);
   }
 
+  // For prefetching, in two steps: the slot; then what stands in it, which may be another SPI's.
+  void prefetch(Spi spi) const { __builtin_prefetch(&slots_[spi.value & index_mask_]); }
+  [[nodiscard]] const InboundSa* peek(Spi spi) const {
+    return slots_[spi.value & index_mask_].load(std::memory_order_seq_cst);
+  }
+
  private:
   struct Place {  // the control side's part of a slot
     std::shared_ptr<const InboundSa> sa;

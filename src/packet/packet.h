@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/ip_address.h"
 
 namespace merlon::packet {
@@ -93,6 +94,43 @@ class Packet {
   std::uint32_t index_ = 0;  // in the pool
   PacketPool* pool_ = nullptr;
 };
+
+inline MutableByteView Packet::prepend(std::size_t size) {
+  MERLON_ASSERT(size <= headroom());
+  offset_ -= static_cast<std::uint32_t>(size);
+  length_ += static_cast<std::uint32_t>(size);
+  return {storage_ + offset_, size};
+}
+
+inline MutableByteView Packet::extend(std::size_t size) {
+  MERLON_ASSERT(size <= tailroom());
+  std::uint8_t* end = storage_ + offset_ + length_;
+  length_ += static_cast<std::uint32_t>(size);
+  return {end, size};
+}
+
+inline void Packet::trim_front(std::size_t size) {
+  MERLON_ASSERT(size <= length_);
+  offset_ += static_cast<std::uint32_t>(size);
+  length_ -= static_cast<std::uint32_t>(size);
+}
+
+inline void Packet::trim_back(std::size_t size) {
+  MERLON_ASSERT(size <= length_);
+  length_ -= static_cast<std::uint32_t>(size);
+}
+
+inline void Packet::narrow_to(ByteView part) {
+  MERLON_ASSERT(part.data() >= storage_ + offset_ &&
+                part.data() + part.size() <= storage_ + offset_ + length_);
+  offset_ = static_cast<std::uint32_t>(part.data() - storage_);
+  length_ = static_cast<std::uint32_t>(part.size());
+}
+
+inline void Packet::set_length(std::size_t length) {
+  MERLON_ASSERT(length <= capacity_ - offset_);
+  length_ = static_cast<std::uint32_t>(length);
+}
 
 // Gives the packet back to its pool.
 struct PacketReturner {

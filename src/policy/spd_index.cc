@@ -59,12 +59,7 @@ std::uint64_t Spd::Index::hash_of(const Key& key) {
 }
 
 Spd::Index::Bits Spd::Index::bits_of(const IpAddress& address) {
-  std::array<std::uint64_t, 2> words{};
-  std::size_t at = 0;
-  for (const std::uint8_t byte : address.bytes()) {
-    words[at / 8] |= std::uint64_t{byte} << (56U - 8U * (at % 8));
-    ++at;
-  }
+  const auto words = address.words();
   return {words[0], words[1]};
 }
 
@@ -96,6 +91,8 @@ void Spd::Index::add_pieces(const SpdEntry& entry, Rule rule, std::vector<Piece>
   const auto remote_prefixes = prefixes_of_range(remote.start_address, remote.end_address);
   Piece piece;
   piece.rule = rule;
+  // Prefixes and protocol are in the key; ports have their own rules on either side (matches()).
+  piece.is_exact = local.is_any_port() && remote.is_any_port();
   piece.key.protocol = local.protocol != 0 ? local.protocol : remote.protocol;
   if (is_one_port(local)) piece.key.local_port = local.start_port;
   if (is_one_port(remote)) piece.key.remote_port = remote.start_port;
@@ -144,7 +141,8 @@ void Spd::Index::build_table(std::span<const Piece> pieces) {
   table.best_entry = pieces.front().rule.entry;
   for (const Piece& piece : pieces) {
     if (table.buckets.empty() || table.buckets.back().key != piece.key)
-      table.buckets.push_back({piece.key, static_cast<std::uint32_t>(rules_.size()), 0});
+      table.buckets.push_back(
+          {piece.key, static_cast<std::uint32_t>(rules_.size()), 0, piece.rule.entry, piece.is_exact});
     ++table.buckets.back().rule_count;
     rules_.push_back(piece.rule);
     table.best_entry = std::min(table.best_entry, piece.rule.entry);
@@ -196,7 +194,11 @@ std::optional<std::size_t> Spd::Index::find(std::span<const SpdEntry> entries, c
     if (shape.has_local_port) key.local_port = local_port;
     if (shape.has_remote_port) key.remote_port = remote_port;
     const Bucket* bucket = find_bucket(table, key);
-    if (bucket == nullptr) continue;
+    if (bucket == nullptr || (best && bucket->first_entry >= *best)) continue;
+    if (bucket->is_first_exact) {
+      best = bucket->first_entry;
+      continue;
+    }
     for (const Rule& rule : std::span(rules_).subspan(bucket->first_rule, bucket->rule_count)) {
       if (best && rule.entry >= *best) break;
       const SpdEntry& entry = entries[rule.entry];

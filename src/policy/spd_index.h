@@ -48,11 +48,15 @@ class Spd::Index {
   struct Rule {
     std::uint32_t entry = 0, local = 0, remote = 0;
   };
-  // The rules of one key.
-  struct Bucket {
+  // The rules of one key. Mostly the first of them says all that the key says and nothing else, so that a packet with
+  // this key is decided here, and neither the rule nor the entry's selectors are looked at.
+  struct alignas(64) Bucket {
     Key key;
     std::uint32_t first_rule = 0, rule_count = 0;  // into rules_, by entry
+    std::uint32_t first_entry = 0;                 // of the first rule
+    bool is_first_exact = false;
   };
+  static_assert(sizeof(Bucket) == 64, "one cache line a decision");
   // Small, so that the search for a key that is not there stays within few cache lines.
   struct Slot {
     std::uint32_t tag = 0;     // the hash's upper half
@@ -70,6 +74,7 @@ class Spd::Index {
     Shape shape;
     Key key;
     Rule rule;
+    bool is_exact = false;  // the key says all that the rule says
   };
 
   static std::uint64_t hash_of(const Key& key);

@@ -56,19 +56,11 @@ struct PacketView {
   friend bool operator==(const PacketView&, const PacketView&) = default;
 };
 
-// parse_packet() for packets of every kind.
-[[nodiscard]] PacketResult<PacketView> parse_any_packet(ByteView packet);
-// parse_packet() for most packets: TCP, UDP or ICMP behind an IP header without options, extension headers and
-// fragments. False, and then `view` says nothing, for all others, malformed ones among them. `view` comes as new.
-[[nodiscard]] bool read_plain_packet(ByteView packet, PacketView& view);
-
 // Checks what parse_ipv4, parse_ipv6 and find_ipv6_upper check. An upper-layer header that is cut short is no
 // error but kOpaque. Checksums are not looked at.
-[[nodiscard]] inline PacketResult<PacketView> parse_packet(ByteView packet) {
-  PacketResult<PacketView> result;
-  if (!read_plain_packet(packet, *result)) result = parse_any_packet(packet);
-  return result;
-}
+[[nodiscard]] PacketResult<PacketView> parse_packet(ByteView packet);
+// The same without plain_packet.h's short cut: for what that leaves over.
+[[nodiscard]] PacketResult<PacketView> parse_any_packet(ByteView packet);
 
 // For people: "10.0.0.1:1234 -> 10.0.0.2:80 TCP, 1500 bytes".
 [[nodiscard]] std::string describe(const PacketView& packet);
