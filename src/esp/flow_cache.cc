@@ -12,31 +12,33 @@ void FlowCache::put(const FlowKey& key, std::uint64_t hash, std::uint64_t genera
     lines_.resize(kLeastSize);
     mask_ = kLeastSize - 1;
   }
-  if (!place({key, generation, decision}, hash, generation)) return;
-  if (++pushed_out_ > lines_.size() / 4 && lines_.size() < kMaxSize) grow(generation);
+  if (generation != generation_) taken_ = 0;
+  generation_ = generation;
+  place({key, generation, decision}, hash);
+  if (taken_ > lines_.size() / 2 && lines_.size() < kMaxSize) grow();
 }
 
-// Whether that pushed a flow of this generation out.
-bool FlowCache::place(const Line& line, std::uint64_t hash, std::uint64_t generation) {
+void FlowCache::place(const Line& line, std::uint64_t hash) {
   const std::size_t at = hash & mask_;
   Line& first = lines_[at];
   Line& second = lines_[at ^ 1U];
-  if (first.generation == generation && second.generation == generation) {
-    second = first;
+  if (first.generation != generation_) {
     first = line;
-    return true;
+    ++taken_;
+    return;
   }
-  (first.generation == generation ? second : first) = line;
-  return false;
+  if (second.generation != generation_) ++taken_;
+  second = first;
+  first = line;
 }
 
-void FlowCache::grow(std::uint64_t generation) {
+void FlowCache::grow() {
   std::vector<Line> before(lines_.size() * 4);
   before.swap(lines_);
   mask_ = lines_.size() - 1;
-  pushed_out_ = 0;
+  taken_ = 0;
   for (const Line& line : before)
-    if (line.generation == generation) place(line, line.key.hash(), generation);
+    if (line.generation == generation_) place(line, line.key.hash());
 }
 
 }  // namespace merlon::esp

@@ -78,7 +78,7 @@ class FlowCache {
     }
     return nullptr;
   }
-  // Grows when flows push each other out, up to kMaxSize.
+  // Grows when half of it is taken, up to kMaxSize: before flows push each other out.
   void put(const FlowKey& key, std::uint64_t hash, std::uint64_t generation,
            const OutboundDecision& decision);
   void prefetch(std::uint64_t hash) const {
@@ -94,12 +94,13 @@ class FlowCache {
   };
   static_assert(sizeof(Line) == 64, "one cache line a packet");
 
-  bool place(const Line& line, std::uint64_t hash, std::uint64_t generation);
-  void grow(std::uint64_t generation);
+  void place(const Line& line, std::uint64_t hash);
+  void grow();
 
   std::vector<Line> lines_;  // made with the first flow: most engines of a simulation see few
   std::size_t mask_ = 0;
-  std::size_t pushed_out_ = 0;  // flows of this generation, since it grew
+  std::uint64_t generation_ = 0;  // of the last put()
+  std::size_t taken_ = 0;         // places of that generation
 };
 
 }  // namespace merlon::esp
