@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 
 #include "crypto/backends/openssl_util.h"
+#include "crypto/hash.h"
 #include "crypto/test_support.h"
 
 namespace merlon::crypto {
@@ -298,6 +299,65 @@ TEST(CheckKey, RefusesSmallOrderEdwardsKeys) {
   y[56] = 0;
   EXPECT_EQ(check_key(ed448(y).value()).error().code, ErrorCode::kPolicy);
   EXPECT_TRUE(check_key(key_of(KeyKind::kEd448).public_key()));
+}
+
+// What a lax verifier takes for a signature (RFC 8017 8.2.2 says: encode and compare): each block is one that the key's owner
+// never signed as such, raised to the private exponent.
+TEST(Signature, LaxPkcs1EncodingsAreRefused) {
+  const PrivateKey& key = key_of(KeyKind::kRsa);
+  const SignatureScheme scheme{SignatureAlgorithm::kRsaPkcs1, HashId::kSha2_256};
+  const Bytes message = counting(50);
+  const Bytes prefix = hex("3031300d060960864801650304020105000420");
+  const Bytes digest_info = concat(prefix, sha2_256({message}));
+  const auto block = [](std::uint8_t type, ByteView content, std::size_t padding = 0) {
+    if (padding == 0) padding = 256 - 3 - content.size();
+    Bytes made{0, type};
+    made.insert(made.end(), padding, 0xff);
+    made.push_back(0);
+    append(made, content);
+    made.resize(256, 0x5a);  // what is left is garbage behind the digest
+    return made;
+  };
+  const auto is_signature = [&](const Bytes& encoded) {
+    const PkeyCtxPtr ctx(EVP_PKEY_CTX_new_from_pkey(nullptr, key.native(), nullptr));
+    Bytes signature(256);
+    std::size_t size = signature.size();
+    EXPECT_EQ(EVP_PKEY_sign_init(ctx.get()), 1);
+    EXPECT_EQ(EVP_PKEY_CTX_set_rsa_padding(ctx.get(), RSA_NO_PADDING), 1);
+    EXPECT_EQ(EVP_PKEY_sign(ctx.get(), signature.data(), &size, encoded.data(), encoded.size()), 1);
+    return verify(key.public_key(), scheme, message, signature).has_value();
+  };
+  EXPECT_TRUE(is_signature(block(1, digest_info)));
+  EXPECT_FALSE(is_signature(block(1, digest_info, 8))) << "garbage behind the digest";
+  EXPECT_FALSE(is_signature(block(1, digest_info, 200))) << "a little garbage behind the digest";
+  EXPECT_FALSE(is_signature(block(2, digest_info))) << "the block of an encryption";
+  EXPECT_FALSE(is_signature(block(0, digest_info))) << "block type 0";
+  Bytes broken = block(1, digest_info);
+  broken[40] = 0xfe;
+  EXPECT_FALSE(is_signature(broken)) << "a padding byte that is not ff";
+  EXPECT_FALSE(is_signature(block(1, sha2_256({message})))) << "a digest without its algorithm";
+  const Bytes garbage_in_parameters =
+      concat(hex("3035301106096086480165030402010504deadbeef0420"), sha2_256({message}));
+  EXPECT_FALSE(is_signature(block(1, garbage_in_parameters))) << "parameters that are not NULL";
+  const Bytes long_length = concat(hex("308131300d060960864801650304020105000420"), sha2_256({message}));
+  EXPECT_FALSE(is_signature(block(1, long_length))) << "BER";
+}
+
+TEST(CheckKey, RefusesDegenerateEcKeys) {
+  const Bytes spki = key_of(KeyKind::kEcdsaP256).public_key().spki_der();
+  const auto accepted = [](const Bytes& der) {
+    const auto key = PublicKey::from_spki_der(der);
+    return key && check_key(*key).has_value();
+  };
+  ASSERT_TRUE(accepted(spki));
+  Bytes off_curve = spki;
+  off_curve.back() ^= 1U;
+  EXPECT_FALSE(accepted(off_curve));
+  Bytes zero(spki.begin(), spki.end() - 64);
+  zero.resize(spki.size());
+  EXPECT_FALSE(accepted(zero)) << "x = y = 0";
+  EXPECT_FALSE(accepted(hex("3019301306072a8648ce3d020106082a8648ce3d03010703020000")))
+      << "the point at infinity";
 }
 
 }  // namespace

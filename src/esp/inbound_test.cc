@@ -238,5 +238,40 @@ TEST(DropReason, EachHasANameOfItsOwn) {
   EXPECT_FALSE(names.contains("unknown"));
 }
 
+// Lengths that lead a parser round in circles or past the end.
+TEST_F(Forger, InnerPacketsOfNoLength) {
+  for (const std::uint16_t length : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{19}}) {
+    Bytes v4 = inner_packet(IpFamily::kIpv4, 60);
+    wire::store_u16(v4, 2, length);
+    expect_dropped(with_trailer(v4, IpProtocol::kIpv4), DropReason::kMalformedDecrypted);
+    EXPECT_TRUE(peers_.a.protect({v4}).empty());
+  }
+  Bytes no_header = inner_packet(IpFamily::kIpv4, 60);
+  no_header[0] = 0x40;
+  expect_dropped(with_trailer(no_header, IpProtocol::kIpv4), DropReason::kMalformedDecrypted);
+  // An IPv6 jumbogram: payload length 0 with a hop-by-hop header (RFC 2675).
+  Bytes jumbo = inner_packet(IpFamily::kIpv6, 100);
+  wire::store_u16(jumbo, 4, 0);
+  jumbo[6] = 0;
+  expect_dropped(with_trailer(jumbo, IpProtocol::kIpv6), DropReason::kMalformedDecrypted);
+  EXPECT_TRUE(peers_.a.protect({no_header, jumbo}).empty());
+  EXPECT_EQ(peers_.a.engine.drops(DropReason::kMalformedInner), 5U);
+}
+
+// One layer a pass: an ESP packet of the same SA inside comes out as the packet that it is, and is not opened in turn.
+TEST_F(Forger, ATunnelInTheTunnelItself) {
+  const Gateway::Received inside = sealed(with_trailer(inner_packet(IpFamily::kIpv4, 60), IpProtocol::kIpv4));
+  Bytes carrier = inner_packet(IpFamily::kIpv4, 20 + 8 + inside.bytes.size());
+  carrier.resize(20);
+  append(carrier, inside.bytes);
+  wire::Ipv4Header header = wire::parse_ipv4(inner_packet(IpFamily::kIpv4, carrier.size())).value();
+  header.protocol = IpProtocol::kEsp;
+  wire::write_ipv4(carrier, header);
+  EXPECT_THAT(peers_.b.unprotect({sealed(with_trailer(carrier, IpProtocol::kIpv4))}), ElementsAre(carrier));
+  EXPECT_EQ(peers_.b.engine.stats(sa_b_->id)->inbound.packets, 1U);
+  // ESP directly in ESP is no packet at all.
+  expect_dropped(with_trailer(inside.bytes, IpProtocol::kEsp), DropReason::kNextHeader);
+}
+
 }  // namespace
 }  // namespace merlon::esp

@@ -28,6 +28,21 @@ TEST(SaTable, SpisAreNeverReservedOnesNorUsedAgainSoon) {
   }
 }
 
+// It is the generation that keeps an SPI from coming back, not luck.
+TEST(SaTable, SpisAreNotReusedAfterAFailureWhateverTheRngSays) {
+  class StuckRng final : public Rng {
+    void fill(MutableByteView out) override { std::fill(out.begin(), out.end(), std::uint8_t{0x5a}); }
+  } stuck;
+  Grace grace;
+  SaTable table(64, grace);
+  std::set<Spi> seen;
+  for (int i = 0; i < 64 * 15; ++i) {
+    const Spi spi = table.allocate_spi(stuck).value();
+    EXPECT_TRUE(seen.insert(spi).second) << "an SPI came back within 15 uses of its place";
+    table.release_spi(spi);
+  }
+}
+
 TEST(SaTable, IsExhaustedAtItsCapacity) {
   Grace grace;
   SaTable table(64, grace);

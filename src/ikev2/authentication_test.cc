@@ -300,6 +300,29 @@ TEST_F(Authentication, WhatIsWrongWithACertificateIsSaid) {
           ike::FailureKind::kAuthentication, "signature in AUTH does not verify");
 }
 
+// RFC 7296 3.6: encodings 12 and 13 name a place to fetch from; we ask for none, and fetch nothing.
+TEST_F(Authentication, HashAndUrlIsNoCertificate) {
+  World world;
+  const auto key = key_of("ecdsa-p256");
+  const auto leaf = world.issue(key, "gw-b.example.com");
+  const auto office = connection(AuthKind::kCertificate);
+  ike::ConnectionCredentials theirs, ours;
+  theirs.private_key = key;
+  theirs.certificates = {leaf};
+  ours.trust = world.trust();
+  const auto hashes = supported_hashes();
+  const auto auth = signed_by(office, theirs, &hashes);
+  const wire::CertPayload good{CertEncoding::kX509Signature, leaf.der(), false};
+  for (const auto encoding : {CertEncoding::kX509HashAndUrl, CertEncoding::kX509BundleHashAndUrl}) {
+    const wire::CertPayload url{encoding, concat(Bytes(20, 1), as_bytes("http://127.0.0.1/;reboot")), false};
+    refused(check(office, ours, auth, {url}), ike::FailureKind::kCertificate, "no certificate");
+    // And a certificate is none when it says that it is something else.
+    refused(check(office, ours, auth, {{encoding, leaf.der(), false}}), ike::FailureKind::kCertificate,
+            "no certificate");
+    EXPECT_TRUE(check(office, ours, auth, {url, good}));
+  }
+}
+
 TEST_F(Authentication, NoAuthPayloadMakesAnyoneAPeer) {
   World world;
   const auto leaf = world.issue(key_of("ecdsa-p256"), "gw-b.example.com");

@@ -131,6 +131,32 @@ TEST(MessageProtection, PaddingLongerThanThePayloadIsMalformed) {
   EXPECT_TRUE(responder->open(*begun, *wire::parse_message(*begun)));
 }
 
+// Nothing that lay in memory goes out as padding.
+TEST(MessageProtection, PaddingHoldsZerosOnly) {
+  SeededRng rng(6);
+  const crypto::MessageCipherSuite suite{EncrId::kAesCbc, 256, IntegId::kHmacSha2_256_128};
+  const IkeKeys keys = test::keys(suite, rng);
+  auto sender = MessageProtection::create(suite, keys, true).value();
+  auto receiver = crypto::MessageCipher::create(suite, keys.sk_ei.clone(), keys.sk_ai.clone()).value();
+  std::size_t seen = 0;
+  for (std::size_t size = 0; size < 32; ++size) {
+    const auto payloads = some_payloads(rng, size);
+    const auto content = wire::encode_payloads(payloads)->bytes;
+    const auto sealed = sender.seal(test::header(rng), payloads, rng).value();
+    const auto message = wire::parse_message(sealed);
+    ASSERT_TRUE(message);
+    const auto& sk = std::get<wire::SkPayload>(message->payloads.back());
+    const auto plaintext = receiver->open(ByteView(sealed).first(sk.aad_size()), sk.body);
+    ASSERT_TRUE(plaintext);
+    const std::size_t padding = plaintext->back();
+    ASSERT_EQ(plaintext->size(), content.size() + padding + 1);
+    EXPECT_EQ(Bytes(plaintext->end() - 1 - static_cast<std::ptrdiff_t>(padding), plaintext->end() - 1),
+              Bytes(padding));
+    seen += padding;
+  }
+  EXPECT_GT(seen, 0U);
+}
+
 TEST(MessageProtection, WhatIsNotEncryptedIsSaid) {
   SeededRng rng(8);
   auto [initiator, responder] = test::protections(test::suites()[0], rng);

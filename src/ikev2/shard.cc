@@ -410,8 +410,9 @@ std::vector<ike::Action> Shard::drain() {
   auto actions = std::move(actions_);
   actions_.clear();
   // The peer may send as soon as our answer reaches it (RFC 7296 1.2, 2.8), so what it will use stands before messages leave.
-  std::ranges::stable_partition(
-      actions, [](const auto& action) { return std::holds_alternative<ike::InstallChildSa>(action); });
+  std::stable_partition(actions.begin(), actions.end(), [](const auto& action) {
+    return std::holds_alternative<ike::InstallChildSa>(action);
+  });
   return actions;
 }
 

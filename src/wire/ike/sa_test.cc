@@ -71,6 +71,22 @@ TEST(Sa, RefusesWhatContradictsItself) {
   EXPECT_FALSE(refused(13, 0xff));
 }
 
+TEST(Sa, RefusesAttributesThatRunOver) {
+  const auto with_attribute = [](std::string_view transform_length, std::string_view attribute) {
+    Bytes transform = concat(hex("00 00"), hex(transform_length), hex("01 00 0014"), hex(attribute));
+    return SaPayload::parse(
+        concat(Bytes{0, 0, 0, static_cast<std::uint8_t>(8 + transform.size()), 1, 1, 0, 1}, transform));
+  };
+  EXPECT_TRUE(with_attribute("000e", "0011 0002 abcd"));
+  EXPECT_TRUE(with_attribute("000f", "0011 0003 abcdef"));  // of odd length, and all there
+  EXPECT_TRUE(with_attribute("000c", "0011 0000"));
+  EXPECT_FALSE(with_attribute("000e", "0011 0003 abcd"));
+  EXPECT_FALSE(with_attribute("000e", "0011 ffff abcd"));
+  EXPECT_FALSE(with_attribute("000b", "800e 01"));
+  EXPECT_FALSE(with_attribute("000a", "800e"));
+  EXPECT_FALSE(with_attribute("0009", "80"));
+}
+
 TEST(Sa, RefusesMoreThan255Proposals) {
   Bytes body;
   for (int i = 0; i < 254; ++i) append(body, hex("02 00 0008 01 01 00 00"));

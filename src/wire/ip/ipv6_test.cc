@@ -99,6 +99,12 @@ TEST(Ipv6, RefusesEndlessExtensionHeadersAndJumbograms) {
   for (int i = 0; i < 20; ++i) append(packet, hex("3c00010400000000"));
   packet[5] = 160;
   EXPECT_EQ(find_ipv6_upper(packet, *parse_ipv6(packet)).error(), PacketError::kBadExtension);
+  // The same where the chain does come to an end.
+  Bytes ends = packet;
+  ends[kIpv6HeaderSize + 19 * 8] = 17;
+  append(ends, hex("0457 08ae 0008 0000"));
+  ends[5] = 168;
+  EXPECT_EQ(find_ipv6_upper(ends, *parse_ipv6(ends)).error(), PacketError::kBadExtension);
   packet[5] = 0;
   EXPECT_EQ(parse_ipv6(packet).error(), PacketError::kBadTotalLength);
 }
