@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #ifdef MERLON_MEMCHECK
 #include <valgrind/memcheck.h>
@@ -29,14 +30,20 @@ bool equal(ByteView a, ByteView b) {
 
 bool equal_constant_time(ByteView a, ByteView b) {
   if (a.size() != b.size()) return false;
-  std::uint8_t difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  std::uint64_t difference = 0;
+  std::size_t i = 0;
+  for (; a.size() - i >= sizeof difference; i += sizeof difference) {
+    std::uint64_t word_of_a = 0, word_of_b = 0;
+    std::memcpy(&word_of_a, a.data() + i, sizeof word_of_a);
+    std::memcpy(&word_of_b, b.data() + i, sizeof word_of_b);
+    difference |= word_of_a ^ word_of_b;
+  }
+  for (; i < a.size(); ++i) difference |= static_cast<std::uint64_t>(a[i] ^ b[i]);
   // The compiler must not learn from a partial result that it may stop early.
   asm volatile("" : "+r"(difference));
 #ifdef MERLON_MEMCHECK
   // memcheck/: whether they differ is public from here on; where they do is not.
-  difference = difference != 0;
+  difference = static_cast<std::uint64_t>(difference != 0);
   VALGRIND_MAKE_MEM_DEFINED(&difference, sizeof difference);
 #endif
   return difference == 0;

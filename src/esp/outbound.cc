@@ -129,7 +129,7 @@ void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
   const wire::PacketView& view = item.view;
   const OutboundDecision& decision = item.decision;
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
-    if (stays_on_the_link(*view)) return reporter_.drop(DropReason::kLinkLocal);
+    if (stays_on_the_link(view)) return reporter_.drop(DropReason::kLinkLocal);
     return reporter_.drop(round.now, {DropReason::kNoPolicy,
                                       {},
                                       {},
