@@ -221,7 +221,8 @@ void Encapsulator::address(Train& train) {
   meta.tos = outer_tos(train.frame.tos, sa.copy_dscp);
   meta.udp_encapsulated = sa.udp_encapsulation;
   meta.may_fragment_outer = train.frame.may_fragment_outer;
-  meta.outer_mtu = train.frame.may_fragment_outer ? sa.mutable_part->path_mtu.load(std::memory_order_relaxed) : 0;
+  meta.outer_mtu =
+      train.frame.may_fragment_outer ? sa.mutable_part->path_mtu.load(std::memory_order_relaxed) : 0;
 }
 
 }  // namespace merlon::esp
