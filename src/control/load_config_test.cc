@@ -59,7 +59,7 @@ TEST_F(LoadConfig, WithoutConfD) {
 }
 
 TEST_F(LoadConfig, PskIsTakenOnlyFromAPrivateFile) {
-  for (const mode_t mode : {0644, 0640, 0604, 0660}) {
+  for (const mode_t mode : {0644U, 0640U, 0604U, 0660U}) {
     write("merlon.toml", kGood, mode);
     const LoadedConfig loaded = load();
     EXPECT_FALSE(loaded.config) << std::oct << mode;

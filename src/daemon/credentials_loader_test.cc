@@ -133,7 +133,7 @@ TEST_F(Credentials, KeyThatBelongsToAnotherCertificate) {
 }
 
 TEST_F(Credentials, KeyThatOthersMayRead) {
-  for (const mode_t mode : {0644, 0640, 0604}) {
+  for (const mode_t mode : {0644U, 0640U, 0604U}) {
     ASSERT_EQ(chmod((folder_ / "berlin.key").c_str(), mode), 0);
     EXPECT_THAT(refusal(kCertificate), AllOf(HasSubstr("berlin.key"), HasSubstr("chmod 600")));
   }
