@@ -2,6 +2,7 @@
 // a promise of the engine that no peer, whatever it sends, may make it break.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -82,6 +83,11 @@ class Host {
       auto actions = engine.drain();
       if (actions.empty()) break;
       require(actions.size() < 2048, "one input has a bounded number of consequences");
+      // The engine hands over Child SAs before everything else, so who is authenticated is looked at first.
+      std::stable_partition(actions.begin(), actions.end(), [](const auto& action) {
+        const auto* event = std::get_if<ike::Event>(&action);
+        return event != nullptr && std::holds_alternative<ike::IkeSaEstablished>(*event);
+      });
       for (auto& action : actions) std::visit([this](auto& one) { on(std::move(one)); }, action);
     }
     require(installed.size() <= 300 && spis.held() <= 400, "Child SAs are bounded");
