@@ -83,7 +83,7 @@ class StrongSwan:
     def load(self):
         """Takes the configuration that now stands in the files."""
         wait_until(lambda: self.swanctl("--load-all", "--noprompt", check=False).returncode == 0 or not self.process.running(),
-                   f"charon on {self.host.name} takes its configuration", timeout=10, interval=0.05)
+                   f"charon on {self.host.name} takes its configuration", interval=0.05)
         if not self.process.running():
             raise Failure(f"charon on {self.host.name} ended:\n{self.process.log()}\n{self.log()[-3000:]}")
 
@@ -91,7 +91,7 @@ class StrongSwan:
         return run("env", f"SWANCTL_DIR={self.swanctl_directory}", f"STRONGSWAN_CONF={self.directory}/strongswan.conf", "swanctl", *args, "--uri", self.uri,
                    check=check, timeout=timeout)
 
-    def initiate(self, child, check=True, timeout=20):
+    def initiate(self, child, check=True, timeout=40):
         """True when the child came up."""
         result = self.swanctl("--initiate", "--child", child, "--timeout", timeout, check=False)
         if check and result.returncode != 0:

@@ -104,7 +104,7 @@ def sentence_of(pair, words):
         told = pair.last_error().get("sentence", "")
         return told if all(word in told for word in words) else None
     try:
-        told = wait_until(find, f"last_error with {words}", timeout=8)
+        told = wait_until(find, f"last_error with {words}")
     except Failure as failure:
         raise Failure(f"{failure}; it is {pair.last_error()}") from None
     if told not in pair.merlon.log():
@@ -129,10 +129,10 @@ def refused(lab, case, initiator):
         sender = case.sent_by[initiator]
         mark = "generating" if sender == "strongswan" else "parsed"
         wait_until(lambda: any(mark in line and case.notification in line for line in pair.swan.log().splitlines()),
-                   f"strongSwan {'sends' if sender == 'strongswan' else 'sees'} {case.notification}", timeout=5)
+                   f"strongSwan {'sends' if sender == 'strongswan' else 'sees'} {case.notification}")
         sentence_of(pair, case.words[sender])
         if pair.merlon.child_sas("b") or pair.swan.child_sas():
             raise Failure("there is a Child SA")
         if not case.established:
-            wait_until(lambda: not pair.merlon.connection("b")["ike_sas"] and not pair.swan.ike_sas(), "no IKE SA is left over", timeout=5)
+            wait_until(lambda: not pair.merlon.connection("b")["ike_sas"] and not pair.swan.ike_sas(), "no IKE SA is left over")
         pair.end()

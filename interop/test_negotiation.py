@@ -10,7 +10,7 @@ BOTH = [("merlon-begins", "merlon"), ("strongswan-begins", "strongswan")]
 
 
 def log_holds(pair, text):
-    wait_until(lambda: text in pair.swan.log(), f"strongSwan's log holds {text}", timeout=5)
+    wait_until(lambda: text in pair.swan.log(), f"strongSwan's log holds {text}")
 
 
 @test(BOTH)
@@ -59,7 +59,7 @@ for i in range(8):
     pair.swan.configure({"a": pair.swan_connection}, pair.swan_secrets)
     pair.swan.load()
     pair.net.router.run(sys.executable, "-c", script)
-    wait_until(lambda: pair.swan.log().count("parsed IKE_SA_INIT request") >= 1, "strongSwan holds half-open IKE SAs", timeout=5)
+    wait_until(lambda: pair.swan.log().count("parsed IKE_SA_INIT request") >= 1, "strongSwan holds half-open IKE SAs")
 
 
 @test(BOTH)
@@ -93,7 +93,7 @@ def several_children(lab, initiator):
         else:
             for child in pair.swan_connection["children"]:
                 pair.swan.initiate(child)
-        wait_until(lambda: len({sa["child"] for sa in pair.merlon.child_sas("b")}) == 3 and len(pair.swan.child_sas()) == 3, "three children", timeout=10)
+        wait_until(lambda: len({sa["child"] for sa in pair.merlon.child_sas("b")}) == 3 and len(pair.swan.child_sas()) == 3, "three children")
         pair.ping_both_ways()
         pair.net.host_a.ping(pair.net.HOST_B6, interval=0.05)
         pair.net.host_b.ping(pair.net.HOST_A6, interval=0.05)

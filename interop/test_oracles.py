@@ -120,7 +120,7 @@ def accepts_scapys(pair, algorithms, sas, keys, in_udp, esn):
         arrived[:] = [bytes(p["Raw"].load).decode(errors="replace") for p in echo_requests(capture.path)]
         return set(markers) <= set(arrived)
     try:
-        wait_until(all_there, "scapy's packets come out at the host", timeout=8)
+        wait_until(all_there, "scapy's packets come out at the host")
     except Failure as failure:
         raise Failure(f"{failure}; missing: {sorted(set(markers) - set(arrived))}; drops: {pair.a.status()['drops']}") from None
     drops = pair.a.status()["drops"]

@@ -38,7 +38,7 @@ def nat_that_forgets(lab, behind, initiator, suite):
         nat.forget(LATER_PORTS)
         inside, target = (net.host_a, net.HOST_B4) if behind == "merlon" else (net.host_b, net.HOST_A4)
         wait_until(lambda: inside.ping(target, count=1, wait=1, check=False) and port(seen()) in range(40000, 41000),
-                   "packets flow again, to the new mapping", timeout=20)
+                   "packets flow again, to the new mapping")
         pair.use()
         if behind == "strongswan" and "moved" not in pair.merlon.log():
             raise Failure("Merlon's log does not say that the peer moved")

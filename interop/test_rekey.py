@@ -45,7 +45,7 @@ def rekey_loses_nothing(lab, initiator):
                     spis = ike_spis if what == "ike" else child_spis
                     before = spis(pair)
                     rekey(pair)
-                    wait_until(settled(pair, before, spis), f"{what} rekeyed by {side}", timeout=15)
+                    wait_until(settled(pair, before, spis), f"{what} rekeyed by {side}")
         there.check_none_lost(at_least=100)
         back.check_none_lost(at_least=100)
         pair.use()
@@ -77,7 +77,7 @@ def simultaneous_rekeys(lab, what):
                 time.sleep(attempt % 3 * 0.01)
                 REKEYS[what, "merlon"](pair)
                 theirs.result()
-                wait_until(settled(pair, before, spis), f"one {what} SA is left", timeout=20)
+                wait_until(settled(pair, before, spis), f"one {what} SA is left")
                 if crossings(pair) >= 3:
                     break
         there.check_none_lost(at_least=40)
@@ -99,7 +99,7 @@ def soft_lifetimes_rekey_by_themselves(lab, suite):
         first = child_spis(pair)
         with Pings(pair.net.host_a, pair.net.HOST_B4) as there, Pings(pair.net.host_b, pair.net.HOST_A4) as back:
             seen = set(first)
-            wait_until(lambda: seen.update(child_spis(pair)) or len(seen) >= 6, "five rekeys", timeout=20)
+            wait_until(lambda: seen.update(child_spis(pair)) or len(seen) >= 6, "five rekeys")
         there.check_none_lost(at_least=100)
         back.check_none_lost(at_least=100)
         pair.end()
@@ -111,19 +111,19 @@ def deletes_from_each_side(lab, initiator):
         pair.start().up(initiator)
         # The peer deletes: ours must go at once, without a liveness check.
         pair.swan.terminate(child="net")
-        wait_until(lambda: not pair.merlon.child_sas("b"), "Merlon lets go of the Child SA", timeout=5)
+        wait_until(lambda: not pair.merlon.child_sas("b"), "Merlon lets go of the Child SA")
         if not pair.merlon.connection("b")["ike_sas"]:
             raise Failure("the IKE SA should have stayed")
         pair.up(initiator).ping_both_ways()
         pair.swan.terminate(ike="a")
-        wait_until(lambda: not pair.merlon.connection("b")["ike_sas"], "Merlon lets go of the IKE SA", timeout=5)
+        wait_until(lambda: not pair.merlon.connection("b")["ike_sas"], "Merlon lets go of the IKE SA")
         # We delete.
         pair.up(initiator).ping_both_ways()
         pair.merlon.cli("down", "b.net")
-        wait_until(lambda: not pair.swan.child_sas(), "strongSwan lets go of the Child SA", timeout=5)
+        wait_until(lambda: not pair.swan.child_sas(), "strongSwan lets go of the Child SA")
         pair.up("merlon").ping_both_ways()
         pair.merlon.cli("down", "b")
-        wait_until(lambda: not pair.swan.ike_sas(), "strongSwan lets go of the IKE SA", timeout=5)
+        wait_until(lambda: not pair.swan.ike_sas(), "strongSwan lets go of the IKE SA")
         if "received DELETE for IKE_SA" not in pair.swan.log():
             raise Failure("strongSwan saw no DELETE")
         pair.end()
@@ -134,9 +134,9 @@ def always_comes_back_after_the_peers_delete(lab):
     with Pair(lab) as pair:
         pair.connection["start"] = "always"
         pair.start()
-        pair.merlon.wait_up("b", timeout=15)
+        pair.merlon.wait_up("b")
         before = ike_spis(pair)
         pair.swan.terminate(ike="a")
-        wait_until(lambda: ike_spis(pair) - before and pair.merlon.is_up("b"), "the tunnel is back", timeout=15)
+        wait_until(lambda: ike_spis(pair) - before and pair.merlon.is_up("b"), "the tunnel is back")
         pair.use()
         pair.end()
