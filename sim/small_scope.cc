@@ -40,11 +40,6 @@ bool mirrored(const policy::ChildSa& a, const policy::ChildSa& b) {
 
 // ---- what must hold at every step
 
-std::optional<std::string> check_peer(const DuetPeer& peer) {
-  if (!peer.fault.empty()) return peer.fault;
-  return std::nullopt;
-}
-
 // RFC 7296 2.8: while SAs are only rekeyed, the peer can always receive what is sent.
 std::optional<std::string> check_nothing_lost(const Duet& duet) {
   for (std::size_t i = 0; i < 2; ++i) {
@@ -60,7 +55,7 @@ std::optional<std::string> check_nothing_lost(const Duet& duet) {
 
 std::optional<std::string> check_step(const SmallScope& scope, const Duet& duet) {
   for (std::size_t i = 0; i < 2; ++i)
-    if (auto wrong = check_peer(duet.peer(i))) return wrong;
+    if (!duet.peer(i).fault.empty()) return duet.peer(i).fault;
   if (either(scope, Operation::kDeleteChild) || either(scope, Operation::kDeleteIke)) return std::nullopt;
   return check_nothing_lost(duet);
 }

@@ -10,16 +10,8 @@ using namespace daemon::test;
 using nlohmann::json;
 using testing::HasSubstr;
 
-class Control : public io::test::NamespaceTest {
+class Control : public TestWithGateway {
  protected:
-  template <class Body>
-  static void with_gateway(Body body) {
-    in_namespace([&body] {
-      TestGateway gateway;
-      ASSERT_TRUE(gateway.ready());
-      body(gateway);
-    });
-  }
   static void expect_refused(const json& answer, const std::string& part) {
     ASSERT_TRUE(answer.is_object()) << answer;
     EXPECT_EQ(answer.value("ok", true), false);

@@ -17,16 +17,8 @@ using namespace daemon::test;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-class Metrics : public io::test::NamespaceTest {
+class Metrics : public TestWithGateway {
  protected:
-  template <class Body>
-  static void with_gateway(Body body) {
-    in_namespace([&body] {
-      TestGateway gateway;
-      ASSERT_TRUE(gateway.ready());
-      body(gateway);
-    });
-  }
   static std::string get(std::uint16_t port, const std::string& path) {
     const io::Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};

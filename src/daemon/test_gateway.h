@@ -154,4 +154,17 @@ class TestClient {
   bool closed_ = false;
 };
 
+// Tests that have a gateway, in a network namespace of its own.
+class TestWithGateway : public io::test::NamespaceTest {
+ protected:
+  template <class Body>
+  static void with_gateway(Body body) {
+    in_namespace([&body] {
+      TestGateway gateway;
+      ASSERT_TRUE(gateway.ready());
+      body(gateway);
+    });
+  }
+};
+
 }  // namespace merlon::daemon::test

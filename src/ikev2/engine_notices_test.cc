@@ -290,17 +290,7 @@ struct ChangedAuth : Pair {
   }
 
  private:
-  void take_keys() {
-    const auto& event = *a.events_of<ike::IkeKeysTraced>().front();
-    IkeKeys keys;
-    keys.sk_ei = event.sk_ei.clone();
-    keys.sk_er = event.sk_er.clone();
-    keys.sk_ai = event.sk_ai.clone();
-    keys.sk_ar = event.sk_ar.clone();
-    const crypto::MessageCipherSuite suite{event.encr, event.key_bits, event.integ};
-    as_a_.emplace(value(MessageProtection::create(suite, keys, true)));
-    as_b_.emplace(value(MessageProtection::create(suite, keys, false)));
-  }
+  void take_keys() { std::tie(as_a_, as_b_) = protections_traced_by(a); }
   std::optional<MessageProtection> as_a_, as_b_;
 };
 

@@ -1,6 +1,9 @@
 // For tests: a peer that holds the keys and does not play by the rules.
 #pragma once
 
+#include <tuple>
+#include <utility>
+
 #include "ikev2/engine_test_network.h"
 #include "ikev2/message_protection.h"
 #include "wire/ike/notify_data.h"
@@ -12,6 +15,19 @@ using wire::NotifyType;
 using wire::Payload;
 
 // An established pair, and the keys of one side in the hands of the test.
+// The protection of both ends' messages, by the keys that `host` has traced: first the initiator's, then the responder's.
+inline std::pair<MessageProtection, MessageProtection> protections_traced_by(const Host& host) {
+  const auto& event = *host.events_of<ike::IkeKeysTraced>().front();
+  IkeKeys keys;
+  keys.sk_ei = event.sk_ei.clone();
+  keys.sk_er = event.sk_er.clone();
+  keys.sk_ai = event.sk_ai.clone();
+  keys.sk_ar = event.sk_ar.clone();
+  const crypto::MessageCipherSuite suite{event.encr, event.key_bits, event.integ};
+  return {value(MessageProtection::create(suite, keys, true)),
+          value(MessageProtection::create(suite, keys, false))};
+}
+
 struct Hostile : Pair {
   std::optional<MessageProtection> as_a, as_b;
   std::uint32_t next_id = 2;
@@ -22,15 +38,7 @@ struct Hostile : Pair {
     if (prepare) prepare(*this);
     a.engine.trace("office", false, true);
     up();
-    const auto& event = *a.events_of<ike::IkeKeysTraced>().front();
-    IkeKeys keys;
-    keys.sk_ei = event.sk_ei.clone();
-    keys.sk_er = event.sk_er.clone();
-    keys.sk_ai = event.sk_ai.clone();
-    keys.sk_ar = event.sk_ar.clone();
-    const crypto::MessageCipherSuite suite{event.encr, event.key_bits, event.integ};
-    as_a.emplace(value(MessageProtection::create(suite, keys, true)));
-    as_b.emplace(value(MessageProtection::create(suite, keys, false)));
+    std::tie(as_a, as_b) = protections_traced_by(a);
     id = a.established().front().id;
   }
 
