@@ -23,6 +23,7 @@ class Control : public TestWithGateway {
         "ip link add out type veth peer name nowhere; ip link set out up; ip link set nowhere up");
     io::test::shell(
         "ip address add 192.0.2.1/24 dev out; ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev out");
+    io::test::links_settle();
   }
   // A session of somebody else than root: what the kernel says of a peer is given by hand.
   static TestClient client_of(TestGateway& gateway, uid_t uid) {

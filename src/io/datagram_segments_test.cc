@@ -18,6 +18,8 @@ struct Pair {
     shell("ip link add v0 type veth peer name v1 netns " + far.path());
     shell("ip addr add 192.0.2.1/24 dev v0; ip -6 addr add 2001:db8::1/64 dev v0 nodad; ip link set v0 up");
     far.sh("ip addr add 192.0.2.2/24 dev v1; ip -6 addr add 2001:db8::2/64 dev v1 nodad; ip link set v1 up");
+    far.run(test::links_settle);
+    test::links_settle();
   }
   Namespace far;
 };

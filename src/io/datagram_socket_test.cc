@@ -61,6 +61,8 @@ struct Pair {
     far.sh(
         "ip addr add 192.0.2.2/24 dev v1; ip addr add 192.0.2.3/24 dev v1; ip link set v1 up;"
         "ip -6 addr add 2001:db8::2/64 dev v1 nodad; ip -6 addr add 2001:db8::3/64 dev v1 nodad");
+    far.run(test::links_settle);
+    test::links_settle();
   }
   Namespace far;
 };
@@ -239,6 +241,9 @@ struct Path {
         "mtu 1280 up;"
         "ip route add default via 198.51.100.254; ip -6 route add default via 2001:db8:2::ff");
     shell("ip -6 route add default via 2001:db8:1::ff");
+    end.run(test::links_settle);
+    router.run(test::links_settle);
+    test::links_settle();
   }
   Namespace router;
   Namespace end;

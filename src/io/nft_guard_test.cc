@@ -66,6 +66,9 @@ struct Site {
     inside.sh(
         "ip addr add 10.1.0.5/16 dev in0; ip -6 addr add fd01::5/64 dev in0 nodad; ip link set in0 up;"
         "ip route add default via 10.1.0.1; ip -6 route add default via fd01::1");
+    outside.run(test::links_settle);
+    inside.run(test::links_settle);
+    test::links_settle();
   }
   Namespace outside;
   Namespace inside;
@@ -82,7 +85,7 @@ UdpSocket udp(std::string_view any, std::uint16_t port, std::uint32_t mark = 0) 
 }
 
 bool arrives(DatagramSocket& from, std::string_view source, DatagramSocket& to, std::string_view destination,
-             std::size_t size = 10, int wait_ms = 2000) {
+             std::size_t size = 10, int wait_ms = 20'000) {
   const Bytes payload(size, 7);
   const SendOutcome outcome =
       from.send({.payload = payload, .source = ip(source), .destination = {ip(destination), to.port()}});

@@ -30,6 +30,14 @@ inline void prepare_namespace() {
   shell("ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
 }
 
+// Returns once every veth here that is up carries packets: the kernel notices a carrier up to a second after
+// the link is set up, and drops what is sent until then.
+inline void links_settle() {
+  shell(
+      "for i in $(seq 2000); do ip link show type veth up | grep -q 'state DOWN' || exit 0; sleep 0.01; "
+      "done; exit 1");
+}
+
 // A namespace beside the one the test runs in; alive while this object is.
 class Namespace {
  public:
@@ -83,10 +91,10 @@ class NamespaceTest : public testing::Test {
   }
 };
 
-// Waits up to two seconds for an event on a descriptor.
+// Waits up to twenty seconds for an event on a descriptor.
 inline bool wait_for(int fd, short events = POLLIN) {
   pollfd entry{fd, events, 0};
-  return poll(&entry, 1, 2000) == 1 && (entry.revents & events) != 0;
+  return poll(&entry, 1, 20'000) == 1 && (entry.revents & events) != 0;
 }
 
 inline IpAddress ip(std::string_view text) {
