@@ -23,15 +23,18 @@ struct KindFacts {
   const char* text;
   unsigned bits;
   const char* openssl_curve;  // for ECDSA
+  std::size_t
+      spki_size;  // of the SubjectPublicKeyInfo with a named curve and the point uncompressed; 0 for RSA
+  std::size_t point_size;  // of such a point
 };
 
 constexpr KindFacts kKinds[] = {
-    {KeyKind::kRsa, "RSA", 0, nullptr},
-    {KeyKind::kEcdsaP256, "ECDSA P-256", 256, "prime256v1"},
-    {KeyKind::kEcdsaP384, "ECDSA P-384", 384, "secp384r1"},
-    {KeyKind::kEcdsaP521, "ECDSA P-521", 521, "secp521r1"},
-    {KeyKind::kEd25519, "Ed25519", 256, nullptr},
-    {KeyKind::kEd448, "Ed448", 456, nullptr},
+    {KeyKind::kRsa, "RSA", 0, nullptr, 0, 0},
+    {KeyKind::kEcdsaP256, "ECDSA P-256", 256, "prime256v1", 91, 65},
+    {KeyKind::kEcdsaP384, "ECDSA P-384", 384, "secp384r1", 120, 97},
+    {KeyKind::kEcdsaP521, "ECDSA P-521", 521, "secp521r1", 158, 133},
+    {KeyKind::kEd25519, "Ed25519", 256, nullptr, 44, 0},
+    {KeyKind::kEd448, "Ed448", 456, nullptr, 69, 0},
 };
 
 const KindFacts& facts(KeyKind kind) {
@@ -115,18 +118,41 @@ bool is_ecdsa(KeyKind kind) {
   return facts(kind).openssl_curve != nullptr;
 }
 
-Result<PublicKey> PublicKey::from_native(std::shared_ptr<EVP_PKEY> key) {
+Result<PublicKey> PublicKey::of_kind(std::shared_ptr<EVP_PKEY> key) {
   PublicKey out;
   MERLON_TRY(out.kind_, kind_of(key.get()));
   out.bits_ = facts(out.kind_).bits;
   if (out.kind_ == KeyKind::kRsa) out.bits_ = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
+  out.key_ = std::move(key);
+  return out;
+}
+
+// Points and RSA's parameters have several encodings; this says that `spki_der`, which OpenSSL read as such a
+// key, is the one we keep.
+static bool is_our_encoding(const KindFacts& kind, ByteView spki_der) {
+  if (spki_der.size() != kind.spki_size) return false;
+  // RFC 5480 2.2: 04 stands before an uncompressed point
+  return kind.point_size == 0 || spki_der[kind.spki_size - kind.point_size] == 0x04;
+}
+
+Result<PublicKey> PublicKey::from_decoded(std::shared_ptr<EVP_PKEY> key, ByteView spki_der) {
+  MERLON_TRY(PublicKey out, of_kind(std::move(key)));
+  if (out.kind_ == KeyKind::kRsa) return from_native(std::move(out.key_));
+  // Not by way of `key`: others may be using it, and our encoding is a setting of the key.
+  if (!is_our_encoding(facts(out.kind_), spki_der)) return from_spki_der(spki_der);
+  out.spki_der_ = to_bytes(spki_der);
+  return out;
+}
+
+Result<PublicKey> PublicKey::from_native(std::shared_ptr<EVP_PKEY> key) {
+  MERLON_TRY(PublicKey out, of_kind(std::move(key)));
   // One key, one encoding, whichever form of the point came.
   if (is_ecdsa(out.kind_))
-    EVP_PKEY_set_utf8_string_param(key.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed");
-  auto der = encode<i2d_PUBKEY>(key.get());
+    EVP_PKEY_set_utf8_string_param(out.key_.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                   "uncompressed");
+  auto der = encode<i2d_PUBKEY>(out.key_.get());
   if (!der) return fail(ErrorCode::kMalformed, "a public key that cannot be written: {}", openssl_reason());
   out.spki_der_ = std::move(*der);
-  out.key_ = std::move(key);
   return out;
 }
 

@@ -26,6 +26,9 @@ class PublicKey {
   // strong: check_key.
   [[nodiscard]] static Result<PublicKey> from_spki_der(ByteView der);
   [[nodiscard]] static Result<PublicKey> from_pem(std::string_view text);  // "BEGIN PUBLIC KEY"
+  // What from_spki_der makes of `spki_der`, where OpenSSL has already decoded it to `key`: both its decoding
+  // and its encoding take longer than a signature. For pki/ only.
+  [[nodiscard]] static Result<PublicKey> from_decoded(std::shared_ptr<evp_pkey_st> key, ByteView spki_der);
 
   [[nodiscard]] const Bytes& spki_der() const { return spki_der_; }
   [[nodiscard]] std::string to_pem() const;
@@ -43,6 +46,7 @@ class PublicKey {
  private:
   friend class PrivateKey;
   PublicKey() = default;
+  static Result<PublicKey> of_kind(std::shared_ptr<evp_pkey_st> key);  // without its encoding
   static Result<PublicKey> from_native(std::shared_ptr<evp_pkey_st> key);
 
   std::shared_ptr<evp_pkey_st> key_;

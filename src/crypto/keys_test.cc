@@ -133,5 +133,30 @@ TEST(Keys, CompressedAndUncompressedPointsAreOneKey) {
   EXPECT_EQ(PublicKey::from_spki_der(compressed).value(), PublicKey::from_spki_der(uncompressed).value());
 }
 
+PublicKey from_decoded(ByteView spki) {
+  const unsigned char* at = spki.data();
+  const std::shared_ptr<EVP_PKEY> decoded(d2i_PUBKEY(nullptr, &at, static_cast<long>(spki.size())),
+                                          EVP_PKEY_free);
+  return PublicKey::from_decoded(decoded, spki).value();
+}
+
+TEST(Keys, WhatOpensslHasDecodedIsTheSameKey) {
+  for (const KeyKind kind : {KeyKind::kRsa, KeyKind::kEcdsaP256, KeyKind::kEcdsaP384, KeyKind::kEcdsaP521,
+                             KeyKind::kEd25519, KeyKind::kEd448}) {
+    const PublicKey key = PrivateKey::generate(kind).value().public_key();
+    const PublicKey again = from_decoded(key.spki_der());
+    EXPECT_EQ(again, key);
+    EXPECT_EQ(again.kind(), kind);
+    EXPECT_EQ(again.bits(), key.bits());
+    EXPECT_EQ(again.to_pem(), key.to_pem());
+  }
+  for (const char* form : {"compressed", "hybrid"}) {
+    const PkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+    const Bytes uncompressed = spki_of(key.get());
+    ASSERT_EQ(EVP_PKEY_set_utf8_string_param(key.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, form), 1);
+    EXPECT_EQ(from_decoded(spki_of(key.get())).spki_der(), uncompressed) << form;
+  }
+}
+
 }  // namespace
 }  // namespace merlon::crypto

@@ -205,7 +205,12 @@ std::string Certificate::describe() const {
 }
 
 Result<crypto::PublicKey> Certificate::public_key() const {
-  auto key = crypto::PublicKey::from_spki_der(fields_->spki_der);
+  // OpenSSL decoded the key with the certificate, where it could.
+  EVP_PKEY* decoded = X509_get0_pubkey(fields_->x509.get());
+  if (decoded == nullptr || EVP_PKEY_up_ref(decoded) != 1) decoded = nullptr;
+  auto key = decoded == nullptr
+                 ? crypto::PublicKey::from_spki_der(fields_->spki_der)
+                 : crypto::PublicKey::from_decoded({decoded, EVP_PKEY_free}, fields_->spki_der);
   if (!key) return fail_in(fmt::format("certificate {}", describe()), std::move(key).error());
   return key;
 }
