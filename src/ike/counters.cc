@@ -149,6 +149,7 @@ void Counters::merge(const Counters& from) {
   for (std::size_t i = 0; i < values_.size(); ++i) values_[i] += from.values_[i];
   for (std::size_t i = 0; i < exchanges_.size(); ++i) exchanges_[i] += from.exchanges_[i];
   for (std::size_t i = 0; i < collisions_.size(); ++i) collisions_[i] += from.collisions_[i];
+  for (std::size_t i = 0; i < rare_paths_.size(); ++i) rare_paths_[i] += from.rare_paths_[i];
   for (const auto& [type, count] : from.notifies_sent_) add_notify(notifies_sent_, type, count);
   for (const auto& [type, count] : from.notifies_received_) add_notify(notifies_received_, type, count);
 }
@@ -181,6 +182,9 @@ void Counters::for_each(const std::function<void(const CounterSample&)>& visit) 
 
   for (std::size_t row = 0; row < collisions_.size(); ++row)
     if (collisions_[row] != 0) visit({"ike_collisions", {{"row", fmt::format("{}", row)}}, collisions_[row]});
+  for (std::size_t path = 0; path < rare_paths_.size(); ++path)
+    if (rare_paths_[path] != 0)
+      visit({"ike_rare_paths", {{"path", std::string(name(as<RarePath>(path)))}}, rare_paths_[path]});
 }
 
 }  // namespace merlon::ike

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "ike/rare_path.h"
+
 namespace merlon::ike {
 
 enum class Counter : std::uint8_t {
@@ -112,6 +114,7 @@ class Counters {
   void add(ExchangeKind kind, ExchangeRole role, ExchangeResult result) {
     ++exchanges_[index(kind, role, result)];
   }
+  void add(RarePath path) { ++rare_paths_[static_cast<std::size_t>(path)]; }
   // RFC 7296 3.10.1, by type. At most 512 types are told apart, so that a peer cannot grow this without end;
   // what is beyond counts as type 0.
   void add_notify_sent(std::uint16_t type) { add_notify(notifies_sent_, type); }
@@ -127,6 +130,9 @@ class Counters {
   [[nodiscard]] std::uint64_t value(ExchangeKind kind, ExchangeRole role, ExchangeResult result) const {
     return exchanges_[index(kind, role, result)];
   }
+  [[nodiscard]] std::uint64_t value(RarePath path) const {
+    return rare_paths_[static_cast<std::size_t>(path)];
+  }
   [[nodiscard]] std::uint64_t notifies_sent(std::uint16_t type) const { return find(notifies_sent_, type); }
   [[nodiscard]] std::uint64_t notifies_received(std::uint16_t type) const {
     return find(notifies_received_, type);
@@ -137,9 +143,9 @@ class Counters {
 
   void merge(const Counters& from);
 
-  // Every plain counter; exchanges, notifications and collisions only where they are not zero. Metrics:
+  // Every plain counter; exchanges, notifications, collisions and rare paths only where they are not zero. Metrics:
   // "ike_<name of Counter>", "ike_exchanges" {kind, role, result}, "ike_notifies" {direction, type},
-  // "ike_collisions" {row}.
+  // "ike_collisions" {row}, "ike_rare_paths" {path}.
   void for_each(const std::function<void(const CounterSample&)>& visit) const;
 
  private:
@@ -160,6 +166,7 @@ class Counters {
   std::array<std::uint64_t, kCounterCount> values_{};
   std::array<std::uint64_t, kExchanges> exchanges_{};
   std::array<std::uint64_t, kMaxCollisionRows> collisions_{};
+  std::array<std::uint64_t, kRarePathCount> rare_paths_{};
   NotifyCounts notifies_sent_, notifies_received_;
 };
 

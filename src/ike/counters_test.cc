@@ -17,6 +17,14 @@ TEST(Counters, EveryCounterHasAnUnlikeName) {
   EXPECT_EQ(name(Counter::kDropBadIcv), "drop_bad_icv");
   EXPECT_EQ(name(Counter::kFragmentsDropped), "fragments_dropped");
   EXPECT_EQ(name(Counter::kLivenessFailures), "liveness_failures");
+
+  std::set<std::string_view> paths;
+  for (std::size_t i = 0; i < kRarePathCount; ++i) paths.insert(name(static_cast<RarePath>(i)));
+  EXPECT_EQ(paths.size(), kRarePathCount);
+  EXPECT_FALSE(paths.contains(""));
+  EXPECT_EQ(name(RarePath::kInitSentAgain), "init_sent_again");
+  EXPECT_EQ(name(RarePath::kTwinDeleted), "twin_deleted");
+  EXPECT_EQ(name(RarePath::kFragmentsOutdated), "fragments_outdated");
 }
 
 TEST(Counters, AddsAndShowsWhatItCounts) {
@@ -27,6 +35,7 @@ TEST(Counters, AddsAndShowsWhatItCounts) {
   counters.add_notify_sent(24);
   counters.add_notify_received(16388);
   counters.add_collision(3);
+  counters.add(RarePath::kTwinDeleted);
   EXPECT_EQ(counters.value(Counter::kCookiesSent), 5U);
   EXPECT_EQ(counters.value(ExchangeKind::kIkeAuth, ExchangeRole::kResponder, ExchangeResult::kRefusedByUs),
             1U);
@@ -40,6 +49,7 @@ TEST(Counters, AddsAndShowsWhatItCounts) {
   EXPECT_EQ(sum.notifies_sent(24), 2U);
   EXPECT_EQ(sum.notifies_received(16388), 2U);
   EXPECT_EQ(sum.collisions(3), 2U);
+  EXPECT_EQ(sum.value(RarePath::kTwinDeleted), 2U);
 
   std::map<std::string, std::uint64_t> seen;
   sum.for_each([&](const CounterSample& sample) {
@@ -52,6 +62,7 @@ TEST(Counters, AddsAndShowsWhatItCounts) {
   EXPECT_EQ(seen["ike_notifies,direction=sent,type=AUTHENTICATION_FAILED"], 2U);
   EXPECT_EQ(seen["ike_notifies,direction=received,type=NAT_DETECTION_SOURCE_IP"], 2U);
   EXPECT_EQ(seen["ike_collisions,row=3"], 2U);
+  EXPECT_EQ(seen["ike_rare_paths,path=twin_deleted"], 2U);
 }
 
 TEST(Counters, APeerCannotGrowThemWithoutEnd) {

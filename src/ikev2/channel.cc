@@ -8,6 +8,7 @@
 namespace merlon::ikev2 {
 
 using ike::Counter;
+using ike::RarePath;
 
 wire::IkeHeader Channel::header(wire::ExchangeType exchange, bool response, std::uint32_t message_id) const {
   wire::IkeHeader made;
@@ -35,7 +36,7 @@ Result<> Channel::request(Shard& shard, const IkeSa& sa, wire::ExchangeType exch
   MERLON_TRY(auto datagrams,
              seal_fragmented(protection_, head, payloads, limit(path_), fragmentation_, shard.rng()));
   if (datagrams.size() > 1) shard.count(Counter::kFragmentsSent, datagrams.size());
-  shard.trace_message(sa, head, payloads, path_, true, false);
+  shard.note_message(sa, head, payloads, path_, true);
   ++own_id_;
   own_ = OwnRequest{std::move(datagrams), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};
   responses_.clear();
@@ -62,7 +63,7 @@ Result<> Channel::probe(Shard& shard, const IkeSa& sa, std::size_t datagram_size
   const auto head = header(wire::ExchangeType::kInformational, false, own_id_);
   MERLON_TRY(auto whole, protection_.seal(head, payloads, shard.rng()));
   MERLON_TRY(auto again, seal_fragmented(protection_, head, payloads, limit(path_), true, shard.rng()));
-  shard.trace_message(sa, head, payloads, path_, true, false);
+  shard.note_message(sa, head, payloads, path_, true);
   ++own_id_;
   own_ = OwnRequest{std::move(again), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};
   responses_.clear();
@@ -77,7 +78,7 @@ Result<> Channel::respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exch
   MERLON_TRY(auto datagrams,
              seal_fragmented(protection_, head, payloads, limit(reply_path_), fragmentation_, shard.rng()));
   if (datagrams.size() > 1) shard.count(Counter::kFragmentsSent, datagrams.size());
-  shard.trace_message(sa, head, payloads, reply_path_, true, false);
+  shard.note_message(sa, head, payloads, reply_path_, true);
   answering_ = false;
   ++peer_id_;
   last_response_ = std::move(datagrams);
@@ -108,6 +109,7 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   const auto window = judge(head);
   if (window == Window::kOutside || (window == Window::kRequest && answering_)) {
     shard.count(head.flags.response || answering_ ? Counter::kDuplicatesIgnored : Counter::kDropWindow);
+    if (window == Window::kRequest) shard.count(RarePath::kRequestAgainWhileAnswering);
     return std::nullopt;
   }
   const bool repeated = window == Window::kRepeatedRequest;
@@ -122,6 +124,8 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   if (repeated) {
     // RFC 7296 2.1: the same bytes again, to where the request came from (2.11).
     shard.count(Counter::kDuplicatesAnswered);
+    if (last_response_.size() > 1) shard.count(RarePath::kFragmentsAnsweredAgain);
+    if (only_repeats_) shard.count(RarePath::kAnsweredAgainAfterTheEnd);
     transmit(shard, last_response_, arrival.path());
     return std::nullopt;
   }
@@ -135,7 +139,7 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
     answering_ = true;
     reply_path_ = arrival.path();
   }
-  shard.trace_message(sa, head, incoming->payloads, arrival.path(), false, false);
+  shard.note_message(sa, head, incoming->payloads, arrival.path(), false);
   return incoming;
 }
 
@@ -175,13 +179,18 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
     return std::nullopt;
   }
   // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.
-  if (repeated) return opened->number == 1 ? std::optional<Incoming>(Incoming{}) : std::nullopt;
+  if (repeated) {
+    if (opened->number == 1) return Incoming{};
+    shard.count(RarePath::kLaterFragmentNotAnsweredAgain);
+    return std::nullopt;
+  }
   auto& collected = arrival.message.header.flags.response ? responses_ : requests_;
   const auto outcome =
       collected.add(arrival.message.header.message_id, std::move(*opened), shard.time(), &shard.memory());
   if (outcome != Reassembly::Outcome::kComplete) {
     if (outcome == Reassembly::Outcome::kNoMemory) shard.count(Counter::kDropMemoryLimit);
     if (outcome == Reassembly::Outcome::kDropped) shard.count(Counter::kFragmentsDropped);
+    if (outcome == Reassembly::Outcome::kDuplicate) shard.count(RarePath::kFragmentRepeated);
     return std::nullopt;
   }
   shard.count(Counter::kFragmentsReassembled);
@@ -228,9 +237,12 @@ Instant Channel::fragments_deadline() const {
   return std::min(requests_.deadline(), responses_.deadline());
 }
 
-void Channel::drop_stale_fragments(Instant now) {
-  for (auto* collected : {&requests_, &responses_})
-    if (now >= collected->deadline()) collected->clear();
+void Channel::drop_stale_fragments(Shard& shard) {
+  for (auto* collected : {&requests_, &responses_}) {
+    if (shard.time() < collected->deadline()) continue;
+    shard.count(RarePath::kFragmentsOutdated);
+    collected->clear();
+  }
 }
 
 Channel::Due Channel::advance(Shard& shard, const IkeSa& sa) {
@@ -239,6 +251,7 @@ Channel::Due Channel::advance(Shard& shard, const IkeSa& sa) {
   ++own_->sends;
   own_->next_send = shard.time() + own_->schedule.wait_after(own_->sends);
   shard.count(Counter::kRetransmissionsSent);
+  if (own_->datagrams.size() > 1) shard.count(RarePath::kFragmentsSentAgain);
   shard.trace_retransmission(sa, path_);
   transmit(shard, own_->datagrams, path_);
   return Due::kSentAgain;

@@ -80,7 +80,7 @@ class Channel {
   void only_repeat();
   // Fragments whose others never came: given up at this time (kNever: none are waited for).
   [[nodiscard]] Instant fragments_deadline() const;
-  void drop_stale_fragments(Instant now);
+  void drop_stale_fragments(Shard& shard);
   [[nodiscard]] bool fragmentation() const { return fragmentation_; }
 
   // RFC 7296 2.3: one request of ours at a time. Errors: what sealing gives; the Message ID stays unused

@@ -269,6 +269,29 @@ TEST_F(Twice, NeverHasBoth) {
   EXPECT_EQ(c->established().size(), 1U);
 }
 
+// RFC 7296 2.4: the peer crashes when it has rekeyed the IKE SA and not yet deleted the old one. INITIAL_CONTACT takes
+// both; the old one does not wait for a Delete that will never come.
+TEST(InitialContact, TakesWhatARekeyReplacedToo) {
+  Pair pair;
+  pair.up();
+  pair.network.drop = [&](const Packet& packet) {
+    const auto head = packet.header();
+    return packet.source.address == pair.a.ip && !head.flags.response &&
+           head.exchange_type == wire::ExchangeType::kInformational;
+  };
+  ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.a.drain();
+  pair.network.run_for(1s);
+  ASSERT_EQ(pair.b.engine.status().size(), 2U);
+  pair.network.drop = nullptr;
+  Host reborn(pair.network, "a anew", "192.0.2.1");
+  reborn.configure({pair.office_a.connection}, credentials_of({pair.office_a}));
+  ASSERT_TRUE(reborn.initiate("office", pair.b));
+  pair.network.run_for(3s);
+  EXPECT_EQ(pair.b.engine.status().size(), 1U);
+  expect_in_step(reborn, pair.b, "net");
+}
+
 // ---- shards
 
 TEST(Shards, EverySpiOfOursNamesItsShard) {

@@ -10,8 +10,24 @@ namespace merlon::ikev2 {
 static_assert(leads_to<&on_established_timer, Established, Next<Established, Closing, Closed>>);
 
 using ike::Counter;
+using ike::RarePath;
 
 namespace {
+
+struct OwnRequestPaths {
+  RarePath sent_again, given_up;
+};
+OwnRequestPaths paths_of(const OwnInFlight& own) {
+  if (const auto* child = std::get_if<std::unique_ptr<CreatingChild>>(&own))
+    return (*child)->rekeys ? OwnRequestPaths{RarePath::kRekeyChildSentAgain, RarePath::kRekeyChildGivenUp}
+                            : OwnRequestPaths{RarePath::kCreateChildSentAgain, RarePath::kCreateChildGivenUp};
+  if (std::holds_alternative<std::unique_ptr<RekeyingIke>>(own))
+    return {RarePath::kRekeyIkeSentAgain, RarePath::kRekeyIkeGivenUp};
+  if (std::holds_alternative<DeletingChild>(own))
+    return {RarePath::kDeleteChildSentAgain, RarePath::kDeleteChildGivenUp};
+  if (std::holds_alternative<Notifying>(own)) return {RarePath::kNoticeSentAgain, RarePath::kNoticeGivenUp};
+  return {RarePath::kLivenessSentAgain, RarePath::kLivenessGivenUp};
+}
 
 template <class T>
 bool queued(const Established& established) {
@@ -93,14 +109,18 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
   const bool exhausted = established.channel.nearly_exhausted();
   if ((now >= established.soft || exhausted) && !established.soft_expired && !established.successor) {
     established.soft_expired = true;
+    if (exhausted) shard.count(RarePath::kMessageIdsNearlyExhausted);
     queue_rekey_ike(established);
   }
   // RFC 7296 2.2: Message IDs never begin again.
-  if (established.channel.exhausted() && !delete_ike_task(established))
+  if (established.channel.exhausted() && !delete_ike_task(established)) {
+    shard.count(RarePath::kMessageIdsExhausted);
     queue_delete_ike(shard, established,
                      ike::diagnosis::deleted_by_us(subject_of(sa), "its Message IDs are used up"));
+  }
   if (now >= established.hard) {
     established.hard = kNever;
+    shard.count(RarePath::kIkeHardLifetime);
     queue_delete_ike(shard, established,
                      ike::diagnosis::deleted_by_us(subject_of(sa), "its hard lifetime is over"));
   }
@@ -111,6 +131,7 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
     }
     if (now >= record.hard && record.remove_at == kNever) {
       record.hard = kNever;
+      shard.count(RarePath::kChildHardLifetime);
       queue_delete_child(shard, established, record, "its hard lifetime is over");
       record.replaced = false;  // not a packet more
       close_child(shard, sa, record, "its hard lifetime is over");
@@ -144,6 +165,7 @@ void send_keepalive(Shard& shard, IkeSa& sa, const Established& established) {
 // Our last request was never answered: the peer is gone.
 Closed lost(Shard& shard, IkeSa& sa, Established&& phase, unsigned sends, Duration elapsed) {
   if (phase.successor) {
+    shard.count(RarePath::kReplacedGivenUp);
     (void)give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
     return {};
   }
@@ -157,18 +179,25 @@ Closed lost(Shard& shard, IkeSa& sa, Established&& phase, unsigned sends, Durati
 Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa, Established&& phase) {
   const auto sends = phase.channel.sends();
   const auto elapsed = shard.time() - phase.channel.first_sent();
-  if (phase.channel.advance(shard, sa) == Channel::Due::kGivenUp)
+  const auto due = phase.channel.advance(shard, sa);
+  if (due == Channel::Due::kSentAgain) shard.count(paths_of(phase.own).sent_again);
+  if (due == Channel::Due::kGivenUp) {
+    shard.count(paths_of(phase.own).given_up);
     return lost(shard, sa, std::move(phase), sends, elapsed);
-  phase.channel.drop_stale_fragments(shard.time());
+  }
+  phase.channel.drop_stale_fragments(shard);
   // The one that this replaced went another way than by its rekey.
   if (phase.predecessor && !shard.find(*phase.predecessor)) phase.predecessor.reset();
   check_lifetimes(shard, sa, phase);
   check_peer_validity(shard, sa, phase);
-  if (shard.time() >= phase.replaced_until)
+  if (shard.time() >= phase.replaced_until) {
+    shard.count(RarePath::kReplacedNeverDeleted);
     return give_up(shard, sa, phase, ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey"));
+  }
   for (const auto& task : phase.tasks)
     if (const auto* remove = std::get_if<DeleteIkeTask>(&task.what);
         remove && !idle(phase) && shard.time() >= task.not_before + kDeletePatience) {
+      shard.count(RarePath::kDeleteOutOfPatience);
       auto reason = *remove->reason;
       return give_up(shard, sa, phase, std::move(reason));
     }
@@ -259,8 +288,9 @@ void queue_probe(Established& established) {
   if (!queued<ProbeTask>(established) && idle(established)) established.tasks.push_back({ProbeTask{}, {}});
 }
 
-void queue_notice(const Shard& shard, Established& established, NoticeTask notice) {
-  if (shard.time() < established.next_notice || queued<NoticeTask>(established)) return;
+void queue_notice(Shard& shard, Established& established, NoticeTask notice) {
+  if (shard.time() < established.next_notice || queued<NoticeTask>(established))
+    return shard.count(RarePath::kNoticeSuppressed);
   established.next_notice = shard.time() + kNoticeInterval;
   established.tasks.push_back({std::move(notice), {}});
 }

@@ -23,7 +23,7 @@ void queue_delete_ike(Shard& shard, Established& established, ike::Failure reaso
 void queue_probe(Established& established);
 // An error notification in an exchange of its own; dropped when one went out a short while ago (RFC 7296 1.5, 2.3:
 // they MUST be rate-limited).
-void queue_notice(const Shard& shard, Established& established, NoticeTask notice);
+void queue_notice(Shard& shard, Established& established, NoticeTask notice);
 inline constexpr Duration kNoticeInterval = std::chrono::seconds(10);
 // Unless it is there, in flight, or queued already.
 // The intention to delete the IKE SA, if there is one.

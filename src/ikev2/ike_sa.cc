@@ -21,6 +21,7 @@
 namespace merlon::ikev2 {
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::ExchangeType;
 using wire::NotifyType;
@@ -59,8 +60,9 @@ void settle_predecessor(Shard& shard, IkeSa& sa) {
   if (!established->predecessor) return;
   auto* old = shard.find(*established->predecessor);
   established->predecessor.reset();
-  if (old && old->established() && !old->established()->successor)
-    inherit(shard, *old, *old->established(), sa);
+  if (!old || !old->established() || old->established()->successor) return;
+  shard.count(RarePath::kPeersIkeRekeyTaken);
+  inherit(shard, *old, *old->established(), sa);
 }
 
 Phase on_request(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming) {
@@ -117,6 +119,7 @@ void receive_established(Shard& shard, IkeSa& sa, const Arrival& arrival) {
   if (wire::find_notify(arrival.message.payloads, NotifyType::kInvalidIkeSpi) ||
       wire::find_notify(arrival.message.payloads, NotifyType::kInvalidSpi)) {
     shard.count(Counter::kUnprotectedErrorsDelayed);
+    shard.count_notifies(arrival.message.payloads, false);
     if (shard.time() - established.last_inbound > kUnprotectedErrorPatience) queue_probe(established);
     return;
   }
@@ -244,15 +247,19 @@ void advance(Shard& shard, IkeSa& sa) {
       sa, [&](InitSent&& phase) -> Phase { return on_init_timer(shard, sa, std::move(phase)).take(); },
       [&](AuthSent&& phase) -> Phase { return on_auth_timer(shard, sa, std::move(phase)).take(); },
       [&](HalfOpen&& phase) -> Phase {
-        return now >= phase.expires ? Phase(Closed{}) : Phase(std::move(phase));
+        if (now < phase.expires) return std::move(phase);
+        shard.count(RarePath::kHalfOpenExpired);
+        return Closed{};
       },
       [&](Proving&& phase) -> Phase {
         return now >= phase.init.expires ? Phase(Closed{}) : Phase(std::move(phase));
       },
       [&](Established&& phase) -> Phase { return on_established_timer(shard, sa, std::move(phase)).take(); },
       [&](Closing&& phase) -> Phase {
-        const bool over =
-            phase.channel.advance(shard, sa) == Channel::Due::kGivenUp || !phase.channel.requesting();
+        const auto due = phase.channel.advance(shard, sa);
+        if (due == Channel::Due::kSentAgain) shard.count(RarePath::kDeleteIkeSentAgain);
+        if (due == Channel::Due::kGivenUp) shard.count(RarePath::kDeleteIkeGivenUp);
+        const bool over = due == Channel::Due::kGivenUp || !phase.channel.requesting();
         return over ? Phase(Closed{}) : Phase(std::move(phase));
       },
       [&](Lingering&& phase) -> Phase {

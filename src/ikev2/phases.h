@@ -140,6 +140,7 @@ struct Established {
   // RFC 7296 2.8.2: an IKE SA that replaced this one (it will be deleted by the peer), or that this one
   // replaced while it is not yet clear which of two wins.
   std::optional<IkeSpi> successor, predecessor;
+  std::optional<IkeSpi> redundant{};  // what the peer's crossing rekey of this one made, and it is to delete
   std::optional<IkeSpi> replaces;   // the one whose rekey made this one, for good: perhaps it is still there
   Instant replaced_until = kNever;  // then a peer that never deletes it has had its time
   std::optional<Instant> temporary_failures_since;  // RFC 7296 2.25
@@ -159,6 +160,7 @@ struct Established {
 // Our Delete (or AUTHENTICATION_FAILED) is on its way; whatever the answer, this IKE SA is over.
 struct Closing {
   Channel channel;
+  std::optional<IkeSpi> redundant{};  // see Established
 };
 struct Closed {};
 

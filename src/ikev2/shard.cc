@@ -12,6 +12,7 @@
 namespace merlon::ikev2 {
 
 using ike::Counter;
+using ike::RarePath;
 using wire::ExchangeType;
 using wire::NotifyType;
 
@@ -113,15 +114,22 @@ bool Shard::keys_traced(const IkeSa& sa) const {
   return !trace_keys_.empty() && (!sa.connection || trace_keys_.contains(sa.connection_name()));
 }
 
-void Shard::trace_message(const IkeSa& sa, const wire::IkeHeader& header,
-                          std::span<const wire::Payload> payloads, const Path& path, bool sent,
-                          bool retransmission) {
+void Shard::count_notifies(std::span<const wire::Payload> payloads, bool sent) {
+  for (const auto& payload : payloads)
+    if (const auto* notify = std::get_if<wire::NotifyPayload>(&payload)) {
+      const auto type = static_cast<std::uint16_t>(notify->type);
+      sent ? counters_.add_notify_sent(type) : counters_.add_notify_received(type);
+    }
+}
+
+void Shard::note_message(const IkeSa& sa, const wire::IkeHeader& header,
+                         std::span<const wire::Payload> payloads, const Path& path, bool sent) {
+  count_notifies(payloads, sent);
   if (!traced(sa)) return;
   ike::MessageTraced event;
   event.connection = sa.connection_name();
   event.id = header.ike_sa_id();
   event.sent = sent;
-  event.retransmission = retransmission;
   event.local = path.local;
   event.remote = path.remote;
   event.lines.push_back(wire::describe(header));
@@ -159,8 +167,7 @@ void Shard::answer_in_clear(const ike::Datagram& datagram, const wire::IkeHeader
   message.header.flags.response = true;
   message.header.flags.initiator = !header.flags.initiator;
   message.payloads = std::move(payloads);
-  for (const auto* notify : wire::find_all<wire::NotifyPayload>(message.payloads))
-    counters_.add_notify_sent(static_cast<std::uint16_t>(notify->type));
+  count_notifies(message.payloads, true);
   auto bytes = wire::encode_message(message);
   if (!bytes) return;
   transmit({datagram.local, datagram.remote, datagram.natt}, std::move(*bytes));
@@ -225,6 +232,7 @@ void Shard::receive_init_request(const ike::Datagram& datagram, const wire::IkeH
       const bool repeat = half_open && !half_open->response.empty() && !half_open->channel &&
                           half_open->repeats++ < kMaxInitRepeats;
       count(repeat ? Counter::kDuplicatesAnswered : Counter::kDuplicatesIgnored);
+      count(repeat ? RarePath::kInitAnsweredAgain : RarePath::kInitNotAnsweredAgain);
       if (repeat) transmit({datagram.local, datagram.remote, datagram.natt}, half_open->response);
     }
     return;
@@ -304,6 +312,7 @@ void Shard::note_lingering(const IkeSa& sa) {
          (lingering_.size() > options_.lingering_limit || !lingering_.contains(lingering_order_.front()))) {
     if (auto* oldest = find({lingering_order_.front()});
         oldest && std::holds_alternative<Lingering>(oldest->phase)) {
+      count(RarePath::kLingeringEvicted);
       lingering_.erase(oldest->own_spi().value);
       oldest->phase = Closed{};
       touch(*oldest);
@@ -354,15 +363,19 @@ std::vector<IkeSa*> Shard::same_peers(const IkeSa& newest, const Identity& local
     // Two connections between the same identities do not replace each other.
     const bool same =
         other && sa->connection && newest.connection && sa->connection->name == newest.connection->name;
-    if (same && !other->successor && other->peer.identity() == remote && other->local_id == local)
-      found.push_back(sa);
+    if (same && other->peer.identity() == remote && other->local_id == local) found.push_back(sa);
   }
   return found;
 }
 
+// What was replaced by a rekey only waits for its Delete.
+static bool has_living(const std::vector<IkeSa*>& found) {
+  return std::any_of(found.begin(), found.end(), [](IkeSa* sa) { return !sa->established()->successor; });
+}
+
 bool Shard::refuses_duplicate(const IkeSa& newest, const PeerAuthenticated& peer, const Identity& local_id) {
   return newest.connection->unique == policy::Connection::Uniqueness::kKeep &&
-         !same_peers(newest, local_id, peer.identity()).empty();
+         has_living(same_peers(newest, local_id, peer.identity()));
 }
 
 bool Shard::has_established(const IkeSa& except, const policy::Connection& connection) {
@@ -386,20 +399,24 @@ void Shard::resolve_uniqueness(IkeSa& newest, const Established& established, bo
     // RFC 7296 2.4: INITIAL_CONTACT from a peer that began after ours was established says that it has lost ours. One
     // that still said it in good faith began before.
     const bool restarted = initial_contact && newest.began >= old.established;
+    if (old.successor && !restarted) continue;  // the peer deletes it, if it is still the same
     const bool crossing =
         other->initiator != newest.initiator && !restarted && time() - old.established < kCrossing;
     if (crossing && unique == policy::Connection::Uniqueness::kReplace) {
       // Both ends see the same two SPIs, so both let go of the same one.
       auto& loser = other->id.initiator < newest.id.initiator ? newest : *other;
+      count(&loser == &newest ? RarePath::kNewestIkeSaRedundant : RarePath::kOlderIkeSaRedundant);
       if (&loser == &newest)
         newest.redundant = true;
       else
         queue_delete_ike(*this, old, reason);
     } else if (initial_contact) {
       // RFC 7296 2.4: the peer has lost it; nobody is there to be told.
+      count(RarePath::kInitialContactCloses);
       (void)give_up(*this, *other, old, reason);
       other->phase = Closed{};
     } else if (unique == policy::Connection::Uniqueness::kReplace) {
+      count(RarePath::kNewestIkeSaReplaces);
       queue_delete_ike(*this, old, reason);
     }
     touch(*other);

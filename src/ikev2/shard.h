@@ -51,6 +51,7 @@ class Shard {
   [[nodiscard]] policy::ConnectionPtr connection(std::string_view name) const;
 
   void count(ike::Counter counter, std::uint64_t number = 1) { counters_.add(counter, number); }
+  void count(ike::RarePath path) { counters_.add(path); }
   [[nodiscard]] ike::Counters& counters() { return counters_; }
   void emit(ike::Action action) { actions_.push_back(std::move(action)); }
   void transmit(const Path& path, Bytes payload, bool dont_fragment = false);
@@ -94,8 +95,10 @@ class Shard {
 
   [[nodiscard]] bool traced(const IkeSa& sa) const;
   [[nodiscard]] bool keys_traced(const IkeSa& sa) const;
-  void trace_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
-                     const Path& path, bool sent, bool retransmission);
+  // Every message once, sent or taken: its notifications are counted, and it is traced where somebody wants that.
+  void note_message(const IkeSa& sa, const wire::IkeHeader& header, std::span<const wire::Payload> payloads,
+                    const Path& path, bool sent);
+  void count_notifies(std::span<const wire::Payload> payloads, bool sent);
   void trace_retransmission(const IkeSa& sa, const Path& path);
   // Whether one more answer of this kind may be sent now. To be asked before anything is made for it.
   [[nodiscard]] bool may_answer(ClearAnswer kind, const IpAddress& source);

@@ -10,6 +10,7 @@
 namespace merlon::ikev2 {
 
 using ike::Counter;
+using ike::RarePath;
 
 IkeAlgorithms to_algorithms(const policy::ChosenIke& chosen) {
   return {{chosen.encr, chosen.key_bits, chosen.integ}, chosen.prf, chosen.ke};
@@ -67,11 +68,15 @@ Closed give_up(Shard& shard, IkeSa& sa, ike::Failure failure) {
 static void hand_over_new_children(Shard& shard, const IkeSa& sa, Established& established) {
   auto* other = established.successor ? nullptr : shard.standing_beside(sa);
   if (!other) return;
+  bool any = false;
+  const auto hand_over = [&](const ChildIntent& intent) {
+    any |= queue_new_child(*other->established(), intent);
+  };
   if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && !(*own)->rekeys)
-    (void)queue_new_child(*other->established(), (*own)->intent);
+    hand_over((*own)->intent);
   for (const auto& task : established.tasks)
-    if (const auto* create = std::get_if<NewChildTask>(&task.what))
-      (void)queue_new_child(*other->established(), create->intent);
+    if (const auto* create = std::get_if<NewChildTask>(&task.what)) hand_over(create->intent);
+  if (any) shard.count(RarePath::kChildrenHandedOver);
   shard.touch(*other);
 }
 

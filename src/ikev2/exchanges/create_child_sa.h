@@ -8,7 +8,6 @@
 namespace merlon::ikev2 {
 
 // ---- ours
-// ----------------------------------------------------------------------------------------------------------
 // Each takes a task that is due while nothing of ours is in flight. A task that is moot leaves nothing in
 // flight.
 void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task);
@@ -19,14 +18,12 @@ Next<Established, Lingering> on_own_key_exchange(Shard& shard, IkeSa& sa, Establ
 Next<Established> on_create_child_response(Shard& shard, IkeSa& sa, Established&& phase, Incoming&& incoming);
 
 // ---- the peer's
-// ----------------------------------------------------------------------------------------------------
 Next<Established, Lingering> on_create_child_request(Shard& shard, IkeSa& sa, Established&& phase,
                                                      Incoming&& incoming);
 Next<Established, Lingering> on_peer_key_exchange(Shard& shard, IkeSa& sa, Established&& phase,
                                                   ike::KeyExchangeDone&& done);
 
 // ---- shared by the files of this exchange
-// --------------------------------------------------------------------------
 inline constexpr unsigned kMaxAttempts = 3;  // INVALID_KE_PAYLOAD, SINGLE_PAIR_REQUIRED
 [[nodiscard]] OwnExchange own_exchange(const Established& established);
 [[nodiscard]] ChildSaRecord* find_child(Established& established, policy::ChildSaId id);
@@ -78,5 +75,6 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to);
 // A replaced IKE SA is deleted by the side that began the rekey; the other gives it this long.
 inline constexpr Duration kReplacedPatience = std::chrono::seconds(120);
 inline constexpr Duration kLoserPatience = std::chrono::seconds(30);
+inline constexpr Duration kHurriedPatience = std::chrono::seconds(5);  // once the old one is deleted
 
 }  // namespace merlon::ikev2

@@ -25,6 +25,7 @@ static_assert(leads_to<&on_own_key_exchange, Established, Next<Established, Ling
 static_assert(leads_to<&on_create_child_response, Established, Next<Established>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 
@@ -85,9 +86,11 @@ void fail_unsent_child(Shard& shard, IkeSa& sa, Established& established, const 
 // Makes the request; with a key exchange of its own only after the key pair is there.
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
   auto spi = shard.spis().allocate();
-  if (!spi)
+  if (!spi) {
+    shard.count(RarePath::kNoSpiLeft);
     return fail_own_child(shard, sa, established, *own,
                           ike::diagnosis::internal(subject_of(sa), spi.error()));
+  }
   own->inbound_spi = *spi;
   own->nonce = shard.rng().bytes(kNonceSize);
   own->proposed = propose_child(*sa.connection, own->intent, *spi, true);
@@ -133,6 +136,7 @@ void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
     auto* old = find_child(established, *own.rekeys);
     // While the key pair was made it went, or the peer's rekey of it came first: then ours never was.
     if (!old || old->replaced || own.crossed) {
+      shard.count(RarePath::kChildRekeyMoot);
       if (old) old->replaced = true;
       shard.spis().release(own.inbound_spi);
       established.own = std::monostate{};
@@ -227,11 +231,11 @@ void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::N
   const auto own = std::move(std::get<std::unique_ptr<CreatingChild>>(established.own));
   established.own = std::monostate{};
   shard.spis().release(own->inbound_spi);
-  shard.counters().add_notify_received(static_cast<std::uint16_t>(notify.type));
   shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator, ike::ExchangeResult::kRefusedByPeer);
   if (notify.type == NotifyType::kInvalidKePayload && retry_with_method(shard, established, *own, notify))
     return;
   if (notify.type == NotifyType::kSinglePairRequired && own->intent.packet && !own->only_packet) {
+    shard.count(RarePath::kSinglePairAskedFor);
     established.tasks.push_back({NewChildTask{own->intent, own->attempts + 1, own->method, true}, {}});
     return;
   }
@@ -326,6 +330,7 @@ void settle_own_rekey(Established& established, const CreatingChild& own, policy
 
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
   if (is_answering_a_crossing_rekey(established)) {
+    shard.count(RarePath::kChildRekeyHeldBack);
     auto& held_back = std::get<std::unique_ptr<CreatingChild>>(established.own)->held_back.emplace();
     if (shared_secret) held_back.shared_secret = Secret::copy_of(shared_secret->bytes());
     return;
@@ -334,6 +339,7 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   established.own = std::monostate{};
   const auto& early = own->deleted_early;
   if (std::find(early.begin(), early.end(), own->accepted->outbound_spi) != early.end()) {
+    shard.count(RarePath::kChildDeletedBeforeItStands);
     shard.spis().release(own->inbound_spi);
     if (!own->rekeys)
       tell_child_failed(shard, sa, own->intent.child_index, ike::diagnosis::deleted_by_peer(subject_of(sa)));
@@ -356,6 +362,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   const bool redundant =
       own->crossed && redundant_rekey({own->nonce, own->nonce_r},
                                       {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
+  if (own->crossed)
+    shard.count(redundant ? RarePath::kCrossingChildRekeyLost : RarePath::kCrossingChildRekeyWon);
   agreement.use_outbound = !redundant;
   auto made = create_child_sa(shard, sa, established, agreement);
   shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator,

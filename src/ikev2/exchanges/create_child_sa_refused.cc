@@ -12,6 +12,7 @@
 
 namespace merlon::ikev2 {
 
+using ike::RarePath;
 using wire::NotifyType;
 
 namespace {
@@ -33,6 +34,7 @@ void retry_later(Shard& shard, Established& established, Task retry, ike::Failur
   if (!established.temporary_failures_since) established.temporary_failures_since = shard.time();
   // RFC 7296 2.25: several minutes of it.
   if (shard.time() - *established.temporary_failures_since > std::chrono::seconds(kTemporaryFailureLimit_s)) {
+    shard.count(RarePath::kTemporaryFailureForMinutes);
     established.tasks.push_back({DeleteIkeTask{std::move(failure)}, {}});
     return;
   }
@@ -51,8 +53,9 @@ void drop_and_renew(Shard& shard, const IkeSa& sa, Established& established,
       std::any_of(established.children.begin(), established.children.end(), [&](const ChildSaRecord& record) {
         return record.child_index == *child_index && record.live() && !record.replaced;
       });
-  if (!replaced)
-    established.tasks.push_back({NewChildTask{{*child_index, std::nullopt}, 0, KeMethod::kNone, false}, {}});
+  if (replaced) return;
+  shard.count(RarePath::kChildMadeAnew);
+  established.tasks.push_back({NewChildTask{{*child_index, std::nullopt}, 0, KeMethod::kNone, false}, {}});
 }
 
 // A whole new IKE SA with all that this one carries; its IKE_AUTH replaces this one (RFC 7296 2.8, 1.3).
@@ -65,7 +68,8 @@ void reestablish(Shard& shard, const IkeSa& sa, const Established& established) 
     if (record.live() && !record.replaced && !listed) intents.push_back({record.child_index, std::nullopt});
   }
   if (intents.empty()) return;
-  begin_ike_sa_init(shard, sa.connection, established.channel.path(), std::move(intents));
+  if (begin_ike_sa_init(shard, sa.connection, established.channel.path(), std::move(intents)))
+    shard.count(RarePath::kIkeSaMadeAnew);
 }
 
 constexpr Duration kFirstRekeyBackoff = std::chrono::seconds(10),
@@ -92,6 +96,7 @@ void rekey_child_failed(Shard& shard, IkeSa& sa, Established& established, polic
                         ike::Failure failure) {
   auto* record = find_child(established, target);
   if (!record || !record->live() || record->replaced) return;
+  shard.count(RarePath::kRekeyChildBacksOff);
   established.tasks.push_back(
       {RekeyChildTask{target, 0, KeMethod::kNone}, shard.time() + next_wait(shard, record->rekey_backoff)});
   if (is_news(record->rekey_backoff, failure))
@@ -100,6 +105,7 @@ void rekey_child_failed(Shard& shard, IkeSa& sa, Established& established, polic
 
 void rekey_ike_failed(Shard& shard, IkeSa& sa, Established& established, ike::Failure failure) {
   if (established.successor) return;
+  shard.count(RarePath::kRekeyIkeBacksOff);
   established.tasks.push_back({RekeyIkeTask{}, shard.time() + next_wait(shard, established.rekey_backoff)});
   if (is_news(established.rekey_backoff, failure))
     shard.emit(

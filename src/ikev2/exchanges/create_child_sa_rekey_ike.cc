@@ -17,6 +17,7 @@
 namespace merlon::ikev2 {
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 
@@ -49,8 +50,10 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to) {
 void settle_for_peers_rekey(Shard& shard, IkeSa& sa, Established& established,
                             const std::optional<Crossed>& crossed) {
   if (!crossed) return;
-  if (auto* theirs = shard.find(crossed->ike_sa); theirs && theirs->established())
+  if (auto* theirs = shard.find(crossed->ike_sa); theirs && theirs->established()) {
+    shard.count(RarePath::kPeersIkeRekeyTaken);
     inherit(shard, sa, established, *theirs);
+  }
 }
 
 namespace {
@@ -155,12 +158,11 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
     return kept;
   };
   if (const auto* error = wire::find_error_notify(payloads)) {
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
     const auto type = error->type;
     const auto wanted = type == NotifyType::kInvalidKePayload ? wire::read_invalid_ke_payload(*error)
                                                               : Result<KeMethod>(KeMethod::kNone);
     const auto kept = give_up_rekey(ike::ExchangeResult::kRefusedByPeer);
-    if (kept->crossed) return;
+    if (kept->crossed) return shard.count(RarePath::kCrossingIkeRekeyGivenUp);
     if (type == NotifyType::kInvalidKePayload && wanted && *wanted != kept->method &&
         kept->attempts + 1 < kMaxAttempts && policy::allows_ke(kept->offer, *wanted)) {
       shard.count(Counter::kInvalidKeRetries);
@@ -198,6 +200,7 @@ void on_rekey_ike_response(Shard& shard, IkeSa& sa, Established& established, In
 void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, const Secret& shared_secret) {
   if (is_answering_a_crossing_rekey(established)) {
     auto& own = *std::get<std::unique_ptr<RekeyingIke>>(established.own);
+    shard.count(RarePath::kIkeRekeyHeldBack);
     own.held_back.emplace().shared_secret = Secret::copy_of(shared_secret.bytes());
     return;
   }
@@ -210,8 +213,11 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
   if (!made) return fail_own_rekey_ike(shard, sa, established, *own, made.error());
   const auto replaced = ike::diagnosis::deleted_by_us(subject_of(sa), "replaced by a rekey");
   // RFC 7296 2.8.2: the lowest of four nonces says which of the two new IKE SAs goes.
-  if (own->crossed && redundant_rekey({own->nonce, own->nonce_r},
-                                      {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs) {
+  const bool lost =
+      own->crossed && redundant_rekey({own->nonce, own->nonce_r},
+                                      {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
+  if (own->crossed) shard.count(lost ? RarePath::kCrossingIkeRekeyLost : RarePath::kCrossingIkeRekeyWon);
+  if (lost) {
     (*made)->established()->tasks.push_back({DeleteIkeTask{replaced}, {}});
     (*made)->established()->predecessor.reset();
     shard.touch(**made);
@@ -228,6 +234,7 @@ void finish_own_rekey_ike(Shard& shard, IkeSa& sa, Established& established, con
   loser->predecessor.reset();
   loser->successor = (*made)->own_spi();
   loser->replaced_until = shard.time() + kLoserPatience;
+  established.redundant = own->crossed->ike_sa;
   shard.touch(*theirs);
 }
 
@@ -245,7 +252,9 @@ void answer_rekey_ike_request(Shard& shard, IkeSa& sa, Established& established,
   const auto decision =
       on_peer_request(own_exchange(established), PeerRequest::kRekeyIkeSa, NamedChild::kNone);
   shard.counters().add_collision(decision.row);
-  if (decision.reply != Reply::kAccept || replaces_a_living_one(shard, established))
+  const bool waits = decision.reply == Reply::kAccept && replaces_a_living_one(shard, established);
+  if (waits) shard.count(RarePath::kSecondIkeRekeyWaits);
+  if (decision.reply != Reply::kAccept || waits)
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTemporaryFailure));
   const auto* offered = wire::find<wire::SaPayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);

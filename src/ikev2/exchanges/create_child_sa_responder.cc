@@ -15,11 +15,11 @@ static_assert(leads_to<&on_create_child_request, Established, Next<Established, 
 static_assert(leads_to<&on_peer_key_exchange, Established, Next<Established, Lingering>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 
 void respond_error(Shard& shard, IkeSa& sa, Established& established, wire::NotifyPayload notify) {
-  shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
   // RFC 7296 2.21.3: the peer takes the IKE SA for closed, and so do we.
   if (notify.type == NotifyType::kInvalidSyntax) established.broken = true;
   const std::vector<wire::Payload> payloads{std::move(notify)};
@@ -104,7 +104,10 @@ std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& es
       return decision;
     case Reply::kChildSaNotFound:
       // Perhaps what our own exchange is about to make: the peer shall ask again when we have its answer.
-      if (std::holds_alternative<std::unique_ptr<CreatingChild>>(established.own)) break;
+      if (std::holds_alternative<std::unique_ptr<CreatingChild>>(established.own)) {
+        shard.count(RarePath::kUnknownChildMayBeInTheMaking);
+        break;
+      }
       respond_error(shard, sa, established, wire::make_child_sa_not_found(*named.name));
       return std::nullopt;
     case Reply::kTemporaryFailure:
@@ -126,8 +129,10 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   const auto decision = decide(shard, sa, established, named);
   if (!decision) return;
   // RFC 7296 1.3.1
-  if (too_many_children(sa, established))
+  if (too_many_children(sa, established)) {
+    shard.count(RarePath::kTooManyChildSas);
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  }
   const auto* ke = wire::find<wire::KePayload>(incoming.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(incoming.payloads);
   ChildQuestion question{wire::find<wire::SaPayload>(incoming.payloads),
@@ -158,7 +163,10 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   if (method != KeMethod::kNone && ke->data.size() != crypto::public_value_size(method))
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
   auto spi = shard.spis().allocate();
-  if (!spi) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  if (!spi) {
+    shard.count(RarePath::kNoSpiLeft);
+    return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
+  }
   auto answering = std::make_unique<AnsweringChild>();
   answering->answer = std::move(*answer);
   if (named.record) {

@@ -49,6 +49,7 @@ void settle_twins(Shard& shard, Established& established, std::size_t child_inde
     for (auto b = std::next(a); b != children.end() && stands(*a); ++b) {
       if (!stands(*b) || !twins(*a, *b)) continue;
       auto& redundant = nonce_is_lower(a->line.lowest_nonce, b->line.lowest_nonce) ? *a : *b;
+      shard.count(redundant.line.initiated ? ike::RarePath::kTwinDeleted : ike::RarePath::kTwinLeftToPeer);
       delete_redundant(established, redundant, "both ends made it at once",
                        redundant.line.initiated ? std::nullopt : std::optional(shard.time() + kTwinPatience));
     }

@@ -23,6 +23,7 @@ static_assert(
 static_assert(leads_to<&on_auth_timer, AuthSent, Next<InitSent, AuthSent, Closed>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 using Continues = Next<InitSent, AuthSent, Closed>;
@@ -47,6 +48,7 @@ Continues drop_candidate(Shard& shard, IkeSa& sa, AuthSent&& phase, std::size_t 
   if (!phase.candidates.empty()) return std::move(phase);
   release_child_spi(shard, phase);
   if (weight == Weight::kFinal) return give_up(shard, sa, *phase.last_failure);
+  shard.count(RarePath::kNoCandidateLeft);
   InitSent back{std::move(phase.intents), std::move(phase.init)};
   back.init.hint = std::move(phase.last_failure);
   return back;
@@ -146,9 +148,9 @@ void make_first_child(Shard& shard, IkeSa& sa, AuthSent& phase, const Candidate&
   };
   // RFC 7296 2.21.2: the IKE SA stands even where the Child SA could not be made.
   if (const auto* error = wire::find_error_notify(payloads)) {
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
     auto subject = subject_of(sa, sa.connection->children[child_index].name);
     if (error->type == NotifyType::kSinglePairRequired && phase.intents.front().packet) {
+      shard.count(RarePath::kSinglePairAskedFor);
       release_child_spi(shard, phase);
       established.tasks.push_back({NewChildTask{phase.intents.front(), 1, KeMethod::kNone, true}, {}});
       return;
@@ -194,6 +196,7 @@ Closing refuse_responder(Shard& shard, IkeSa& sa, AuthSent& phase, Candidate can
 
 void add_candidate(Shard& shard, IkeSa& sa, AuthSent& phase, Candidate candidate) {
   shard.count(Counter::kCandidatesKept);
+  if (!phase.candidates.empty()) shard.count(RarePath::kSecondCandidate);
   candidate.pending = shard.derive_secret(sa, phase.init.exchange, candidate.public_value);
   phase.candidates.push_back(std::move(candidate));
 }
@@ -226,7 +229,10 @@ Continues on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::Ke
   trace_keys(shard, sa, candidate.algorithms, candidate.keys);
   if (phase.inbound_spi.value == 0) {
     auto spi = shard.spis().allocate();
-    if (!spi) return internal(spi.error());
+    if (!spi) {
+      shard.count(RarePath::kNoSpiLeft);
+      return internal(spi.error());
+    }
     phase.inbound_spi = *spi;
     phase.local_id =
         local_identity(*sa.connection, shard.credentials(sa.connection->name), candidate.path.local.address);
@@ -280,7 +286,6 @@ Next<InitSent, AuthSent, Established, Closing, Closed> on_ike_auth_response(Shar
   const auto* auth = wire::find<wire::AuthPayload>(payloads);
   if (!idr || !auth) {
     const auto* error = wire::find_error_notify(payloads);
-    if (error) shard.counters().add_notify_received(static_cast<std::uint16_t>(error->type));
     auto why =
         error ? ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeAuth, error->type, true)
               : ike::diagnosis::protocol(subject_of(sa), Exchange::kIkeAuth, "the answer lacks IDr or AUTH");
@@ -329,7 +334,10 @@ Continues on_auth_timer(Shard& shard, IkeSa& sa, AuthSent&& phase) {
     if (!channel) continue;
     const auto sends = channel->sends();
     const auto elapsed = shard.time() - channel->first_sent();
-    if (channel->advance(shard, sa) != Channel::Due::kGivenUp) continue;
+    const auto due = channel->advance(shard, sa);
+    if (due == Channel::Due::kSentAgain) shard.count(RarePath::kAuthSentAgain);
+    if (due != Channel::Due::kGivenUp) continue;
+    shard.count(RarePath::kAuthGivenUp);
     shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kInitiator,
                          ike::ExchangeResult::kTimeout);
     auto why = ike::diagnosis::timeout(subject_of(sa), Exchange::kIkeAuth, sends, elapsed, false);

@@ -17,6 +17,7 @@ static_assert(leads_to<&on_responder_secret, HalfOpen, AuthNext>);
 static_assert(leads_to<&on_responder_signature, Proving, Next<Proving, Established, Lingering, Closed>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 
@@ -37,7 +38,6 @@ Next<Lingering, Closed> refuse(Shard& shard, IkeSa& sa, Channel&& channel, wire:
   const auto type = notify.type;
   shard.counters().add(ike::ExchangeKind::kIkeAuth, ike::ExchangeRole::kResponder,
                        ike::ExchangeResult::kRefusedByUs);
-  shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   if (type == NotifyType::kAuthenticationFailed) shard.count(Counter::kAuthenticationFailures);
   why.notify_type = static_cast<std::uint16_t>(type);
   const std::vector<wire::Payload> payloads{std::move(notify)};
@@ -173,7 +173,6 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
   ChildOutcome outcome;
   if (!question.sa && !question.tsi && !question.tsr) return outcome;  // a childless IKE SA (RFC 6023)
   const auto refuse_child = [&](wire::NotifyPayload notify, ike::Failure why) {
-    shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
     payloads.emplace_back(std::move(notify));
     outcome.failure = std::move(why);
     return std::move(outcome);
@@ -186,9 +185,11 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
   if (!answer) outcome.failed_child = answer.error().child;
   if (!answer) return refuse_child(std::move(answer.error().notify), std::move(answer.error().failure));
   auto spi = shard.spis().allocate();
-  if (!spi)
+  if (!spi) {
+    shard.count(RarePath::kNoSpiLeft);
     return refuse_child(wire::make_notify(NotifyType::kNoAdditionalSas),
                         ike::diagnosis::internal(subject_of(sa), spi.error()));
+  }
   std::vector<wire::Payload> child;
   append_child_answer(child, *answer, *spi);
   for (auto& payload : child) payloads.push_back(std::move(payload));
@@ -251,6 +252,7 @@ AuthNext prove(Shard& shard, IkeSa& sa, HalfOpen&& init, Verified&& verified,
   const auto& credentials = shard.credentials(sa.connection->name);
   auto local_id = local_identity(*sa.connection, credentials, path.local.address);
   if (shard.refuses_duplicate(sa, verified.peer, local_id)) {
+    shard.count(RarePath::kDuplicateIkeSaRefused);
     return refuse(shard, sa, std::move(*init.channel), NotifyType::kAuthenticationFailed,
                   {ike::FailureKind::kAuthentication, ike::FailureSide::kLocal, 0,
                    fmt::format("{} says unique = \"keep\", and '{}' is connected already",
@@ -332,6 +334,7 @@ AuthNext on_ike_auth_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Ar
     shard.count(Counter::kDropMemoryLimit);
     return std::move(phase);
   }
+  if (!phase.waiting.empty()) shard.count(RarePath::kSeveralAuthsWaitForKeys);
   phase.waiting_bytes += arrival.datagram.payload.size();
   phase.waiting.push_back({arrival.path(), to_bytes(arrival.datagram.payload)});
   if (!phase.deriving) {

@@ -21,6 +21,7 @@ static_assert(leads_to<&on_further_ike_sa_init_response, AuthSent, Next<AuthSent
 static_assert(leads_to<&on_init_timer, InitSent, Next<InitSent, Closed>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::NotifyType;
 
@@ -52,7 +53,7 @@ void send_request(Shard& shard, IkeSa& sa, InitMaterial& init) {
   init.request = std::move(*bytes);
   init.sends = 1;
   init.next_send = shard.time() + RetransmissionSchedule::of(*sa.connection).wait_after(1);
-  shard.trace_message(sa, message.header, message.payloads, sa.path, true, false);
+  shard.note_message(sa, message.header, message.payloads, sa.path, true);
   shard.transmit(sa.path, init.request);
 }
 
@@ -62,6 +63,7 @@ bool retry_with_cookie(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::
   ++init.cookies;
   init.cookie = std::move(*cookie);
   shard.count(Counter::kCookiesReturned);
+  if (init.ke_retries > 0) shard.count(RarePath::kCookieAfterInvalidKe);
   send_request(shard, sa, init);
   return true;
 }
@@ -74,6 +76,7 @@ bool retry_with_method(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::
     return false;
   ++init.ke_retries;
   shard.count(Counter::kInvalidKeRetries);
+  if (!init.cookie.empty()) shard.count(RarePath::kInvalidKeAfterCookie);
   init.method = *wanted;
   init.exchange.reset();
   init.next_send = kNever;
@@ -83,7 +86,6 @@ bool retry_with_method(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::
 
 void remember_hint(Shard& shard, const IkeSa& sa, InitMaterial& init, NotifyType type) {
   shard.count(Counter::kUnprotectedErrorsDelayed);
-  shard.counters().add_notify_received(static_cast<std::uint16_t>(type));
   init.hint = ike::diagnosis::peer_refused(subject_of(sa), Exchange::kIkeSaInit, type, false);
   init.give_up = std::min(init.give_up, shard.time() + kUnprotectedErrorPatience);
 }
@@ -167,7 +169,7 @@ Next<InitSent, AuthSent> on_ike_sa_init_response(Shard& shard, IkeSa& sa, InitSe
   }
   init.heard = true;
   const auto& payloads = arrival.message.payloads;
-  shard.trace_message(sa, arrival.message.header, payloads, arrival.path(), false, false);
+  shard.note_message(sa, arrival.message.header, payloads, arrival.path(), false);
   if (const auto* cookie = wire::find_notify(payloads, NotifyType::kCookie);
       cookie && !wire::find<wire::SaPayload>(payloads)) {
     if (!retry_with_cookie(shard, sa, init, *cookie)) shard.count(Counter::kDuplicatesIgnored);
@@ -218,9 +220,13 @@ Next<AuthSent> on_further_ike_sa_init_response(Shard& shard, IkeSa& sa, AuthSent
 Next<InitSent, Closed> on_init_timer(Shard& shard, IkeSa& sa, InitSent&& phase) {
   auto& init = phase.init;
   const auto schedule = RetransmissionSchedule::of(*sa.connection);
-  if (shard.time() >= init.give_up) return give_up(shard, sa, *init.hint);
+  if (shard.time() >= init.give_up) {
+    shard.count(RarePath::kInitGivenUpOnHint);
+    return give_up(shard, sa, *init.hint);
+  }
   if (shard.time() < init.next_send) return std::move(phase);
   if (!schedule.may_send_again(init.sends)) {
+    shard.count(RarePath::kInitGivenUp);
     shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kInitiator,
                          ike::ExchangeResult::kTimeout);
     if (init.hint) return give_up(shard, sa, *init.hint);
@@ -231,6 +237,9 @@ Next<InitSent, Closed> on_init_timer(Shard& shard, IkeSa& sa, InitSent&& phase) 
   ++init.sends;
   init.next_send = shard.time() + schedule.wait_after(init.sends);
   shard.count(Counter::kRetransmissionsSent);
+  shard.count(RarePath::kInitSentAgain);
+  if (!init.cookie.empty()) shard.count(RarePath::kInitSentAgainWithCookie);
+  if (init.ke_retries > 0) shard.count(RarePath::kInitSentAgainAfterInvalidKe);
   shard.trace_retransmission(sa, sa.path);
   shard.transmit(sa.path, init.request);
   return std::move(phase);

@@ -164,6 +164,7 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
     return nullptr;
   }
   if (cookie_is_missing(shard, arrival, request)) return nullptr;
+  shard.count_notifies(payloads, false);
   const auto candidates = candidates_by_address(shard, arrival);
   if (candidates.empty()) {
     shard.count(Counter::kDropNoConnection);
@@ -232,7 +233,7 @@ Next<HalfOpen, Closed> on_responder_key_pair(Shard& shard, IkeSa& sa, HalfOpen&&
   auto bytes = wire::encode_message(message);
   if (!bytes) return Closed{};
   phase.response = std::move(*bytes);
-  shard.trace_message(sa, message.header, message.payloads, sa.path, true, false);
+  shard.note_message(sa, message.header, message.payloads, sa.path, true);
   shard.transmit(sa.path, phase.response);
   shard.counters().add(ike::ExchangeKind::kIkeSaInit, ike::ExchangeRole::kResponder,
                        ike::ExchangeResult::kOk);

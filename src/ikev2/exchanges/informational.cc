@@ -26,6 +26,7 @@ static_assert(leads_to<&begin_delete_ike, Established, Next<Closing, Closed>>);
 static_assert(leads_to<&on_message_while_closing, Closing, Next<Closing, Lingering, Closed>>);
 
 using ike::Counter;
+using ike::RarePath;
 using ike::diagnosis::Exchange;
 using wire::ExchangeType;
 using wire::NotifyType;
@@ -74,7 +75,6 @@ void begin_notice(Shard& shard, IkeSa& sa, Established& established, NoticeTask 
                                    RetransmissionSchedule::of(*sa.connection)))
     return;
   established.own = Notifying{};
-  shard.counters().add_notify_sent(static_cast<std::uint16_t>(type));
   shard.emit(ike::Event(ike::ErrorNotified{
       sa.connection_name(), sa.id, true, ike::diagnosis::told_to_peer(subject_of(sa), type, notice.about)}));
 }
@@ -88,7 +88,17 @@ Next<Closing, Closed> begin_delete_ike(Shard& shard, IkeSa& sa, Established&& ph
   if (sent) shard.count(Counter::kIkeDeletesSent);
   (void)give_up(shard, sa, phase, std::move(reason));
   if (!sent) return Closed{};
-  return Closing{std::move(phase.channel)};
+  return Closing{std::move(phase.channel), phase.redundant};
+}
+
+// RFC 7296 2.8.2: the peer, which lost, deletes what its rekey made. But where our answer to that rekey was lost, it
+// gave the rekey up with the IKE SA that is now closed, and never will.
+static void hurry(Shard& shard, IkeSpi redundant) {
+  auto* sa = shard.find(redundant);
+  auto* established = sa ? sa->established() : nullptr;
+  if (!established) return;
+  established->replaced_until = std::min(established->replaced_until, shard.time() + kHurriedPatience);
+  shard.touch(*sa);
 }
 
 namespace {
@@ -121,7 +131,6 @@ void heed_invalid_spi(Shard& shard, Established& established, const wire::Notify
 void hear_errors(Shard& shard, const IkeSa& sa, Established& established,
                  std::span<const wire::Payload> payloads) {
   for (const auto* notify : wire::find_all<wire::NotifyPayload>(payloads)) {
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(notify->type));
     if (!wire::is_error(notify->type)) continue;
     if (notify->type == NotifyType::kInvalidSpi) heed_invalid_spi(shard, established, *notify);
     if (shard.time() < established.next_heard) continue;
@@ -149,9 +158,11 @@ Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established
         close_child(shard, sa, record, record.replaced ? "replaced by a rekey" : "deleted by us");
   }
   // Answered before it was sent again in fragments: the path carries what was asked.
-  if (const auto* own = std::get_if<Probing>(&phase.own); own && own->datagram_size != 0)
-    shard.path_probed(
-        {phase.channel.path().remote.address, own->datagram_size, phase.channel.answered_sends() == 1});
+  if (const auto* own = std::get_if<Probing>(&phase.own); own && own->datagram_size != 0) {
+    const bool whole = phase.channel.answered_sends() == 1;
+    if (!whole) shard.count(RarePath::kPathProbeUnanswered);
+    shard.path_probed({phase.channel.path().remote.address, own->datagram_size, whole});
+  }
   phase.own = std::monostate{};
   return std::move(phase);
 }
@@ -206,6 +217,7 @@ Next<Established, Lingering> deleted_by_peer(Shard& shard, IkeSa& sa, Establishe
   // only when its secret is derived: this IKE SA, with the keys that it needs, stays until then.
   if (auto* own = std::get_if<std::unique_ptr<RekeyingIke>>(&phase.own);
       own && (*own)->chosen && (*own)->pending != 0) {
+    shard.count(RarePath::kDeleteWaitsForIkeRekey);
     phase.delete_waits = true;
     return std::move(phase);
   }
@@ -232,7 +244,6 @@ Next<Established, Lingering> on_informational_request(Shard& shard, IkeSa& sa, E
   // RFC 7296 2.21.2: we did not convince the peer, or it could not read our answer; with these it has closed the IKE SA.
   for (const auto type : {NotifyType::kAuthenticationFailed, NotifyType::kInvalidSyntax}) {
     if (!wire::find_notify(incoming.payloads, type)) continue;
-    shard.counters().add_notify_received(static_cast<std::uint16_t>(type));
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
     const auto exchange =
         type == NotifyType::kAuthenticationFailed ? Exchange::kIkeAuth : Exchange::kInformational;
@@ -264,7 +275,6 @@ Next<Established, Lingering> on_improper_request(Shard& shard, IkeSa& sa, Establ
       incoming.malformed && incoming.malformed->notify == NotifyType::kUnsupportedCriticalPayload;
   auto notify = critical ? wire::make_unsupported_critical_payload(incoming.malformed->payload_type)
                          : wire::make_notify(NotifyType::kInvalidSyntax);
-  shard.counters().add_notify_sent(static_cast<std::uint16_t>(notify.type));
   if (critical) shard.count(Counter::kDropUnsupportedCritical);
   if (!incoming.malformed) shard.count(Counter::kDropWrongPhase);
   const std::vector<wire::Payload> payloads{std::move(notify)};
@@ -282,12 +292,16 @@ Next<Established, Lingering> on_improper_request(Shard& shard, IkeSa& sa, Establ
 
 Next<Closing, Lingering, Closed> on_message_while_closing(Shard& shard, IkeSa& sa, Closing&& phase,
                                                           Incoming&& incoming) {
-  if (incoming.response) return Closed{};
+  if (incoming.response) {
+    if (phase.redundant) hurry(shard, *phase.redundant);
+    return Closed{};
+  }
   const auto deletes = wire::find_all<wire::DeletePayload>(incoming.payloads);
   const bool of_ike = std::any_of(deletes.begin(), deletes.end(),
                                   [](const auto* one) { return one->protocol == SecurityProtocol::kIke; });
   if (of_ike) {
     // RFC 7296 2.25.2: both closed it.
+    shard.count(RarePath::kDeletesOfIkeSaCross);
     (void)phase.channel.respond(shard, sa, ExchangeType::kInformational, {});
     phase.channel.forget_request();
     return linger(shard, std::move(phase.channel));
