@@ -52,6 +52,16 @@ Result<> set_packets(ChildConfig& child, const toml::node& node, const SchemaCon
   return {};
 }
 
+Result<> set_parallel(ChildConfig& child, const toml::node& node, const SchemaContext&) {
+  if (const auto text = node.value<std::string_view>(); text == "auto") {
+    child.parallel = 0;
+    return {};
+  }
+  MERLON_TRY(const std::uint64_t value, number_value(node, 1, policy::kMaxParallel));
+  child.parallel = static_cast<unsigned>(value);
+  return {};
+}
+
 template <auto Member>
 Result<> set_bool(ChildConfig& child, const toml::node& node, const SchemaContext&) {
   MERLON_TRY(child.*Member, bool_value(node));
@@ -158,6 +168,11 @@ constexpr Key<ChildConfig> kKeys[] = {
      set_packets<&SaLifetime::hard_packets>},
     {"replay_window", "packets", "1024",
      "Size of the anti-replay window, a power of two from 64 to 4096 (RFC 4303 3.4.3).", set_replay_window},
+    {"parallel", "number | \"auto\"", "1",
+     "Child SAs for these selectors, up to 64, each for a data worker of its own, so that one tunnel uses "
+     "several "
+     "cores, where the peer does that too (RFC 9611); \"auto\": one for each worker.",
+     set_parallel},
     {"copy_dscp", "true | false", "true", "Copy the inner DSCP to the outer header (RFC 4301 5.1.2).",
      set_bool<&C::copy_dscp>},
     {"df", "\"copy\" | \"set\" | \"clear\"", "\"copy\"", "The outer header's DF bit (RFC 4301 8.1).", set_df},

@@ -35,6 +35,7 @@ const std::map<std::string, std::string, std::less<>> kValues = {
     {"fragment_size", "1400"},
     {"mtu", "1400"},
     {"replay_window", "128"},
+    {"parallel", "4"},
     {"routing_table", "77"},
     {"rule_priority", "1000"},
 };
@@ -163,6 +164,10 @@ TEST(Schema, NumbersHaveTheirLimits) {
     expect_error_in_connection(std::string("replay_window = ") + wrong + "\n", "replay_window: expected a");
   for (const char* good_value : {"64", "128", "1024", "4096"})
     good(kGood + std::string("replay_window = ") + good_value + "\n");
+  for (const char* wrong : {"0", "65", "\"all\""})
+    expect_error_in_connection(std::string("parallel = ") + wrong + "\n", "parallel: expected a");
+  for (const char* good_value : {"1", "64", "\"auto\""})
+    good(kGood + std::string("parallel = ") + good_value + "\n");
   expect_error_in_connection("mtu = 1279\n", "1280 to 65535");
   good(std::string(kGood) + "mtu = 0\n");
   expect_error_in_connection("fragment_size = 575\n", "576");

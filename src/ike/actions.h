@@ -129,6 +129,11 @@ class SpiAllocator {
   SpiAllocator& operator=(const SpiAllocator&) = delete;
   virtual ~SpiAllocator() = default;
   [[nodiscard]] virtual Result<Spi> allocate() = 0;
+  // For one of several Child SAs with the same selectors (RFC 9611): the packet engine may want each in another place.
+  [[nodiscard]] virtual Result<Spi> allocate_for(unsigned resource) {
+    static_cast<void>(resource);
+    return allocate();
+  }
   // For an SPI that never came to be installed; RemoveChildSa releases the others.
   virtual void release(Spi spi) = 0;
 };

@@ -63,6 +63,8 @@ Result<> Channel::probe(Shard& shard, const IkeSa& sa, std::size_t datagram_size
   const auto head = header(wire::ExchangeType::kInformational, false, own_id_);
   MERLON_TRY(auto whole, protection_.seal(head, payloads, shard.rng()));
   MERLON_TRY(auto again, seal_fragmented(protection_, head, payloads, limit(path_), true, shard.rng()));
+  // RFC 7296 2.1: what is no fragment is sent again bit for bit.
+  if (again.size() == 1) again.front() = whole;
   shard.note_message(sa, head, payloads, path_, true);
   ++own_id_;
   own_ = OwnRequest{std::move(again), schedule, 1, shard.time(), shard.time() + schedule.wait_after(1)};

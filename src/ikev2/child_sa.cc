@@ -65,6 +65,7 @@ policy::ChildSaPtr assemble(Shard& shard, const IkeSa& sa, const PeerAuthenticat
   child->remote_ts = agreement.remote_ts;
   child->path = outer_path(shard, sa, path);
   child->use_outbound = agreement.use_outbound;
+  child->resource = agreement.resource;
   const auto& lifetime = child->child().lifetime;
   child->soft_bytes = lifetime.soft_bytes;
   child->hard_bytes = lifetime.hard_bytes;
@@ -290,6 +291,7 @@ void update_child_paths(Shard& shard, IkeSa& sa, Established& established) {
     moved->remote_ts = from.remote_ts;
     moved->path = path;
     moved->use_outbound = record.outbound_in_use;
+    moved->resource = from.resource;
     record.sa = std::move(moved);
     shard.emit(ike::UpdateChildSa{record.sa->id, path, record.outbound_in_use});
   }

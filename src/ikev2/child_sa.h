@@ -24,6 +24,7 @@ struct TriggeredBy {
 struct ChildIntent {
   std::size_t child_index = 0;  // into the connection's children
   std::optional<TriggeredBy> packet;
+  bool additional = false;  // one more beside those that stand (RFC 9611)
 };
 
 // A Child SA and the SAs that rekeys put in its place are one line: how the first of them came to be, which both ends
@@ -73,6 +74,7 @@ struct ChildAgreement {
   bool initiator = false;                 // of the exchange that made it: says which keys are outbound
   bool use_outbound = true;
   std::optional<policy::ChildSaId> replaces;
+  std::optional<unsigned> resource;  // RFC 9611: where the peer takes part
   ChildLine line;  // of what it replaces; the exchange of one that replaces none begins its own
 };
 

@@ -23,7 +23,7 @@ struct EngineOptions {
   // RFC 7296 2.6: from this many half-open IKE SAs on, a request without a valid cookie costs no state.
   std::size_t cookie_threshold = 64;
   std::size_t half_open_limit = 4096;           // beyond it new requests are dropped, cookie or not
-  std::size_t half_open_limit_per_source = 16;  // IPv6 by /64
+  std::size_t half_open_limit_per_source = 16;  // IPv6 by /64; from half of them on, too, a cookie is asked for
   std::chrono::seconds half_open_timeout{30};
   // Of IKE SAs, those aside that only repeat their last answer. A rekey by a peer is never refused for it: a peer has
   // one successor at a time.
@@ -31,6 +31,7 @@ struct EngineOptions {
   std::size_t lingering_limit = 8192;          // of those aside; beyond it the oldest go at once
   std::size_t memory_limit = 64U << 20U;       // bytes of unfinished messages, of all peers together
   std::uint32_t last_message_id = 0xFFFFFFFF;  // RFC 7296 2.2; at least 64. Smaller ones are for tests
+  unsigned data_workers = 1;                   // what ChildConfig::parallel = 0 stands for (RFC 9611)
   std::uint64_t shard = 0, shard_count = 1;    // which of our SPIs are this engine's
   bool trace_all = false;
 };

@@ -189,6 +189,18 @@ TEST_F(PathProbe, IsSentAgainInFragmentsWhereThePathIsNarrow) {
   expect_one_of_each(pair);
 }
 
+// RFC 7296 2.1: a retransmission is the same, bit for bit; only fragments (RFC 7383 2.5.2) may take its place.
+TEST_F(PathProbe, IsSentAgainAsItWasWhereItNeedsNoFragments) {
+  std::vector<Bytes> sent;
+  pair.network.drop = [&](const Packet& packet) {
+    sent.push_back(packet.payload);
+    return sent.size() == 1;
+  };
+  ASSERT_EQ(probe(1000).size(), 1U);
+  ASSERT_GE(sent.size(), 3U);
+  EXPECT_EQ(sent[0], sent[1]);
+}
+
 TEST_F(PathProbe, NeedsAnIkeSaWhosePeerTakesFragments) {
   EXPECT_FALSE(pair.a.engine.probe_path(pair.network.time(), address("192.0.2.99"), 1500));
   Pair without;

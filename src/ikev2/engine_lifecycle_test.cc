@@ -308,6 +308,23 @@ TEST(Lifecycle, APacketAsksForItsChild) {
   expect_in_step(pair.a, pair.b, "net");
 }
 
+// It asked before a reload, and the child's selectors are others now: nothing wider than these may be negotiated.
+TEST(Lifecycle, APacketOutsideOfTheChildWidensNothing) {
+  Pair pair;
+  pair.at_b().children.front().local_ts = value(policy::parse_traffic_selectors("10.0.0.0/8"));
+  pair.at_b().children.front().remote_ts = value(policy::parse_traffic_selectors("10.0.0.0/8"));
+  pair.configure();
+  const Engine::TriggeringPacket packet{value(policy::parse_traffic_selector("10.8.0.7[tcp/40000]")),
+                                        value(policy::parse_traffic_selector("10.9.0.9[tcp/22]"))};
+  ASSERT_TRUE(
+      pair.a.engine.acquire(pair.network.time(), "office", "net", {pair.a.ip, 0}, {pair.b.ip, 500}, packet));
+  pair.a.drain();
+  pair.network.run_for(2s);
+  ASSERT_NE(pair.a.outbound("net"), nullptr);
+  EXPECT_EQ(pair.a.outbound("net")->sa->local_ts, pair.at_a().children.front().local_ts);
+  EXPECT_EQ(pair.a.outbound("net")->sa->remote_ts, pair.at_a().children.front().remote_ts);
+}
+
 TEST(Lifecycle, SoftLifetimesRekeyHardOnesEnd) {
   Pair pair;
   auto& lifetime = pair.at_a().children.front().lifetime;
@@ -332,6 +349,23 @@ TEST(Lifecycle, HardLifetimeWithoutARekeyEndsTheChild) {
   EXPECT_TRUE(pair.a.installed.empty());
   EXPECT_TRUE(pair.b.installed.empty());
   expect_one_ike(pair);
+}
+
+// It is replaced, and its hard lifetime ends while late packets are still taken on it.
+TEST(Lifecycle, NoReplacedChildOutlivesItsHardLifetime) {
+  Pair pair;
+  pair.at_a().children.front().lifetime.hard = 60s;
+  pair.up();  // two seconds
+  const auto first = pair.a.outbound("net")->sa->id;
+  pair.network.run_for(57s);
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(500ms);
+  ASSERT_EQ(pair.a.installed.size(), 2U) << "late packets are taken";
+  pair.network.run_for(1s);
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  EXPECT_NE(pair.a.outbound("net")->sa->id.value, first.value);
+  EXPECT_GT(pair.a.engine.next_deadline(), pair.network.time().monotonic);
 }
 
 TEST(Lifecycle, ThePacketEngineReportsExpiry) {

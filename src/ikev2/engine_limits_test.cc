@@ -31,6 +31,34 @@ TEST(Limits, StrayMessagesDoNotStarveInvalidKePayload) {
   pair.up();
 }
 
+// RFC 7296 2.6: without a cookie anybody could take the places of a source by forging its address.
+TEST(Limits, RequestsInThePeersNameDoNotKeepItOut) {
+  Pair pair;
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  const auto request = pair.a.engine.drain();
+  ASSERT_EQ(pair.network.sent.size(), 1U);
+  auto forged =
+      value(wire::parse_message(pair.network.sent.front().payload).map_error([](auto e) { return e.error; }));
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    forged.header.initiator_spi = IkeSpi{i};
+    pair.b.engine.receive(pair.network.time(),
+                          {{pair.b.ip, 500}, {pair.a.ip, 500}, false, value(wire::encode_message(forged))});
+    for (bool busy = true; busy;) {  // key pairs are made, and what was answered is lost
+      busy = false;
+      for (auto& action : pair.b.engine.drain())
+        if (const auto* exchange = std::get_if<ike::RunKeyExchange>(&action)) {
+          busy = true;
+          pair.b.engine.complete(pair.network.time(), ike::run(*exchange, pair.b.rng));
+        }
+    }
+  }
+  EXPECT_EQ(pair.b.engine.half_open_count(), 8U) << "half of the 16 places";
+  pair.network.run_for(5s);
+  EXPECT_EQ(pair.a.count<ike::IkeSaEstablished>(), 1U);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kCookiesVerified), 1U);
+}
+
 TEST(Limits, StrayMessagesDoNotStarveRefusals) {
   Pair pair;
   pair.at_b().ike_proposals = {value(policy::parse_ike_proposal("aes128-sha256-x25519"))};

@@ -1,4 +1,4 @@
-// Every error notification that IANA lists up to 47 (RFC 7296 3.10.1 and the RFCs since): which situation makes us send
+// Every error notification that IANA lists up to 48 (RFC 7296 3.10.1 and the RFCs since): which situation makes us send
 // it, or why we never do. That each is understood, with a sentence of its own, is ike/diagnosis_test.cc's to show.
 #include <gmock/gmock.h>
 
@@ -166,6 +166,12 @@ std::vector<Row> rows() {
       {kInvalidGroupId, {}, "group members register with group controllers (RFC 9838)"},
       {kAuthorizationFailed, {}, "group controllers (RFC 9838)"},
       {kStateNotFound, {}, "IKE_FOLLOWUP_KE (RFC 9370), which we do not announce"},
+      {kTsMaxQueue,
+       offices([](Pair& pair) {  // RFC 9611 4
+         pair.at_a().children.front().parallel = 3;
+         pair.at_b().children.front().parallel = 2;
+       }),
+       {}},
   };
 }
 
@@ -179,9 +185,9 @@ TEST(ErrorNotifications, EachIsSentWhereItBelongsOrNeverForAReason) {
   }
 }
 
-TEST(ErrorNotifications, TheTableHoldsAllThatIanaNamesUpTo47) {
+TEST(ErrorNotifications, TheTableHoldsAllThatIanaNamesUpTo48) {
   const auto all = rows();
-  for (std::uint16_t number = 0; number <= 47; ++number) {
+  for (std::uint16_t number = 0; number <= 48; ++number) {
     const auto type = static_cast<NotifyType>(number);
     const bool named = !wire::name(type).starts_with("ERROR(");
     const auto listed =

@@ -129,8 +129,11 @@ void check_lifetimes(Shard& shard, IkeSa& sa, Established& established) {
       record.soft = kNever;
       queue_rekey_child(established, record);
     }
-    if (now >= record.hard && record.remove_at == kNever) {
-      record.hard = kNever;
+    if (now < record.hard) continue;
+    record.hard = kNever;
+    if (record.remove_at != kNever) {
+      record.remove_at = now;  // late packets are taken no longer than the SA itself would have lived
+    } else {
       shard.count(RarePath::kChildHardLifetime);
       queue_delete_child(shard, established, record, "its hard lifetime is over");
       record.replaced = false;  // not a packet more

@@ -74,7 +74,9 @@ struct HeldBack {
 struct CreatingChild {  // also a rekey
   ChildIntent intent;
   std::optional<policy::ChildSaId> rekeys;
-  ChildLine line;  // of what it rekeys, which may be gone when the answer comes
+  // Of what it rekeys, which may be gone when the answer comes. RFC 9611 3: a rekey stays with its resource.
+  ChildLine line;
+  std::optional<unsigned> resource;
   unsigned attempts = 0;
   bool only_packet = false;
   Spi inbound_spi;
@@ -123,6 +125,7 @@ struct AnsweringChild {
   ChildAnswer answer;
   std::optional<policy::ChildSaId> rekeys;
   ChildLine line;  // of what it rekeys
+  std::optional<unsigned> resource;
   Followup followup = Followup::kNone;
   Spi inbound_spi;
   Bytes nonce_i, nonce_r, public_value;

@@ -127,6 +127,12 @@ Result<Begun> Shard::acquire(Now now, const std::string& name, const std::string
   if (!connection) return no_connection(name);
   const auto index = child_index(*connection, child);
   if (!index) return no_child(name, child);
+  // The packet asked under the configuration of that moment; since then the child's selectors may have changed, and
+  // what is proposed must lie within those of now.
+  const policy::ChildConfig& wanted = connection->children[*index];
+  if (packet && !(policy::contains(wanted.local_ts, std::span(&packet->local, 1)) &&
+                  policy::contains(wanted.remote_ts, std::span(&packet->remote, 1))))
+    packet.reset();
   auto result = negotiate(connection, local, remote, {{*index, std::move(packet)}});
   settle();
   return result;

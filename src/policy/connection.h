@@ -74,6 +74,8 @@ enum class ChildAction { kProtect, kBypass, kDiscard };
 enum class DfBit { kCopy, kSet, kClear };
 enum class PathProtocol { kAuto, kUdp, kNative };  // ESP in UDP only behind a NAT, always, or never
 
+inline constexpr unsigned kMaxParallel = 64;
+
 struct ChildConfig {
   std::string name;  // unique in the connection; "CONNECTION.CHILD" names it for people
   ChildAction action = ChildAction::kProtect;
@@ -86,7 +88,9 @@ struct ChildConfig {
   bool copy_dscp = true;          // RFC 4301 5.1.2
   DfBit df = DfBit::kCopy;
   bool tcp_mss_clamp = true;
-  unsigned tunnel_mtu = 0;     // 0 = from the path
+  unsigned tunnel_mtu = 0;  // 0 = from the path
+  // Child SAs with the same selectors, each for a data worker of its own (RFC 9611); 0: as many as there are workers.
+  unsigned parallel = 1;       // at most kMaxParallel
   std::uint32_t priority = 0;  // position in the SPD among all connections; smaller is asked first
   std::uint32_t mark_in = 0, mark_out = 0;  // not yet
   friend bool operator==(const ChildConfig&, const ChildConfig&) = default;

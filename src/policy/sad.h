@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -53,6 +54,8 @@ struct ChildSa {
   // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes
   // out.
   bool use_outbound = true;
+  // One of several for the same selectors (RFC 9611): our number of it, which names the data worker that carries it.
+  std::optional<unsigned> resource;
   std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;  // 0 = no limit
 
   [[nodiscard]] const ChildConfig& child() const { return connection->children[child_index]; }
@@ -73,6 +76,7 @@ using ChildSaPtr = std::shared_ptr<const ChildSa>;
   out.remote_ts = sa.remote_ts;
   out.path = sa.path;
   out.use_outbound = sa.use_outbound;
+  out.resource = sa.resource;
   out.soft_bytes = sa.soft_bytes;
   out.hard_bytes = sa.hard_bytes;
   out.soft_packets = sa.soft_packets;

@@ -18,6 +18,7 @@
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
 #include "ikev2/exchanges/informational.h"
+#include "ikev2/per_resource.h"
 
 namespace merlon::ikev2 {
 
@@ -85,7 +86,7 @@ void fail_unsent_child(Shard& shard, IkeSa& sa, Established& established, const 
 
 // Makes the request; with a key exchange of its own only after the key pair is there.
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
-  auto spi = shard.spis().allocate();
+  auto spi = own->resource ? shard.spis().allocate_for(*own->resource) : shard.spis().allocate();
   if (!spi) {
     shard.count(RarePath::kNoSpiLeft);
     return fail_own_child(shard, sa, established, *own,
@@ -94,6 +95,10 @@ void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<Cr
   own->inbound_spi = *spi;
   own->nonce = shard.rng().bytes(kNonceSize);
   own->proposed = propose_child(*sa.connection, own->intent, *spi, true);
+  if (const auto* model = own->intent.additional ? model_of(established, own->intent.child_index) : nullptr) {
+    own->proposed.tsi = model->local_ts;
+    own->proposed.tsr = model->remote_ts;
+  }
   if (own->only_packet && own->intent.packet) {
     own->proposed.tsi = {own->intent.packet->local};
     own->proposed.tsr = {own->intent.packet->remote};
@@ -109,7 +114,11 @@ void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<Cr
 }  // namespace
 
 void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task) {
+  const auto resource = free_resource(shard, sa, established, task.intent.child_index, For::kOurs);
+  // Meanwhile the peer made it, or those it was to stand beside are gone.
+  if (task.intent.additional && (!resource || !model_of(established, task.intent.child_index))) return;
   auto own = std::make_unique<CreatingChild>();
+  own->resource = resource;
   own->intent = std::move(task.intent);
   own->attempts = task.attempts;
   own->method = task.method;
@@ -124,6 +133,7 @@ void begin_rekey_child(Shard& shard, IkeSa& sa, Established& established, const 
   own->intent.child_index = record->child_index;
   own->rekeys = task.id;
   own->line = record->line;
+  own->resource = record->sa->resource;
   own->attempts = task.attempts;
   own->method = task.method;
   begin(shard, sa, established, std::move(own));
@@ -151,6 +161,7 @@ void send_child_request(Shard& shard, IkeSa& sa, Established& established) {
     payloads.emplace_back(wire::KePayload{own.method, to_bytes(own.exchange->public_value()), false});
   payloads.emplace_back(wire::TsiPayload{own.proposed.tsi, {}, false});
   payloads.emplace_back(wire::TsrPayload{own.proposed.tsr, {}, false});
+  if (own.resource) payloads.emplace_back(make_resource_info(*own.resource));
   own.sent = true;
   auto sent = established.channel.request(shard, sa, wire::ExchangeType::kCreateChildSa, payloads,
                                           RetransmissionSchedule::of(*sa.connection));
@@ -239,6 +250,8 @@ void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::N
     established.tasks.push_back({NewChildTask{own->intent, own->attempts + 1, own->method, true}, {}});
     return;
   }
+  // RFC 9611 4: those that stand are what there will be. (TEMPORARY_FAILURE says that it may be asked again.)
+  if (own->intent.additional && notify.type != NotifyType::kTemporaryFailure) return;
   const auto& name = sa.connection->children[own->intent.child_index].name;
   const auto exchange = own->rekeys ? Exchange::kRekeyChild : Exchange::kCreateChild;
   Task retry;
@@ -282,6 +295,14 @@ void on_child_response(Shard& shard, IkeSa& sa, Established& established, Incomi
         shard, sa, established,
         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
                                  "the answer lacks a nonce of the right size or the right KE payload"));
+  const auto* model = own.intent.additional ? model_of(established, own.intent.child_index) : nullptr;
+  if (model && !is_like(*accepted, *model))
+    return refuse_answer(shard, sa, established,
+                         ike::diagnosis::protocol(subject_of(sa), Exchange::kCreateChild,
+                                                  "one more Child SA for the same selectors is to have the "
+                                                  "algorithms and selectors of the first (RFC 9611)"));
+  // RFC 9611 3: whoever does not answer it has no part in it. A rekey need not say it again.
+  if (!own.rekeys && !has_resource_info(incoming.payloads)) own.resource.reset();
   own.nonce_r = nonce->data;
   own.accepted = std::move(*accepted);
   if (with_ke)
@@ -357,6 +378,7 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   agreement.shared_secret = shared_secret;
   agreement.initiator = true;
   agreement.replaces = own->rekeys;
+  agreement.resource = own->resource;
   agreement.line = own->line;
   // RFC 7296 2.8.1: of two SAs that replace the same one, the one with the lowest nonce goes.
   const bool redundant =
@@ -377,6 +399,7 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   }
   if (own->rekeys) settle_own_rekey(established, *own, *made, redundant);
   settle_twins(shard, established, own->intent.child_index);
+  if (!own->rekeys && own->resource) queue_another(shard, sa, established, own->intent.child_index);
 }
 
 }  // namespace merlon::ikev2

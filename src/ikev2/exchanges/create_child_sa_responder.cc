@@ -8,6 +8,7 @@
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/informational.h"
+#include "ikev2/per_resource.h"
 
 namespace merlon::ikev2 {
 
@@ -118,8 +119,10 @@ std::optional<CollisionDecision> decide(Shard& shard, IkeSa& sa, Established& es
   return std::nullopt;
 }
 
-bool too_many_children(const IkeSa& sa, const Established& established) {
-  return established.children.size() >= 2 * sa.connection->children.size() + kMaxSpareChildSas;
+bool too_many_children(const Shard& shard, const IkeSa& sa, const Established& established) {
+  std::size_t wanted = 0;
+  for (const auto& child : sa.connection->children) wanted += wanted_child_sas(shard, child);
+  return established.children.size() >= 2 * wanted + kMaxSpareChildSas;
 }
 
 }  // namespace
@@ -129,7 +132,7 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   const auto decision = decide(shard, sa, established, named);
   if (!decision) return;
   // RFC 7296 1.3.1
-  if (too_many_children(sa, established)) {
+  if (too_many_children(shard, sa, established)) {
     shard.count(RarePath::kTooManyChildSas);
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
   }
@@ -162,7 +165,16 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   }
   if (method != KeMethod::kNone && ke->data.size() != crypto::public_value_size(method))
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
-  auto spi = shard.spis().allocate();
+  std::optional<unsigned> resource;
+  if (named.record) {
+    resource = named.record->sa->resource;
+  } else if (has_resource_info(incoming.payloads) &&
+             wanted_child_sas(shard, sa.connection->children[answer->child_index]) > 1) {
+    resource = free_resource(shard, sa, established, answer->child_index, For::kPeers);
+    // RFC 9611 4: as many as we can make use of stand already.
+    if (!resource) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTsMaxQueue));
+  }
+  auto spi = resource ? shard.spis().allocate_for(*resource) : shard.spis().allocate();
   if (!spi) {
     shard.count(RarePath::kNoSpiLeft);
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
@@ -173,6 +185,7 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
     answering->rekeys = named.record->sa->id;
     answering->line = named.record->line;
   }
+  answering->resource = resource;
   answering->followup = decision->followup;
   answering->inbound_spi = *spi;
   answering->nonce_i = nonce->data;
@@ -212,6 +225,7 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   agreement.nonce_r = answering->nonce_r;
   agreement.shared_secret = shared_secret;
   agreement.replaces = answering->rekeys;
+  agreement.resource = answering->resource;
   agreement.line = answering->line;
   // RFC 7296 2.8: after a rekey the initiator moves first; we follow when it does, or when it deletes the old
   // SA.
@@ -227,6 +241,8 @@ void finish_peer_child(Shard& shard, IkeSa& sa, Established& established, const 
   if (method != KeMethod::kNone)
     payloads.emplace_back(wire::KePayload{method, to_bytes(answering->exchange->public_value()), false});
   append_child_answer(payloads, answering->answer, answering->inbound_spi);
+  if (answering->resource && !answering->rekeys)
+    payloads.emplace_back(make_resource_info(*answering->resource));
   if (auto answered = established.channel.respond(shard, sa, wire::ExchangeType::kCreateChildSa, payloads);
       !answered) {
     if (auto* record = find_child(established, *made))

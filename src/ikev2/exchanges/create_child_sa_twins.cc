@@ -21,9 +21,10 @@ bool stands(const ChildSaRecord& record) {
   return record.live() && !record.replaced;
 }
 
+// Those that share the packets of a pair of networks are no twins (RFC 9611).
 bool twins(const ChildSaRecord& a, const ChildSaRecord& b) {
-  return a.child_index == b.child_index && a.line.initiated != b.line.initiated &&
-         policy::same_set(a.sa->local_ts, b.sa->local_ts) &&
+  return !(a.sa->resource && b.sa->resource) && a.child_index == b.child_index &&
+         a.line.initiated != b.line.initiated && policy::same_set(a.sa->local_ts, b.sa->local_ts) &&
          policy::same_set(a.sa->remote_ts, b.sa->remote_ts);
 }
 

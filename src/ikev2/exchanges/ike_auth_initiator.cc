@@ -13,6 +13,7 @@
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "ikev2/exchanges/ike_sa_init.h"
+#include "ikev2/per_resource.h"
 
 namespace merlon::ikev2 {
 
@@ -74,6 +75,8 @@ std::vector<wire::Payload> request_payloads(Shard& shard, const IkeSa& sa, const
   payloads.emplace_back(wire::SaPayload{phase.proposed.offer, false});
   payloads.emplace_back(wire::TsiPayload{phase.proposed.tsi, {}, false});
   payloads.emplace_back(wire::TsrPayload{phase.proposed.tsr, {}, false});
+  if (wanted_child_sas(shard, connection.children[phase.intents.front().child_index]) > 1)
+    payloads.emplace_back(make_resource_info(0));
   return payloads;
 }
 
@@ -173,9 +176,12 @@ void make_first_child(Shard& shard, IkeSa& sa, AuthSent& phase, const Candidate&
   agreement.nonce_i = phase.init.nonce;
   agreement.nonce_r = candidate.nonce_r;
   agreement.initiator = true;
+  const bool several = wanted_child_sas(shard, sa.connection->children[child_index]) > 1;
+  if (several && has_resource_info(payloads)) agreement.resource = 0;
   if (auto made = create_child_sa(shard, sa, established, agreement); !made)
     return refused(ike::diagnosis::internal(subject_of(sa), made.error()));
   phase.inbound_spi = {};
+  if (agreement.resource) queue_another(shard, sa, established, child_index);
 }
 
 // The responder proved nothing, or something else: RFC 7296 2.21.2, it is told in an exchange of its own.
@@ -228,7 +234,9 @@ Continues on_candidate_secret(Shard& shard, IkeSa& sa, AuthSent&& phase, ike::Ke
   }
   trace_keys(shard, sa, candidate.algorithms, candidate.keys);
   if (phase.inbound_spi.value == 0) {
-    auto spi = shard.spis().allocate();
+    // RFC 9611: the first of several, if the peer takes part.
+    const auto& child = sa.connection->children[phase.intents.front().child_index];
+    auto spi = wanted_child_sas(shard, child) > 1 ? shard.spis().allocate_for(0) : shard.spis().allocate();
     if (!spi) {
       shard.count(RarePath::kNoSpiLeft);
       return internal(spi.error());

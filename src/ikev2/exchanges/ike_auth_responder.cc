@@ -6,6 +6,7 @@
 //         \--anything wrong--> Lingering: N(AUTHENTICATION_FAILED), encrypted, and again when asked again
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
+#include "ikev2/per_resource.h"
 #include "pki/identity_text.h"
 #include "policy/pad.h"
 
@@ -184,7 +185,10 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
   auto answer = answer_child(sa, *sa.connection, question);
   if (!answer) outcome.failed_child = answer.error().child;
   if (!answer) return refuse_child(std::move(answer.error().notify), std::move(answer.error().failure));
-  auto spi = shard.spis().allocate();
+  // RFC 9611 3
+  const bool several =
+      has_resource_info(request) && wanted_child_sas(shard, sa.connection->children[answer->child_index]) > 1;
+  auto spi = several ? shard.spis().allocate_for(0) : shard.spis().allocate();
   if (!spi) {
     shard.count(RarePath::kNoSpiLeft);
     return refuse_child(wire::make_notify(NotifyType::kNoAdditionalSas),
@@ -192,6 +196,7 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
   }
   std::vector<wire::Payload> child;
   append_child_answer(child, *answer, *spi);
+  if (several) child.emplace_back(make_resource_info(0));
   for (auto& payload : child) payloads.push_back(std::move(payload));
   ChildAgreement agreement;
   agreement.child_index = answer->child_index;
@@ -200,6 +205,7 @@ ChildOutcome answer_first_child(Shard& shard, const IkeSa& sa, std::span<const w
   agreement.outbound_spi = answer->outbound_spi;
   agreement.local_ts = std::move(answer->narrowed.local_ts);
   agreement.remote_ts = std::move(answer->narrowed.remote_ts);
+  if (several) agreement.resource = 0;
   outcome.agreement = std::move(agreement);
   return outcome;
 }

@@ -49,10 +49,16 @@ std::vector<policy::ConnectionPtr> candidates_by_address(Shard& shard, const Arr
   return found;
 }
 
-// RFC 7296 2.6
+// RFC 7296 2.6. Also of a source that has taken half of its own places: what others send in its name must not keep it out,
+// and only who is really there can return a cookie.
+bool cookie_is_wanted(Shard& shard, const IpAddress& source) {
+  return shard.half_open().total() >= shard.options().cookie_threshold ||
+         2 * shard.half_open().of(source) >= shard.options().half_open_limit_per_source;
+}
+
 bool cookie_is_missing(Shard& shard, const Arrival& arrival, const Request& request) {
-  if (shard.half_open().total() < shard.options().cookie_threshold) return false;
   const auto source = arrival.datagram.remote.address;
+  if (!cookie_is_wanted(shard, source)) return false;
   const auto spi_i = arrival.message.header.initiator_spi;
   if (const auto* notify = wire::find_notify(arrival.message.payloads, NotifyType::kCookie)) {
     if (shard.cookies().verify(shard.time(), notify->data, request.nonce->data, source, spi_i)) {

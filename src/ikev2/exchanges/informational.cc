@@ -170,10 +170,11 @@ Next<Established> on_informational_response(Shard& shard, IkeSa& sa, Established
 // ---- the peer's
 namespace {
 
-// The outbound half moves to what is newest when the old one goes (RFC 7296 2.8).
-void move_outbound(Shard& shard, Established& established, std::size_t child_index) {
+// The outbound half moves to what is newest when the old one goes (RFC 7296 2.8); with several, to what took its place.
+void move_outbound(Shard& shard, Established& established, const ChildSaRecord& gone) {
   for (auto record = established.children.rbegin(); record != established.children.rend(); ++record)
-    if (record->child_index == child_index && record->live() && !record->replaced)
+    if (record->child_index == gone.child_index && record->live() && !record->replaced &&
+        record->sa->resource == gone.sa->resource)
       return use_outbound(shard, *record);
 }
 
@@ -199,14 +200,13 @@ std::optional<Spi> delete_child(Shard& shard, const IkeSa& sa, Established& esta
   if (decision.followup == Followup::kOwnTargetGone) mark_target_gone(established, *record);
   if (decision.reply != Reply::kAccept) return std::nullopt;
   const auto inbound_spi = record->sa->inbound_spi;
-  const auto child_index = record->child_index;
   // A delete of ours that waits in the list is done with this.
   std::erase_if(established.tasks, [&](const Task& task) {
     const auto* queued = std::get_if<DeleteChildTask>(&task.what);
     return queued && queued->inbound_spi == inbound_spi;
   });
   close_child(shard, sa, *record, record->replaced ? "replaced by a rekey" : "deleted by the peer");
-  move_outbound(shard, established, child_index);
+  move_outbound(shard, established, *record);
   return inbound_spi;
 }
 

@@ -1,0 +1,167 @@
+// RFC 9611: several Child SAs with the same selectors. What stands on the wire is read by the other end's engine, which
+// is told nothing but the datagrams.
+#include "ikev2/per_resource.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "ikev2/engine_test_network.h"
+
+namespace merlon::ikev2::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+struct PerResource : testing::Test {
+  PerResource() {
+    // RFC 9611 3: all of them have the same algorithms, also those that IKE_AUTH did not make.
+    for (auto* at : {&pair.at_a(), &pair.at_b()})
+      at->children.front().proposals = {value(policy::parse_esp_proposal("aes256gcm16-x25519-noesn")),
+                                        value(policy::parse_esp_proposal("aes256gcm16-noesn"))};
+  }
+  void want(unsigned at_a, unsigned at_b) {
+    pair.at_a().children.front().parallel = at_a;
+    pair.at_b().children.front().parallel = at_b;
+  }
+  void begin() {
+    pair.configure();
+    ASSERT_TRUE(pair.a.initiate("office", pair.b));
+    pair.network.run_for(5s);
+  }
+  // The numbers of those that carry packets out; each has its other half at the other end.
+  static std::multiset<int> resources(const Host& host, const Host& other) {
+    std::multiset<int> found;
+    for (const auto& [id, one] : host.installed) {
+      if (one.use_outbound) found.insert(one.sa->resource ? static_cast<int>(*one.sa->resource) : -1);
+      const auto* far = other.by_inbound(one.sa->outbound_spi);
+      EXPECT_NE(far, nullptr);
+      if (far) expect_mirrored(*one.sa, *far->sa);
+    }
+    return found;
+  }
+  void expect(const std::multiset<int>& wanted) {
+    EXPECT_EQ(resources(pair.a, pair.b), wanted);
+    EXPECT_EQ(resources(pair.b, pair.a), wanted);
+  }
+  Pair pair;
+};
+
+TEST_F(PerResource, OneForEachWorker) {
+  want(4, 4);
+  begin();
+  expect({0, 1, 2, 3});
+  std::set<std::uint32_t> spis;
+  for (const auto& [id, one] : pair.a.installed) spis.insert(one.sa->inbound_spi.value);
+  EXPECT_EQ(spis.size(), 4U);
+  for (const auto* host : {&pair.a, &pair.b}) EXPECT_EQ(host->count<ike::NegotiationFailed>(), 0U);
+}
+
+TEST_F(PerResource, AsManyAsThereAreWorkers) {
+  EngineOptions three;
+  three.data_workers = 3;
+  Pair other(three, three);
+  other.at_a().children.front().parallel = other.at_b().children.front().parallel = 0;
+  other.up();
+  other.network.run_for(5s);
+  EXPECT_EQ(resources(other.a, other.b), (std::multiset{0, 1, 2}));
+}
+
+// RFC 9611 3: a peer that does not know the notification leaves it out of its answer, and there is one Child SA.
+TEST_F(PerResource, APeerThatKnowsNothingOfIt) {
+  want(4, 1);
+  begin();
+  expect({-1});
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 0U);
+}
+TEST_F(PerResource, APeerThatDoesNotAsk) {
+  want(1, 4);
+  begin();
+  expect({-1});
+}
+
+// RFC 9611 4: TS_MAX_QUEUE ends it; what stands stays, and nobody calls that a failure.
+TEST_F(PerResource, ThePeerHasFewer) {
+  want(4, 2);
+  begin();
+  expect({0, 1});
+  EXPECT_EQ(pair.b.engine.counters().notifies_sent(static_cast<std::uint16_t>(wire::NotifyType::kTsMaxQueue)),
+            1U);
+  for (const auto* host : {&pair.a, &pair.b}) EXPECT_EQ(host->count<ike::NegotiationFailed>(), 0U);
+  const auto said = pair.network.sent.size();
+  pair.network.run_for(10min);
+  EXPECT_EQ(pair.network.sent.size(), said) << "it is not asked again";
+}
+
+// RFC 9611 3: a rekeyed one stays with its resource, at both ends, whoever rekeys.
+TEST_F(PerResource, ARekeyKeepsTheNumber) {
+  want(3, 3);
+  begin();
+  for (auto* host : {&pair.a, &pair.b}) {
+    ASSERT_TRUE(host->engine.rekey_child_sa(pair.network.time(), "office", "net"));
+    host->drain();
+    pair.network.run_for(10s);
+    expect({0, 1, 2});
+  }
+  ASSERT_TRUE(pair.b.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.b.drain();
+  pair.network.run_for(10s);
+  expect({0, 1, 2});
+  ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", ""));
+  pair.a.drain();
+  pair.network.run_for(20s);
+  pair.expect_clean();
+}
+
+// Both ends begin at once, each with the Child SA of an IKE SA that stands: never fewer than one wants, and never many more.
+TEST_F(PerResource, BothBeginAtOnce) {
+  for (int lead_ms = 0; lead_ms <= 60; lead_ms += 5) {
+    SCOPED_TRACE(lead_ms);
+    Pair both;
+    both.at_a().children.front().parallel = both.at_b().children.front().parallel = 3;
+    both.up();
+    both.network.run_for(5s);
+    for (auto* host : {&both.a}) {
+      ASSERT_TRUE(host->engine.terminate(both.network.time(), "office", "net"));
+      host->drain();
+    }
+    both.network.run_for(10s);
+    ASSERT_TRUE(both.a.installed.empty());
+    ASSERT_TRUE(both.a.initiate("office", both.b, {"net"}));
+    both.network.run_for(std::chrono::milliseconds(lead_ms));
+    (void)both.b.initiate("office", both.a, {"net"});
+    both.network.run_for(10s);
+    const auto found = resources(both.a, both.b);
+    EXPECT_EQ(resources(both.b, both.a).size(), found.size());
+    EXPECT_GE(found.size(), 3U);
+    EXPECT_LE(found.size(), 4U);
+  }
+}
+
+// RFC 9611 3: the properties of those that follow are those of the first.
+TEST(PerResourceModel, MustBeTheSame) {
+  policy::ChildSa model;
+  model.algorithms = {EncrId::kAesGcm16, 256, IntegId::kNone, true};
+  model.local_ts = value(policy::parse_traffic_selectors("10.1.0.0/16"));
+  model.remote_ts = value(policy::parse_traffic_selectors("10.2.0.0/16"));
+  ChildAccepted accepted;
+  accepted.chosen.encr = EncrId::kAesGcm16;
+  accepted.chosen.key_bits = 256;
+  accepted.chosen.esn = true;
+  accepted.local_ts = model.local_ts;
+  accepted.remote_ts = model.remote_ts;
+  EXPECT_TRUE(is_like(accepted, model));
+  auto other = accepted;
+  other.chosen.esn = false;
+  EXPECT_FALSE(is_like(other, model));
+  other = accepted;
+  other.chosen.key_bits = 128;
+  EXPECT_FALSE(is_like(other, model));
+  other = accepted;
+  other.remote_ts = value(policy::parse_traffic_selectors("10.2.3.0/24"));
+  EXPECT_FALSE(is_like(other, model));
+}
+
+}  // namespace
+}  // namespace merlon::ikev2::test
