@@ -45,15 +45,26 @@ Result<EspSizes> esp_sizes(const EspTransform& transform) {
 }
 
 std::string name(PacketBackend backend) {
-  return backend == PacketBackend::kIpsecMb ? "intel-ipsec-mb" : "OpenSSL";
+  switch (backend) {
+    case PacketBackend::kVaes:
+      return "VAES";
+    case PacketBackend::kIpsecMb:
+      return "intel-ipsec-mb";
+    case PacketBackend::kOpenssl:
+      break;
+  }
+  return "OpenSSL";
 }
 
 Result<std::unique_ptr<PacketCipher>> PacketCipher::create(const EspTransform& transform, bool esn,
-                                                           ByteView keymat_encr, ByteView keymat_integ) {
-  MERLON_TRY_VOID(check(transform, keymat_encr, keymat_integ));
-  auto fast = make_ipsec_mb_cipher(transform, esn, keymat_encr, keymat_integ);
-  if (fast || fast.error().code != ErrorCode::kUnsupported) return fast;
-  return make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
+                                                           ByteView keymat_encr, ByteView keymat_integ,
+                                                           PacketBackend fastest) {
+  for (const PacketBackend backend : {PacketBackend::kVaes, PacketBackend::kIpsecMb}) {
+    if (backend < fastest) continue;
+    auto made = create_with_backend(backend, transform, esn, keymat_encr, keymat_integ);
+    if (made || made.error().code != ErrorCode::kUnsupported) return made;
+  }
+  return create_with_backend(PacketBackend::kOpenssl, transform, esn, keymat_encr, keymat_integ);
 }
 
 Result<std::unique_ptr<PacketCipher>> PacketCipher::create_with_backend(PacketBackend backend,
@@ -61,8 +72,15 @@ Result<std::unique_ptr<PacketCipher>> PacketCipher::create_with_backend(PacketBa
                                                                         bool esn, ByteView keymat_encr,
                                                                         ByteView keymat_integ) {
   MERLON_TRY_VOID(check(transform, keymat_encr, keymat_integ));
-  return backend == PacketBackend::kIpsecMb ? make_ipsec_mb_cipher(transform, esn, keymat_encr, keymat_integ)
-                                            : make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
+  switch (backend) {
+    case PacketBackend::kVaes:
+      return make_vaes_cipher(transform, esn, keymat_encr);
+    case PacketBackend::kIpsecMb:
+      return make_ipsec_mb_cipher(transform, esn, keymat_encr, keymat_integ);
+    case PacketBackend::kOpenssl:
+      break;
+  }
+  return make_openssl_cipher(transform, esn, keymat_encr, keymat_integ);
 }
 
 void PacketCipher::seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {

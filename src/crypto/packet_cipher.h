@@ -56,17 +56,18 @@ struct PacketJob {
 inline constexpr std::uint32_t kMaxPacketData = 65500;
 inline constexpr std::size_t kMaxBurst = 64;  // what one call is made for; more are done in several rounds
 
-enum class PacketBackend : std::uint8_t { kIpsecMb, kOpenssl };
+// From the fastest to the slowest. kVaes: our own kernel for AES-GCM, for CPUs with VAES, VPCLMULQDQ and AVX-512.
+enum class PacketBackend : std::uint8_t { kVaes, kIpsecMb, kOpenssl };
 [[nodiscard]] std::string name(PacketBackend backend);
 
 // One key. Owned and used by one thread at a time; it may be made on another.
 class PacketCipher {
  public:
-  // Takes the fastest back end that has the transform. `keymat_encr` and `keymat_integ` are as long as
+  // Takes the fastest back end that this machine and the transform allow, `fastest` or a slower one. `keymat_encr` and `keymat_integ` are as long as
   // esp_key_sizes says. Errors: kUnsupported, kInvalidArgument (a key of the wrong size).
-  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(const EspTransform& transform, bool esn,
-                                                                    ByteView keymat_encr,
-                                                                    ByteView keymat_integ);
+  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(
+      const EspTransform& transform, bool esn, ByteView keymat_encr, ByteView keymat_integ,
+      PacketBackend fastest = PacketBackend::kVaes);
   // For tests: this back end or kUnsupported.
   [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create_with_backend(
       PacketBackend backend, const EspTransform& transform, bool esn, ByteView keymat_encr,
@@ -99,7 +100,7 @@ class PacketCipher {
 
  protected:
   // Ciphers of one kind take each other's packets in one call.
-  enum class Kind : std::uint8_t { kAlone, kGcm, kQueue };
+  enum class Kind : std::uint8_t { kAlone, kVaesGcm, kGcm, kQueue };
   explicit PacketCipher(const EspSizes& sizes, Kind kind = Kind::kAlone) : sizes_(sizes), kind_(kind) {}
   // Called on the first of `ciphers`, which are all of its kind; not for kAlone.
   virtual void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);

@@ -9,13 +9,21 @@
 
 namespace merlon::crypto {
 
-// Both take checked arguments. Errors: kUnsupported where the back end does not have the transform.
+// All take checked arguments. Errors: kUnsupported where the back end does not have the transform.
 [[nodiscard]] Result<std::unique_ptr<PacketCipher>> make_openssl_cipher(const EspTransform& transform,
                                                                         bool esn, ByteView keymat_encr,
                                                                         ByteView keymat_integ);
 [[nodiscard]] Result<std::unique_ptr<PacketCipher>> make_ipsec_mb_cipher(const EspTransform& transform,
                                                                          bool esn, ByteView keymat_encr,
                                                                          ByteView keymat_integ);
+
+// Only where the CPU has VAES, VPCLMULQDQ and AVX-512; AES-GCM only.
+[[nodiscard]] Result<std::unique_ptr<PacketCipher>> make_vaes_cipher(const EspTransform& transform, bool esn,
+                                                                     ByteView keymat_encr);
+
+inline bool is_gcm(EncrId id) {
+  return id == EncrId::kAesGcm8 || id == EncrId::kAesGcm12 || id == EncrId::kAesGcm16;
+}
 
 inline constexpr std::size_t kEspHeaderSize = 8;
 inline constexpr std::size_t kEsnSize = 4;

@@ -1,0 +1,202 @@
+// AES-GCM by our own kernel (gcm_vaes.h): the packets of a burst, of one key or of many, are sorted by size, and those of a size
+// are worked on side by side.
+#include "crypto/backends/gcm_vaes.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/secret.h"
+#include "crypto/backends/packet_backends.h"
+#include "crypto/cipher.h"
+
+#ifdef __x86_64__
+
+#include <cpuid.h>
+
+namespace merlon::crypto {
+namespace vaes {
+namespace {
+
+// Intel's manual, volume 1, 15.2: what the system must save and restore at least: SSE, AVX, and AVX-512's masks and registers.
+bool system_keeps_registers() {
+  constexpr std::uint32_t kNeeded = 0xe6;
+  std::uint32_t low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & kNeeded) == kNeeded;
+}
+
+bool cpu_has_instructions() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned kOsxsave = 1U << 27U, kAes = 1U << 25U, kPclmul = 1U << 1U;
+  if ((c & kOsxsave) == 0 || (c & kAes) == 0 || (c & kPclmul) == 0) return false;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned kBmi = 1U << 3U, kBmi2 = 1U << 8U,
+                     kAvx512 = 1U << 16U | 1U << 17U | 1U << 30U | 1U << 31U;
+  constexpr unsigned kVaes = 1U << 9U, kVpclmul = 1U << 10U;
+  constexpr unsigned kNeededB = kBmi | kBmi2 | kAvx512, kNeededC = kVaes | kVpclmul;
+  return (b & kNeededB) == kNeededB && (c & kNeededC) == kNeededC && system_keeps_registers();
+}
+
+}  // namespace
+
+bool is_available() {
+  static const bool is = cpu_has_instructions();
+  return is;
+}
+
+}  // namespace vaes
+
+namespace {
+
+class VaesGcmCipher final : public PacketCipher {
+ public:
+  VaesGcmCipher(const EspSizes& sizes, bool esn, std::size_t key_size, ByteView keymat)
+      : PacketCipher(sizes, Kind::kVaesGcm) {
+    vaes::expand(key_, keymat.data(), key_size, keymat.last(4).data());
+    key_.icv_size = static_cast<std::uint8_t>(sizes.icv);
+    key_.esn = esn;
+  }
+  ~VaesGcmCipher() override { wipe({reinterpret_cast<std::uint8_t*>(&key_), sizeof key_}); }
+  VaesGcmCipher(const VaesGcmCipher&) = delete;
+  VaesGcmCipher& operator=(const VaesGcmCipher&) = delete;
+
+  PacketBackend backend() const override { return PacketBackend::kVaes; }
+  void seal(std::span<PacketJob> jobs) override { run<true>(jobs, {}); }
+  void open(std::span<PacketJob> jobs) override { run<false>(jobs, {}); }
+
+ protected:
+  void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) override {
+    run<true>(jobs, ciphers);
+  }
+  void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) override {
+    run<false>(jobs, ciphers);
+  }
+
+ private:
+  static constexpr std::size_t kAhead =
+      4;  // packets; what is on its way from memory must not push each other out
+
+  // Long packets are sorted too, if coarsely: neighbours of one size are done two at a time, and without surprises for the CPU's branch
+  // predictor. That is why the size comes out of a table as well.
+  static constexpr std::size_t kLongSizes = 4, kSizes = vaes::kShortChunks + kLongSizes;
+  static constexpr std::size_t kWidth = 6, kMostChunks = vaes::kShortChunks + (kLongSizes - 1) * kWidth + 1;
+  static constexpr auto kSizeOfChunks = [] {
+    std::array<std::uint8_t, kMostChunks + 1> sizes{};
+    for (std::size_t chunks = 1; chunks < sizes.size(); ++chunks) {
+      const std::size_t size = chunks <= vaes::kShortChunks
+                                   ? chunks - 1
+                                   : vaes::kShortChunks + (chunks - vaes::kShortChunks - 1) / kWidth;
+      sizes[chunks] = static_cast<std::uint8_t>(size);
+    }
+    return sizes;
+  }();
+  // The packets of a burst by their size. Left uninitialised: what is read was written.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
+  struct Sorted {
+    std::array<std::array<vaes::Packet, kMaxBurst>, kSizes> packets;
+    std::array<std::size_t, kSizes> counts{};
+  };
+
+  static VaesGcmCipher& of(PacketCipher* cipher) { return static_cast<VaesGcmCipher&>(*cipher); }
+
+  // The powers and round keys of a short packet.
+  void prefetch_key() const { prefetch_lines(key_.powers + 192, 6); }
+
+  template <bool kSeals>
+  void run(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
+    Sorted sorted;
+    for (std::size_t first = 0; first < jobs.size(); first += kMaxBurst) {
+      const std::size_t count = std::min(kMaxBurst, jobs.size() - first);
+      if (ciphers.empty()) {
+        for (PacketJob& job : jobs.subspan(first, count)) add<kSeals>(job, key_, sorted);
+      } else {
+        run_mixed<kSeals>(jobs.subspan(first, count), ciphers.subspan(first, count), sorted);
+      }
+      finish<kSeals>(sorted);
+    }
+    vaes::clear_traces();
+  }
+
+  template <bool kSeals>
+  void run_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, Sorted& sorted) {
+    std::uint8_t rounds = key_.rounds;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
+      const VaesGcmCipher& cipher = of(ciphers[i]);
+      // Side by side are only keys of one size.
+      if (cipher.key_.rounds != std::exchange(rounds, cipher.key_.rounds)) finish<kSeals>(sorted);
+      cipher.add<kSeals>(jobs[i], cipher.key_, sorted);
+    }
+  }
+
+  template <bool kSeals>
+  void add(PacketJob& job, const vaes::Key& key, Sorted& sorted) const {
+    assert_layout(job, sizes_);
+    job.ok = kSeals;
+    if (!is_possible_length(job)) {
+      MERLON_ASSERT(!kSeals);
+      return;
+    }
+    const std::size_t size = kSizeOfChunks[std::min(vaes::chunks_of(job.length), kMostChunks)];
+    vaes::Packet& packet = sorted.packets[size][sorted.counts[size]++];
+    packet = {job.header, &key, &job.ok, job.length, key.esn ? job.sequence_high : 0};
+  }
+
+  template <bool kSeals>
+  static void finish(Sorted& sorted) {
+    for (std::size_t size = 0; size < kSizes; ++size) {
+      const std::size_t count = std::exchange(sorted.counts[size], 0);
+      const vaes::Packet* const packets = sorted.packets[size].data();
+      if (count == 0) continue;
+      if (size >= vaes::kShortChunks) {
+        run_long<kSeals>({packets, count});
+      } else {
+        (kSeals ? vaes::seal_short : vaes::open_short)(packets, count, size + 1);
+      }
+    }
+  }
+
+  template <bool kSeals>
+  static void run_long(std::span<const vaes::Packet> packets) {
+    for (std::size_t i = 0; i < packets.size();) {
+      const bool two = i + 1 < packets.size() &&
+                       vaes::chunks_of(packets[i].length) == vaes::chunks_of(packets[i + 1].length);
+      (kSeals ? vaes::seal_long : vaes::open_long)(&packets[i], two ? 2 : 1);
+      i += two ? 2 : 1;
+    }
+  }
+
+  vaes::Key key_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PacketCipher>> make_vaes_cipher(const EspTransform& transform, bool esn,
+                                                       ByteView keymat_encr) {
+  if (!is_gcm(transform.encr) || !vaes::is_available())
+    return fail(ErrorCode::kUnsupported, "the kernel for VAES and AVX-512 does not do {} here",
+                name(transform.encr, transform.key_bits));
+  MERLON_TRY(const EspSizes sizes, esp_sizes(transform));
+  return std::make_unique<VaesGcmCipher>(sizes, esn, transform.key_bits / 8, keymat_encr);
+}
+
+}  // namespace merlon::crypto
+
+#else
+
+namespace merlon::crypto {
+
+bool vaes::is_available() {
+  return false;
+}
+
+Result<std::unique_ptr<PacketCipher>> make_vaes_cipher(const EspTransform& /*transform*/, bool /*esn*/,
+                                                       ByteView /*keymat_encr*/) {
+  return fail(ErrorCode::kUnsupported, "this CPU has no VAES");
+}
+
+}  // namespace merlon::crypto
+
+#endif
