@@ -9,16 +9,47 @@
 #include "base/check.h"
 #include "wire/ike/describe.h"
 #include "wire/ike/message.h"
+#include "wire/ike/notify_data.h"
 
 namespace {
 
 using merlon::ByteView;
 namespace wire = merlon::wire;
 
+// What a notification carries; what is read and written again is the same.
+void fuzz_notify(const wire::NotifyPayload& notify) {
+  if (const auto cookie = wire::read_cookie(notify))
+    MERLON_ASSERT(wire::make_cookie(*cookie).data == notify.data);
+  if (const auto digest = wire::read_nat_detection(notify))
+    MERLON_ASSERT(wire::make_nat_detection(notify.type, *digest).data == notify.data);
+  if (const auto wanted = wire::read_invalid_ke_payload(notify))
+    MERLON_ASSERT(wire::make_invalid_ke_payload(*wanted).data == notify.data);
+  if (const auto hashes = wire::read_signature_hash_algorithms(notify))
+    MERLON_ASSERT(wire::make_signature_hash_algorithms(*hashes).data == notify.data);
+  if (const auto child = wire::read_child_sa_name(notify))
+    MERLON_ASSERT(wire::make_rekey_sa(*child).spi == notify.spi);
+  if (const auto size = wire::read_set_window_size(notify))
+    MERLON_ASSERT(wire::make_set_window_size(*size).data == notify.data);
+  if (const auto type = wire::read_unsupported_critical_payload(notify))
+    MERLON_ASSERT(wire::make_unsupported_critical_payload(*type).data == notify.data);
+  if (const auto spi = wire::read_invalid_spi(notify))
+    MERLON_ASSERT(wire::make_invalid_spi(*spi).data == notify.data);
+  if (const auto id = wire::read_invalid_message_id(notify))
+    MERLON_ASSERT(wire::make_invalid_message_id(*id).data == notify.data);
+  if (const auto lifetime = wire::read_auth_lifetime(notify))
+    MERLON_ASSERT(wire::make_auth_lifetime(*lifetime).data == notify.data);
+}
+
+void look_inside(const std::vector<wire::Payload>& payloads) {
+  for (const auto& payload : payloads)
+    if (const auto* notify = std::get_if<wire::NotifyPayload>(&payload)) fuzz_notify(*notify);
+}
+
 void fuzz_message(ByteView input) {
   const auto message = wire::parse_message(input);
   if (!message) return;
   MERLON_ASSERT(!wire::describe(*message).empty());
+  look_inside(message->payloads);
   const auto encoded = wire::encode_message(*message);
   MERLON_ASSERT(encoded.has_value());
   const auto again = wire::parse_message(*encoded);
@@ -31,6 +62,7 @@ void fuzz_message(ByteView input) {
 void fuzz_chain(wire::PayloadType first, ByteView input) {
   const auto payloads = wire::parse_payloads(first, input);
   if (!payloads) return;
+  look_inside(*payloads);
   const auto encoded = wire::encode_payloads(*payloads);
   MERLON_ASSERT(encoded.has_value());
   MERLON_ASSERT(encoded->first == first);

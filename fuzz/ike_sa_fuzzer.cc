@@ -7,109 +7,47 @@
 // commands, loads another configuration. ike_sa_fuzzer_host.h says what must hold all the same. In the end
 // everybody leaves, and nothing may be left.
 //
-// An input: two bytes of setting, then steps: a byte of what, a byte of length, so many bytes that say how.
-#include "ike_sa_fuzzer_host.h"
-#include "ike_sa_fuzzer_input.h"
-#include "ike_sa_fuzzer_mutator.h"
+// An input: three bytes of setting, then steps: a byte of what, a byte of length, so many bytes that say how.
+#include "fuzz/ike_sa_fuzzer_input.h"
+#include "fuzz/ike_setting.h"
+#include "fuzz/step_mutator.h"
+
+namespace merlon::fuzz {
+
+const std::size_t kSettingSize = 3;
+
+// Its detail begins with a message that is in turn, with all that it needs, more often than not.
+Step usual_step(SeededRng& rng) {
+  const auto byte = [&](std::uint64_t bound) { return static_cast<std::uint8_t>(rng.below(bound)); };
+  Step made{byte(16), {byte(3), byte(8), byte(12), 0}};
+  if (made.what == 4 && rng.below(2) == 0) made.how[1] = 0x0c;  // an answer to IKE_SA_INIT, see in_clear()
+  append(made.how, rng.bytes(rng.below(12)));
+  return made;
+}
 
 namespace {
-
-using namespace merlon;        // NOLINT: a main file
-using namespace merlon::fuzz;  // NOLINT
-using ikev2::EngineOptions;
 
 constexpr std::size_t kMaxSteps = 80, kMaxQueue = 64, kMaxHistory = 64;
 const IpAddress kTargetAddress = IpAddress::v4(0xc0000201), kPeerAddress = IpAddress::v4(0xc6336401),
                 kElsewhere = IpAddress::v4(0xcb007107);
 
-template <class T>
-T value(Result<T> result) {
-  require(result.has_value(), "the fuzzer's own setting is right");
-  return std::move(*result);
-}
-
-struct Setting {
-  bool initiator, wrong_psk, small_fragments, nat, pfs, slow;         // of the first byte
-  bool cookies, two_children, lifetimes, liveness, keep, cbc, trace;  // of the second
-  unsigned stage;
-  explicit Setting(Input& input) {
-    const auto a = input.u8(), b = input.u8();
-    const auto bit = [](std::uint8_t byte, unsigned n) { return (byte >> n & 1U) != 0; };
-    initiator = bit(a, 0), wrong_psk = bit(a, 3), small_fragments = bit(a, 4), nat = bit(a, 5),
-    pfs = bit(a, 6), slow = bit(a, 7);
-    cookies = bit(b, 0), two_children = bit(b, 1), lifetimes = bit(b, 2), liveness = bit(b, 3),
-    keep = bit(b, 4), cbc = bit(b, 5), trace = bit(b, 6);
-    stage = (a >> 1U & 3U) ^ 3U;  // zeros stand for a handshake that is complete
-  }
-};
-
-std::shared_ptr<policy::Connection> connection_of(const Setting& setting, bool target) {
-  auto made = std::make_shared<policy::Connection>();
-  made->name = "office";
-  made->source = "merlon.toml:1";
-  made->ike_proposals = {value(
-      policy::parse_ike_proposal(setting.cbc ? "aes128-sha256-x25519" : "aes256gcm16-prfsha256-x25519"))};
-  policy::LocalAuth local;
-  policy::RemoteAuth remote;
-  local.kind = remote.kind = policy::AuthKind::kPsk;
-  local.id = value(Identity::parse(target ? "target.example" : "peer.example"));
-  remote.id = value(Identity::parse(target ? "peer.example" : "target.example"));
-  made->local_auth = {local};
-  made->remote_auth = {remote};
-  for (int i = 0; i <= (setting.two_children ? 1 : 0); ++i) {
-    policy::ChildConfig child;
-    child.name = i == 0 ? "net" : "dmz";
-    child.local_ts = value(policy::parse_traffic_selectors(i == 0 ? "10.1.0.0/16" : "10.3.0.0/16"));
-    child.remote_ts = value(policy::parse_traffic_selectors(i == 0 ? "10.2.0.0/16" : "10.4.0.0/16"));
-    if (!target) std::swap(child.local_ts, child.remote_ts);
-    child.proposals = {
-        value(policy::parse_esp_proposal(setting.pfs ? "aes256gcm16-x25519-noesn" : "aes128gcm16-noesn"))};
-    if (setting.lifetimes) child.lifetime = {10s, 40s, 2s, 0, 0, 0, 0};
-    made->children.push_back(child);
-  }
-  if (setting.lifetimes) made->ike_lifetime = {25s, 90s, 5s, 0, 0, 0, 0};
-  made->liveness_interval = setting.liveness ? 5s : 0s;
-  made->unique =
-      setting.keep ? policy::Connection::Uniqueness::kKeep : policy::Connection::Uniqueness::kReplace;
-  if (setting.small_fragments) made->fragment_size = 200;
-  return made;
-}
-
-std::shared_ptr<const ike::Credentials> credentials_of(std::string_view psk) {
-  auto made = std::make_shared<ike::Credentials>();
-  made->by_connection["office"].local_psk = Secret::copy_of(as_bytes(psk));
-  made->by_connection["office"].remote_psk = Secret::copy_of(as_bytes(psk));
-  return made;
-}
-
-EngineOptions options_of(const Setting& setting, std::uint64_t shard) {
-  EngineOptions options;
-  options.shard = shard;
-  options.shard_count = 2;
-  options.ike_sa_limit = 100;
-  options.half_open_limit = 40;
-  if (setting.cookies) options.cookie_threshold = 0;
-  return options;
-}
-
 class Session {
  public:
-  explicit Session(const Setting& setting)
+  explicit Session(const IkeSetting& setting)
       : setting_(setting),
         target_(1, options_of(setting, 0), now_,
                 [this](auto&& transmit) { from_target(std::move(transmit)); }),
         peer_(2, options_of(setting, 1), now_,
               [this](auto&& transmit) { queue(to_target_, std::move(transmit)); }) {
     now_.monotonic = Instant(1h);
-    now_.wall = UnixTime(1'700'000'000s);
+    now_.wall = kToday;
     peer_.shard = 1;
-    target_.may_authenticate = !setting.wrong_psk;
+    target_.may_authenticate = !setting.wrong_secret;
     target_.connection = connection_of(setting, true);
     peer_.connection = connection_of(setting, false);
-    target_.engine.trace("office", setting.trace, true);
-    target_.engine.configure(now_, {target_.connection}, credentials_of("the pre-shared key"));
-    peer_.engine.configure(now_, {peer_.connection},
-                           credentials_of(setting.wrong_psk ? "another one" : "the pre-shared key"));
+    target_.engine.trace(kOffice, setting.trace, true);
+    target_.engine.configure(now_, {target_.connection}, credentials_of(setting, true));
+    peer_.engine.configure(now_, {peer_.connection}, credentials_of(setting, false));
     around_.of_peer = peer_.connection.get();
     around_.public_value =
         to_bytes(value(crypto::KeyExchange::generate(KeMethod::kCurve25519, peer_.rng))->public_value());
@@ -144,7 +82,7 @@ class Session {
     Host& first = setting_.initiator ? target_ : peer_;
     const auto to = setting_.initiator ? kPeerAddress : kTargetAddress,
                from = setting_.initiator ? kTargetAddress : kPeerAddress;
-    require(first.engine.initiate(now_, "office", {from, 500}, {to, 500}, {}).has_value(),
+    require(first.engine.initiate(now_, kOffice, {from, 500}, {to, 500}, {}).has_value(),
             "a connection can be begun");
     first.drain();
     target_began_ = setting_.initiator;
@@ -303,6 +241,12 @@ class Session {
     wire::Message message;
     if (sa != nullptr && (kind & 8U) == 0) {
       message.header = header_for(*sa, kind, false);
+    } else if ((kind & 4U) != 0 && target_.last_init) {
+      // RFC 7296 2.4: one of perhaps many answers to IKE_SA_INIT.
+      message.header = *target_.last_init;
+      message.header.responder_spi = {std::uint64_t{input.u8()} << 8U | 1U};
+      message.header.flags = {.initiator = false, .version = false, .response = true};
+      answer_init(message.payloads, around_);
     } else {
       message.header.initiator_spi = {std::uint64_t{input.u8()} << 8U | 1U};
       message.header.exchange_type = wire::ExchangeType::kIkeSaInit;
@@ -367,19 +311,19 @@ class Session {
     const Endpoint local{kTargetAddress, 500}, remote{kPeerAddress, 500};
     switch (input.u8() % 8) {
       case 0:
-        (void)engine.initiate(now_, "office", local, remote, {});
+        (void)engine.initiate(now_, kOffice, local, remote, {});
         break;
       case 1:
-        (void)engine.terminate(now_, "office", "");
+        (void)engine.terminate(now_, kOffice, "");
         break;
       case 2:
-        (void)engine.terminate(now_, "office", child);
+        (void)engine.terminate(now_, kOffice, child);
         break;
       case 3:
-        (void)engine.rekey_ike_sa(now_, "office");
+        (void)engine.rekey_ike_sa(now_, kOffice);
         break;
       case 4:
-        (void)engine.rekey_child_sa(now_, "office", child);
+        (void)engine.rekey_child_sa(now_, kOffice, child);
         break;
       case 5:
         engine.check_paths(now_);
@@ -387,12 +331,12 @@ class Session {
       case 6: {
         const auto& config = target_.connection->children.front();
         (void)engine.acquire(
-            now_, "office", child, local, remote,
+            now_, kOffice, child, local, remote,
             ikev2::Engine::TriggeringPacket{config.local_ts.front(), config.remote_ts.front()});
         break;
       }
       default:
-        (void)peer_.engine.rekey_child_sa(now_, "office", child), peer_.drain();
+        (void)peer_.engine.rekey_child_sa(now_, kOffice, child), peer_.drain();
         break;
     }
     target_.drain();
@@ -463,13 +407,13 @@ class Session {
         break;
     }
     removed_ = connections.empty();
-    target_.engine.configure(now_, connections, credentials_of("the pre-shared key"));
+    target_.engine.configure(now_, connections, credentials_of(setting_, true));
     target_.drain();
     target_.advance();
     if (!connections.empty()) target_.connection = connections.front();
   }
 
-  Setting setting_;
+  IkeSetting setting_;
   Now now_{};
   std::deque<Datagram> to_target_, to_peer_;
   std::size_t sent_bytes_ = 0;
@@ -481,10 +425,12 @@ class Session {
 };
 
 }  // namespace
+}  // namespace merlon::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Input input{ByteView(data, size)};
-  const Setting setting{input};
+  using namespace merlon::fuzz;
+  Input input{merlon::ByteView(data, size)};
+  const IkeSetting setting{input};
   Session session{setting};
   session.run(input);
   return 0;

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <map>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "fuzz/input.h"
 #include "ikev2/engine.h"
 #include "ikev2/message_protection.h"
 #include "policy/traffic_selector.h"
@@ -20,12 +19,6 @@
 namespace merlon::fuzz {
 
 using namespace std::chrono_literals;
-
-inline void require(bool holds, const char* promise) {
-  if (holds) return;
-  std::fprintf(stderr, "broken promise: %s\n", promise);
-  std::abort();
-}
 
 class Spis final : public ike::SpiAllocator {
  public:
@@ -76,6 +69,7 @@ class Host {
   std::map<std::uint64_t, policy::ChildSaPtr> installed;
   std::vector<KnownSa> known;
   std::deque<ike::Action> waiting;
+  std::optional<wire::IkeHeader> last_init;  // of our last request for a new IKE SA
 
   void drain() {
     for (unsigned rounds = 0;; ++rounds) {
@@ -146,6 +140,8 @@ class Host {
     const auto header = wire::IkeHeader::parse(transmit.payload);
     require(header.has_value() && header->length == transmit.payload.size(), "what is sent has a header");
     require(wire::parse_message(transmit.payload).has_value(), "what is sent can be parsed");
+    if (header->exchange_type == wire::ExchangeType::kIkeSaInit && !header->flags.response)
+      last_init = *header;
     for (auto& sa : known) {
       if (sa.id != header->ike_sa_id()) continue;
       if (header->flags.response)

@@ -1,5 +1,4 @@
-// What the bytes of an input say to ike_sa_fuzzer: numbers, payloads, headers. Reading never fails: behind
-// the end there are zeros, so that every prefix of an input is an input.
+// What the bytes of an input say to ike_sa_fuzzer: payloads that mean something.
 #pragma once
 
 #include <algorithm>
@@ -7,44 +6,13 @@
 #include <optional>
 #include <vector>
 
+#include "fuzz/input.h"
 #include "policy/connection.h"
 #include "policy/proposal_select.h"
 #include "wire/ike/message.h"
 #include "wire/ike/notify_data.h"
 
 namespace merlon::fuzz {
-
-class Input {
- public:
-  explicit Input(ByteView bytes) : rest_(bytes) {}
-  [[nodiscard]] bool empty() const { return rest_.empty(); }
-  [[nodiscard]] std::uint8_t u8() {
-    if (rest_.empty()) return 0;
-    const auto value = rest_.front();
-    rest_ = rest_.subspan(1);
-    return value;
-  }
-  [[nodiscard]] std::uint16_t u16() {
-    const unsigned high = u8();
-    return static_cast<std::uint16_t>(high << 8U | u8());
-  }
-  [[nodiscard]] std::uint32_t u32() {
-    const std::uint32_t high = u16();
-    return high << 16U | u16();
-  }
-  [[nodiscard]] Bytes bytes(std::size_t most) {
-    const auto size = std::min(most, rest_.size());
-    const auto taken = to_bytes(rest_.first(size));
-    rest_ = rest_.subspan(size);
-    return taken;
-  }
-  // One byte of length, and so many bytes.
-  [[nodiscard]] Bytes string() { return bytes(u8()); }
-  [[nodiscard]] ByteView rest() const { return rest_; }
-
- private:
-  ByteView rest_;
-};
 
 // What payloads may name so that they mean something: the SAs that live, and the configuration.
 struct Surroundings {
@@ -181,6 +149,17 @@ inline std::vector<wire::Payload> payloads(Input& input, const Surroundings& aro
   std::vector<wire::Payload> made;
   while (!input.empty() && made.size() < 24) made.push_back(payload(input, around));
   return made;
+}
+
+// A good answer to IKE_SA_INIT (RFC 7296 1.2), for what follows in the input to change.
+inline void answer_init(std::vector<wire::Payload>& made, const Surroundings& around) {
+  wire::SaPayload chosen;
+  chosen.proposals = policy::ike_offer(around.of_peer->ike_proposals, {});
+  made.emplace_back(std::move(chosen));
+  made.emplace_back(wire::KePayload{KeMethod::kCurve25519, around.public_value, false});
+  made.emplace_back(wire::NoncePayload{Bytes(32, 7), false});
+  made.emplace_back(wire::make_notify(wire::NotifyType::kIkev2FragmentationSupported));
+  made.emplace_back(wire::make_signature_hash_algorithms({HashId::kSha2_256, HashId::kIdentity}));
 }
 
 // The payloads that each request needs, so that what follows in the input only changes them.

@@ -10,10 +10,12 @@
 #include <unordered_set>
 #include <vector>
 
+#include "ike/events.h"
 #include "policy/sad.h"
 #include "sim/event_queue.h"
 #include "sim/network.h"
 #include "sim/scenario.h"
+#include "wire/ike/header.h"
 
 namespace merlon::sim {
 
@@ -29,13 +31,14 @@ struct TrafficStats {
 
 class Checker {
  public:
-  Checker(const Scenario& scenario, const EventQueue& queue) : scenario_(scenario), queue_(queue) {}
+  Checker(const Scenario& scenario, const EventQueue& queue);
 
   [[nodiscard]] const std::optional<Violation>& violation() const { return violation_; }
   // Only the first one counts.
   void fail(std::string_view invariant, std::string detail);
 
   // ---- SAs. `id` of the host's own.
+  void established(std::size_t host, const ike::IkeSaEstablished& event);
   void installed(std::size_t host, const policy::ChildSaPtr& sa);
   void removed(std::size_t host, policy::ChildSaId id);
   // Forgets what the host had installed, not what was ever used.
@@ -53,6 +56,8 @@ class Checker {
   // From now on a packet that is not delivered is a violation: judged by judge_losses().
   void nothing_may_be_lost(bool strict) { strict_ = strict; }
   void judge_losses();
+  // Empty when in each direction of each child the newest packet arrived that had the time for it; otherwise one that did not.
+  [[nodiscard]] std::string why_not_flowing() const;
   [[nodiscard]] const TrafficStats& traffic() const { return traffic_; }
 
   [[nodiscard]] std::uint64_t child_sa_pairs() const { return agreed_pairs_; }
@@ -66,34 +71,56 @@ class Checker {
     std::uint64_t digest = 0;  // of everything behind the IP header
     IpAddress source, destination;
   };
+  // What is remembered of an installed SA; not its keys, which must be gone when it is.
+  struct Installed {
+    policy::ChildSa sa;                                 // without keys
+    std::uint64_t inbound_keys = 0, outbound_keys = 0;  // digests
+  };
   struct Outbound {
     std::uint64_t key = 0;
     EncrId encr = EncrId::kAesGcm16;
+    bool esn = false, live = true;
     Spi spi;
   };
   struct Sequence {
-    std::uint32_t last = 0;
-    std::unordered_set<std::uint64_t> ivs;  // digests of the bytes where counter modes have their IV
+    std::uint64_t last = 0, last_iv = 0;
   };
+  using Sends = std::map<std::uint64_t, unsigned>;  // of one fragment, by the digest of its bytes
   // One host's messages of one IKE SA.
   struct Window {
     bool any_request = false;
     std::uint32_t last_request = 0;
     bool answered = true;
-    std::map<std::uint32_t, std::uint64_t> request_parts;  // digests by fragment number
+    std::map<std::uint32_t, Sends> request_parts;  // by fragment number
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
-        response_parts;  // by Message ID, fragment number
+        response_parts;  // digests by Message ID, fragment number
   };
+  struct Exchanged {
+    std::uint64_t bytes_in = 0, bytes_out = 0;
+  };
+  struct KeyHolder {
+    std::size_t host = 0;
+    std::size_t tunnel = 0;
+  };
+  using HostAnd = std::pair<std::size_t, std::uint64_t>;
   using EndsKey =
       std::tuple<std::size_t, std::uint32_t, std::uint32_t>;  // tunnel; inbound SPIs at hosts[0] and hosts[1]
 
-  void compare_ends(const policy::ChildSa& a, const policy::ChildSa& b);
+  [[nodiscard]] std::optional<std::size_t> tunnel_of(const std::string& connection) const;
+  // False, and a violation, where the tunnel's secrets do not fit.
+  bool may_be_at(std::size_t host, std::size_t tunnel);
+  void check_mate(std::size_t host, std::size_t tunnel, const Installed& sa);
+  void compare_ends(const Installed& a, const Installed& b);
+  void check_answer(std::size_t host, const WireDatagram& datagram, ByteView message);
+  void count_send(const std::string& who, std::size_t host, std::uint32_t id, unsigned sends);
   void check_clear(std::size_t host, const WireDatagram& datagram);
   void check_sequence(std::size_t host, ByteView packet, policy::ChildSaId sa);
   void check_message(std::size_t host, ByteView message);
-  void check_request(const std::string& who, Window& window, std::uint32_t id, std::uint32_t part,
-                     std::uint64_t digest);
+  // Returns how often these bytes were sent.
+  unsigned check_request(const std::string& who, Window& window, const wire::IkeHeader& header,
+                         std::uint32_t part, std::uint64_t digest);
   Bytes make(InnerPacket packet, Rng& rng);
+  void judge_flows();
   [[nodiscard]] bool selected(std::size_t host, ByteView packet) const;
 
   const Scenario& scenario_;
@@ -103,13 +130,20 @@ class Checker {
   std::vector<InnerPacket> inner_;
   TrafficStats traffic_;
   std::uint64_t agreed_pairs_ = 0;
-  std::map<EndsKey, std::array<policy::ChildSaPtr, 2>> ends_;
-  std::map<std::pair<std::size_t, std::uint64_t>, policy::ChildSaPtr>
-      live_;                                                            // host, id: what it has installed
-  std::map<std::pair<std::size_t, std::uint64_t>, Outbound> outbound_;  // the same, also after removal
-  std::set<std::uint64_t> outbound_keys_, inbound_keys_;                // ever installed, by anybody
-  std::unordered_map<std::uint64_t, Sequence> sequences_;               // by key
+  std::unordered_map<std::string, std::size_t> tunnels_;  // by connection
+  std::vector<unsigned> tries_;                           // by host: how often it may send one request
+  std::map<EndsKey, std::array<std::optional<Installed>, 2>> ends_;  // until both are there
+  std::vector<std::map<std::uint64_t, policy::ChildSa>> live_;       // by host and id: what it has installed
+  std::map<HostAnd, Outbound> outbound_;                             // by host and id, also after removal
+  std::unordered_map<std::uint64_t, KeyHolder> outbound_keys_, inbound_keys_;  // ever installed, by anybody
+  std::unordered_map<std::uint64_t, Sequence> sequences_;                      // by key
   std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Window> windows_;
+  std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, unsigned>
+      init_requests_;  // by host, SPI and digest: sends
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::array<std::optional<std::size_t>, 2>>
+      ike_ends_;  // initiator and responder of each IKE SA
+  std::map<std::pair<std::size_t, IpAddress>, Exchanged>
+      nobodys_;  // with addresses that never prove anything
 };
 
 }  // namespace merlon::sim

@@ -97,11 +97,22 @@ std::string what_has_grown(const Scenario& scenario, const Hosts& hosts) {
         ++tunnels;
         children += tunnel.children.size();
       }
+    if (scenario.hosts[i].impostor) tunnels = children = 3;
     // An IKE SA with its successor, a candidate or two, those that end, and half-open ones: at most the limit of each source.
     const std::size_t ike_bound = tunnels * 24, child_bound = children * 24;
     if (hosts[i]->ike_sa_count() > ike_bound)
       return fmt::format("{} has {} IKE SAs for {} tunnels", hosts[i]->name(), hosts[i]->ike_sa_count(),
                          tunnels);
+    const ikev2::EngineOptions& options = scenario.hosts[i].options;
+    if (hosts[i]->half_open_count() > options.half_open_limit)
+      return fmt::format("{} has {} half-open IKE SAs, and may have {}", hosts[i]->name(),
+                         hosts[i]->half_open_count(), options.half_open_limit);
+    if (hosts[i]->installed().size() > scenario.hosts[i].esp.sa_capacity)
+      return fmt::format("{} has {} Child SAs in its packet engine, which has room for {}", hosts[i]->name(),
+                         hosts[i]->installed().size(), scenario.hosts[i].esp.sa_capacity);
+    if (hosts[i]->packets_held() > scenario.hosts[i].esp.held_packets)
+      return fmt::format("{} holds {} packets, and may hold {}", hosts[i]->name(), hosts[i]->packets_held(),
+                         scenario.hosts[i].esp.held_packets);
     if (hosts[i]->spis_held() > child_bound)
       return fmt::format("{} holds {} SPIs for {} children", hosts[i]->name(), hosts[i]->spis_held(),
                          children);

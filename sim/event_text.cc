@@ -49,6 +49,28 @@ Lines lines_of(const ike::ChildKeysTraced&) {
 
 }  // namespace
 
+Lines payload_words(const ike::MessageTraced& message) {
+  struct Brief {
+    std::string_view begins, words;
+  };
+  constexpr Brief kBriefs[] = {
+      {"N(NAT_DETECTION_SOURCE_IP)", "N(NAT detection)"},
+      {"N(NAT_DETECTION_DESTINATION_IP)", ""},
+      {"N(IKEV2_FRAGMENTATION_SUPPORTED)", "N(fragments)"},
+      {"N(SIGNATURE_HASH_ALGORITHMS)", "N(hashes)"},
+      {"Nonce: 32 bytes", "Nonce"},
+      {"AUTH: Shared Key Message Integrity Code", "AUTH by shared key"},
+  };
+  Lines made;
+  for (std::size_t i = 1; i < message.lines.size(); ++i) {
+    std::string_view words = message.lines[i];
+    for (const Brief& brief : kBriefs)
+      if (message.lines[i].starts_with(brief.begins)) words = brief.words;
+    if (!words.empty()) made.emplace_back(words);
+  }
+  return made;
+}
+
 Lines event_lines(const ike::Event& event) {
   return std::visit([](const auto& e) { return lines_of(e); }, event);
 }

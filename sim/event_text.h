@@ -9,5 +9,7 @@
 namespace merlon::sim {
 
 [[nodiscard]] std::vector<std::string> event_lines(const ike::Event& event);
+// The payloads of a message in few words; what every such message holds is only hinted at.
+[[nodiscard]] std::vector<std::string> payload_words(const ike::MessageTraced& message);
 
 }  // namespace merlon::sim

@@ -12,36 +12,71 @@ namespace {
 
 constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to our deletes
 constexpr Duration kTick = std::chrono::milliseconds(250);
-constexpr std::uint64_t kTicksPerSecond = 4;
+constexpr std::uint64_t kTicksPerSecond = 4, kProbeInterval_s = 7;
+constexpr std::size_t kSocketBuffer = 256;  // datagrams and timers that wait while a host stands still
+constexpr Duration kNetworkChangeSeen = std::chrono::milliseconds(600);
 constexpr std::uint64_t kSpin = 20000;  // events at one instant: something never comes to rest
 
 }  // namespace
 
 Host::Host(Surroundings& surroundings, const HostPlan& plan, std::size_t number)
-    : in_(surroundings), plan_(plan), number_(number) {}
+    : in_(surroundings), plan_(plan), number_(number), address_(plan.address) {}
 Host::~Host() = default;
 
 void Host::fail(std::string_view invariant, const std::string& detail) {
   in_.checker.fail(invariant, fmt::format("{}: {}", name(), detail));
 }
 void Host::line(const std::string& text) {
-  if (in_.trace.on()) in_.trace.line(in_.queue.elapsed(), fmt::format("{} {}", name(), text));
+  if (in_.trace.on()) in_.trace.line_at(in_.queue.elapsed(), number_, text);
+}
+
+Now Host::now() const {
+  const Now truth = in_.queue.now();
+  const Duration passed = truth.monotonic - clock_from_;
+  const Duration drift = passed / 1'000'000 * plan_.clock.drift_ppm;
+  const Duration wall = truth.monotonic - kStart + drift + wall_offset_;
+  return {clock_shows_ + passed + drift, kFirstDay + std::chrono::floor<std::chrono::seconds>(wall)};
+}
+
+Duration Host::true_span(Duration span) const {
+  if (plan_.clock.drift_ppm == 0 || span.count() <= 0) return span;
+  // Drift goes by whole steps of a millionth, so a little more.
+  return span - Duration(span.count() / (1'000'000 + plan_.clock.drift_ppm) * plan_.clock.drift_ppm) +
+         std::chrono::nanoseconds(3 * std::abs(plan_.clock.drift_ppm) + 1);
 }
 
 void Host::after(Duration delay, std::function<void()> what) {
-  in_.queue.after(delay, [this, life = lives_, what = std::move(what)] {
-    if (life_ && lives_ == life) what();
+  in_.queue.after(true_span(delay), [this, life = lives_, what = std::move(what)]() mutable {
+    run_later(life, std::move(what));
   });
+}
+
+void Host::run_later(std::uint64_t life, std::function<void()> what) {
+  if (!life_ || lives_ != life) return;
+  if (!paused()) return what();
+  waiting_.push_back(std::move(what));
+}
+
+// A machine that starts again counts from zero.
+void Host::begin_clock() {
+  if (!plan_.clock.starts_anew) return;
+  const Duration wall = now().wall - kFirstDay - (in_.queue.now().monotonic - kStart);
+  clock_from_ = in_.queue.now().monotonic;
+  clock_shows_ = Instant{} + std::chrono::seconds(2 + lives_);
+  wall_offset_ = wall;
 }
 
 void Host::start() {
   if (life_) return;
   ++lives_;
+  begin_clock();
   line(lives_ == 1 ? "=== starts" : "=== starts again");
   life_ = std::make_unique<Life>(*this, plan_, in_.seed, number_, lives_);
   life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
+  if (in_.key_seen)
+    for (const auto& connection : plan_.connections) life_->engine.trace(connection->name, false, true);
   pump();
   after(kTick, [this] { tick(); });
 }
@@ -50,13 +85,17 @@ void Host::crash() {
   if (!life_) return;
   line("=== loses everything");
   past_.merge(life_->engine.counters());
+  past_drops_ = drops();
   life_.reset();
   taken_down_.clear();
+  waiting_.clear();
+  paused_until_ = {};
   in_.checker.crashed(number_);
 }
 
 void Host::stop(bool stay) {
   if (!life_) return;
+  resume();
   line("=== stops");
   life_->stays = stay;
   life_->stopping = true;
@@ -100,7 +139,19 @@ void Host::arm_timer() {
       return fail("timers come to rest", "timers are due again and again at one instant");
     life_->engine.advance(now());
     life_->supervisor.advance(now());
+    if (in_.sabotage == Sabotage::kNeverRest) {
+      life_->armed = now().monotonic;
+      return never_rest();
+    }
     pump();
+  });
+}
+
+void Host::never_rest() {
+  after(Duration{0}, [this] {
+    if (in_.queue.at_this_instant() > kSpin)
+      return fail("timers come to rest", "timers are due again and again at one instant");
+    never_rest();
   });
 }
 
@@ -109,12 +160,27 @@ void Host::tick() {
   read_data_plane_events();
   if (life_->ticks % 2 == 0) poll_data_plane();
   if (life_->ticks % kTicksPerSecond == 0) report_inbound();
+  if (plan_.probes_paths && life_->ticks % (kTicksPerSecond * kProbeInterval_s) == 0) probe_paths();
   pump();
   after(kTick, [this] { tick(); });
 }
 
+// RFC 8899, as the daemon's search for the path MTU does.
+void Host::probe_paths() {
+  std::set<IpAddress> remotes;
+  for (const auto& [id, sa] : life_->child_sas) remotes.insert(sa->path.remote.address);
+  for (const IpAddress& remote : remotes)
+    static_cast<void>(life_->engine.probe_path(
+        now(), remote, static_cast<unsigned>(between(life_->worker_rng, 1281, 1500))));
+  static_cast<void>(life_->engine.drain_path_probes());
+}
+
 void Host::receive(const WireDatagram& datagram) {
   if (!life_) return;
+  if (paused()) {
+    if (waiting_.size() < kSocketBuffer) waiting_.push_back([this, datagram] { receive(datagram); });
+    return;
+  }
   in_.checker.arrived(number_, datagram);
   if (datagram.carrier == Carrier::kUdp && datagram.destination.port == plan_.options.ike_port) {
     life_->engine.receive(now(), {datagram.destination, datagram.source, false, datagram.payload});
@@ -146,6 +212,9 @@ void Host::receive(const WireDatagram& datagram) {
 
 void Host::inner_arrived(ByteView packet) {
   if (in_.sabotage == Sabotage::kLosePackets && ++life_->inner_count % 100 == 0) return;
+  if (in_.sabotage == Sabotage::kLoseMostPackets && in_.queue.elapsed() > std::chrono::seconds(40) &&
+      ++life_->inner_count % 4 != 0)
+    return;
   in_.checker.delivered(number_, packet);
   if (in_.sabotage == Sabotage::kDeliverTwice) in_.checker.delivered(number_, packet);
   if (in_.sabotage == Sabotage::kDeliverElsewhere)
@@ -154,11 +223,11 @@ void Host::inner_arrived(ByteView packet) {
 }
 
 void Host::send_inner(ByteView packet) {
-  if (!life_) return;
+  if (!acts()) return;
   packet::PacketPtr inner = life_->pool.copy_of(packet);
   if (!inner) return fail("buffers are given back", fmt::format("all {} are in use", life_->pool.size()));
   if (in_.sabotage == Sabotage::kSendInClear && lives_ == 1 && ++life_->inner_count == 50)
-    transmit({Carrier::kUdp, {plan_.address, 4500}, {plan_.address, 4500}, 0, to_bytes(packet)}, {});
+    transmit({Carrier::kUdp, {address_, 4500}, {address_, 4500}, 0, to_bytes(packet)}, {});
   life_->burst.push(std::move(inner));
   life_->data_plane.worker().outbound(now().monotonic, life_->burst, life_->outbound);
   flush_outbound();
@@ -186,6 +255,10 @@ void Host::flush_outbound() {
 }
 
 void Host::transmit(WireDatagram datagram, policy::ChildSaId sa) {
+  for (unsigned left = copies(datagram); left > 0; --left) {
+    in_.checker.sent(number_, datagram, sa);
+    in_.network.send(number_, datagram);
+  }
   in_.checker.sent(number_, datagram, sa);
   in_.network.send(number_, std::move(datagram));
 }
@@ -193,32 +266,32 @@ void Host::transmit(WireDatagram datagram, policy::ChildSaId sa) {
 // ---- commands ----------------------------------------------------------------------------------------------------------------------
 
 void Host::take_down(const std::string& connection) {
-  if (!life_ || !life_->supervisor.down(now(), connection, "")) return;
+  if (!acts() || !life_->supervisor.down(now(), connection, "")) return;
   line("=== merlon down " + connection);
   taken_down_.insert(connection);
   pump();
 }
 
 void Host::bring_up(const std::string& connection) {
-  if (!life_ || taken_down_.erase(connection) == 0) return;
+  if (!acts() || taken_down_.erase(connection) == 0) return;
   line("=== merlon up " + connection);
   static_cast<void>(life_->supervisor.up(now(), connection, ""));
   pump();
 }
 
 void Host::bring_up_all() {
-  while (!taken_down_.empty()) bring_up(std::string(*taken_down_.begin()));
+  while (acts() && !taken_down_.empty()) bring_up(std::string(*taken_down_.begin()));
 }
 
 void Host::terminate(const std::string& connection, const std::string& child) {
-  if (!life_) return;
+  if (!acts()) return;
   line(fmt::format("=== terminates {} {}", connection, child));
   static_cast<void>(life_->engine.terminate(now(), connection, child));
   pump();
 }
 
 void Host::rekey(const std::string& connection, const std::string& child) {
-  if (!life_) return;
+  if (!acts()) return;
   line(fmt::format("=== rekeys {} {}", connection, child.empty() ? "(the IKE SA)" : child));
   static_cast<void>(child.empty() ? life_->engine.rekey_ike_sa(now(), connection)
                                   : life_->engine.rekey_child_sa(now(), connection, child));
@@ -226,7 +299,7 @@ void Host::rekey(const std::string& connection, const std::string& child) {
 }
 
 void Host::reconfigure() {
-  if (!life_) return;
+  if (!acts()) return;
   line("=== loads the same configuration again");
   life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
@@ -235,11 +308,50 @@ void Host::reconfigure() {
 }
 
 void Host::check_paths() {
-  if (!life_) return;
+  if (!acts()) return;
   line("=== addresses or routes changed");
   life_->engine.check_paths(now());
   life_->supervisor.network_changed(now());
   pump();
+}
+
+// ---- what happens to it --------------------------------------------------------------------------------------------------------------
+
+void Host::move() {
+  if (plan_.other_addresses.empty()) return;
+  ++moves_;
+  const std::size_t which = moves_ % (plan_.other_addresses.size() + 1);
+  address_ = which == 0 ? plan_.address : plan_.other_addresses[which - 1];
+  line(fmt::format("=== has the address {} from now on", address_));
+  in_.network.move(number_, address_);
+  // As the daemon: netlink tells it, and it looks once a second.
+  if (life_) after(kNetworkChangeSeen, [this] { check_paths(); });
+}
+
+void Host::pause(Duration duration) {
+  if (!life_) return;
+  line(fmt::format("=== stands still for {} s", seconds_text(duration)));
+  paused_until_ = std::max(paused_until_, in_.queue.now().monotonic + duration);
+  in_.queue.at(paused_until_, [this] {
+    if (!paused()) resume();
+  });
+}
+
+void Host::resume() {
+  if (paused()) line("=== goes on");
+  paused_until_ = {};
+  for (std::size_t count = waiting_.size(); count > 0 && !waiting_.empty(); --count) {
+    const auto what = std::move(waiting_.front());
+    waiting_.pop_front();
+    what();
+  }
+}
+
+void Host::step_clock(Duration step) {
+  const Duration before = wall_offset_;
+  wall_offset_ = step.count() == 0 ? Duration{0} : wall_offset_ + step;
+  if (wall_offset_ != before)
+    line(fmt::format("=== its wall clock goes {} s ahead", seconds_text(wall_offset_)));
 }
 
 }  // namespace merlon::sim

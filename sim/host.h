@@ -2,6 +2,8 @@
 // time. A crash loses everything but the configuration.
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -15,6 +17,7 @@
 #include "sim/checker.h"
 #include "sim/event_queue.h"
 #include "sim/network.h"
+#include "sim/rare_paths.h"
 #include "sim/sabotage.h"
 #include "sim/scenario.h"
 #include "sim/trace.h"
@@ -29,6 +32,8 @@ struct Surroundings {
   Checker& checker;
   Trace& trace;
   Sabotage sabotage = Sabotage::kNone;
+  // Told every key that a gateway has, IKE SAs' and Child SAs'.
+  std::function<void(ByteView)> key_seen;
 };
 
 class Host {
@@ -61,18 +66,27 @@ class Host {
   void reconfigure();
   void check_paths();
 
+  // ---- what happens to it, whether or not it runs
+  void move();  // to its next address
+  void pause(Duration duration);
+  void resume();
+  void step_clock(Duration step);  // the wall clock; zero: it is right again
+  [[nodiscard]] const IpAddress& address() const { return address_; }
+
   // ---- what is looked at from outside; empty when it does not run.
   [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;
   [[nodiscard]] std::vector<policy::ChildSaId> installed() const;
   [[nodiscard]] std::size_t spis_held() const;
   [[nodiscard]] std::size_t packets_held() const;
   [[nodiscard]] std::size_t ike_sa_count() const;
+  [[nodiscard]] std::size_t half_open_count() const;
   [[nodiscard]] bool idle() const;
   // A Child SA in the packet engine that no IKE SA knows, for longer than late packets need.
   [[nodiscard]] std::optional<policy::ChildSaId> orphan();
   [[nodiscard]] std::string describe() const;
   // Of all its lives.
   [[nodiscard]] ike::Counters counters() const;
+  [[nodiscard]] DropCounts drops() const;
 
  private:
   struct Life;  // everything a crash loses
@@ -91,20 +105,30 @@ class Host {
   void perform(ike::Terminate& command);
 
   void arm_timer();
+  void never_rest();
+  [[nodiscard]] unsigned copies(const WireDatagram& datagram) const;  // beside the one; for sabotage
   void tick();
   void read_data_plane_events();
   void handle(const esp::Event& event);
   void report_inbound();
+  void probe_paths();
   void poll_data_plane();
   void flush_outbound();
   void transmit(WireDatagram datagram, policy::ChildSaId sa);
   void inner_arrived(ByteView packet);
-  void complete_later(std::function<ike::Answer()> work);
+  void complete_later(Duration longest, std::function<ike::Answer()> work);
   void fail(std::string_view invariant, const std::string& detail);
   void line(const std::string& text);
-  [[nodiscard]] Now now() const { return in_.queue.now(); }
-  // Runs `what` after a delay, unless the host has crashed meanwhile.
+  // By the host's own clocks.
+  [[nodiscard]] Now now() const;
+  // A span of the host's clock in true time, never too short.
+  [[nodiscard]] Duration true_span(Duration span) const;
+  // Runs `what` after a delay by the host's clock, unless it has crashed meanwhile; when it stands still then, later.
   void after(Duration delay, std::function<void()> what);
+  void begin_clock();
+  void run_later(std::uint64_t life, std::function<void()> what);
+  [[nodiscard]] bool paused() const { return in_.queue.now().monotonic < paused_until_; }
+  [[nodiscard]] bool acts() const { return life_ != nullptr && !paused(); }
 
   Surroundings& in_;
   const HostPlan& plan_;
@@ -112,7 +136,15 @@ class Host {
   std::unique_ptr<Life> life_;
   std::uint64_t lives_ = 0;
   ike::Counters past_;  // of the lives before
+  DropCounts past_drops_{};
   std::set<std::string> taken_down_;
+  IpAddress address_;
+  std::size_t moves_ = 0;
+  Instant paused_until_{};
+  std::deque<std::function<void()>> waiting_;  // what came while it stood still
+  Instant clock_from_ = kStart;                // true time
+  Instant clock_shows_ = kStart;               // its monotonic clock at that time
+  Duration wall_offset_{0};
 };
 
 }  // namespace merlon::sim

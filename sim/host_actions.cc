@@ -30,6 +30,11 @@ policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage,
   return copy;
 }
 
+ike::IkeSaEstablished mistaken(ike::IkeSaEstablished event) {
+  event.remote_id = "somebody.example.com";
+  return event;
+}
+
 // IKE header: Message ID in bytes 20 to 23, the R flag in byte 19.
 constexpr std::size_t kMessageIdAt = 20;
 
@@ -44,7 +49,7 @@ void Host::perform(ike::Transmit& action) {
   if (request && in_.sabotage == Sabotage::kAlterRetransmission)
     action.payload.back() ^= static_cast<std::uint8_t>(++life_->inner_count);
   const std::uint16_t port = action.natt ? plan_.options.natt_port : plan_.options.ike_port;
-  const IpAddress source = action.local.address.is_unspecified() ? plan_.address : action.local.address;
+  const IpAddress source = action.local.address.is_unspecified() ? address_ : action.local.address;
   transmit({Carrier::kUdp,
             {source, port},
             action.remote,
@@ -80,6 +85,9 @@ void Host::perform(ike::InstallChildSa& action) {
                                  ? sa
                                  : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
   in_.checker.installed(number_, sa);
+  if (in_.key_seen)
+    for (const policy::DirectionKeys* keys : {&sa->inbound, &sa->outbound})
+      for (const Secret* key : {&keys->encryption, &keys->integrity}) in_.key_seen(key->bytes());
   line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi,
                    sa->outbound_spi, sa->use_outbound ? "" : " (inbound only)",
                    policy::to_text(sa->local_ts, sa->remote_ts)));
@@ -114,8 +122,16 @@ void Host::perform(ike::RemoveChildSa& action) {
   in_.checker.removed(number_, action.id);
 }
 
-void Host::complete_later(std::function<ike::Answer()> work) {
-  const auto most = static_cast<std::uint64_t>(plan_.slow_actions.count());
+unsigned Host::copies(const WireDatagram& datagram) const {
+  if (in_.sabotage != Sabotage::kAnswerTooMuch && in_.sabotage != Sabotage::kRepeatRequests) return 0;
+  const auto header = wire::IkeHeader::parse(ike_message_of(datagram));
+  if (!header) return 0;
+  if (header->flags.response) return in_.sabotage == Sabotage::kAnswerTooMuch ? 2 : 0;
+  return in_.sabotage == Sabotage::kRepeatRequests ? 9 : 0;
+}
+
+void Host::complete_later(Duration longest, std::function<ike::Answer()> work) {
+  const auto most = static_cast<std::uint64_t>(longest.count());
   if (most == 0) return life_->engine.complete(now(), work());
   after(Duration(static_cast<std::int64_t>(between(life_->worker_rng, 0, most))),
         [this, work = std::move(work)] {
@@ -124,22 +140,36 @@ void Host::complete_later(std::function<ike::Answer()> work) {
         });
 }
 void Host::perform(ike::RunKeyExchange& action) {
-  complete_later([this, action = std::move(action)] { return ike::run(action, life_->rng); });
+  complete_later(plan_.slow_actions,
+                 [this, action = std::move(action)] { return ike::run(action, life_->rng); });
 }
 void Host::perform(ike::SignRequest& action) {
-  complete_later([action = std::move(action)] { return ike::run(action); });
+  complete_later(plan_.slow_actions + plan_.slow_signatures,
+                 [action = std::move(action)] { return ike::run(action); });
 }
 
 void Host::perform(ike::Event& event) {
-  if (in_.trace.on())
-    for (const std::string& text : event_lines(event)) line("    " + text);
+  if (in_.trace.on()) {
+    // What a message holds is said where it is sent, beside its arrow.
+    const auto* message = std::get_if<ike::MessageTraced>(&event);
+    if (message != nullptr && message->sent && !message->retransmission)
+      in_.trace.words(number_, payload_words(*message));
+    else if (message == nullptr)
+      for (const std::string& text : event_lines(event)) line(text);
+  }
   if (!std::holds_alternative<ike::MessageTraced>(event)) in_.trace.digest().add(200 + event.index());
+  if (const auto* established = std::get_if<ike::IkeSaEstablished>(&event))
+    in_.checker.established(number_,
+                            in_.sabotage == Sabotage::kMistakePeer ? mistaken(*established) : *established);
+  if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.key_seen)
+    for (const Secret* key : {&keys->sk_ei, &keys->sk_er, &keys->sk_ai, &keys->sk_ar})
+      in_.key_seen(key->bytes());
   life_->supervisor.handle(now(), event);
 }
 
 void Host::perform(ike::Initiate& command) {
   Endpoint local = command.local;
-  if (local.address.is_unspecified()) local.address = plan_.address;
+  if (local.address.is_unspecified()) local.address = address_;
   line(fmt::format("    supervisor: initiate {} {}{}", command.connection, fmt::join(command.children, ", "),
                    command.packet ? " for a packet" : ""));
   Result<ikev2::Begun> begun;
@@ -190,8 +220,13 @@ void Host::handle(const esp::Event& event) {
           [&](const esp::FirstInbound& e) {
             life_->engine.report(now(), ike::ChildSaInbound{e.sa, now().monotonic});
           },
-          [](const esp::UnknownSpi&) {},
-          [](const esp::Audit&) {},
+          [&](const esp::UnknownSpi& e) {
+            life_->engine.unknown_spi(now(), e.source, e.udp_encapsulated, e.spi);
+          },
+          [&](const esp::Audit& e) {
+            if (e.reason == esp::DropReason::kSelectorMismatch && e.sa.value != 0)
+              life_->engine.selectors_violated(now(), e.sa, {});
+          },
       },
       event);
 }
@@ -218,6 +253,9 @@ std::size_t Host::spis_held() const {
 }
 std::size_t Host::packets_held() const {
   return life_ ? life_->pool.in_use() : 0;
+}
+std::size_t Host::half_open_count() const {
+  return life_ ? life_->engine.half_open_count() : 0;
 }
 std::size_t Host::ike_sa_count() const {
   return life_ ? life_->engine.ike_sa_count() : 0;
@@ -269,6 +307,14 @@ std::string Host::describe() const {
 ike::Counters Host::counters() const {
   ike::Counters all = past_;
   if (life_) all.merge(life_->engine.counters());
+  return all;
+}
+
+DropCounts Host::drops() const {
+  DropCounts all = past_drops_;
+  if (life_)
+    for (std::size_t i = 0; i < all.size(); ++i)
+      all[i] += life_->data_plane.drops(static_cast<esp::DropReason>(i));
   return all;
 }
 

@@ -42,24 +42,23 @@ class Spis final : public ike::SpiAllocator {
 };
 
 struct Host::Life {
-  static constexpr std::size_t kPackets = 512, kPacketSize = 2048;
-  static constexpr unsigned kSaCapacity = 1024;
+  static constexpr std::size_t kPacketSize = 2048;
 
-  static esp::EngineConfig config() {
-    esp::EngineConfig made;
-    made.sa_capacity = kSaCapacity;
-    return made;
-  }
   Life(Host& host, const HostPlan& plan, std::uint64_t seed, std::size_t number, std::uint64_t life)
       : rng(stream_seed(seed, "host", number, life)),
         worker_rng(stream_seed(seed, "worker", number, life)),
-        pool(kPackets, kPacketSize),
-        data_plane(config(), pool, worker_rng),
+        pool(plan.packets, kPacketSize),
+        data_plane(plan.esp, pool, worker_rng),
         spis(data_plane, rng, host.in_.checker, host.in_.sabotage),
         engine(options(host, plan), rng, spis),
         supervisor(rng) {}
   static ikev2::EngineOptions options(const Host& host, const HostPlan& plan) {
     ikev2::EngineOptions made = plan.options;
+    if (host.in_.sabotage == Sabotage::kForgetLimits) {
+      const ikev2::EngineOptions usual;
+      made.half_open_limit = usual.half_open_limit;
+      made.half_open_limit_per_source = usual.half_open_limit_per_source;
+    }
     made.trace_all = host.in_.trace.on();
     return made;
   }

@@ -63,15 +63,19 @@ Authority& authority() {
 
 struct Made {
   Secret der;
-  pki::Certificate certificate;
+  pki::Certificate certificate, short_lived;
 };
 Made make(KeyPlan plan, std::size_t host) {
   SeededRng rng(stream_seed(0, kind_name(plan), host));
   const OpensslRngScope scope(rng);
   const crypto::PrivateKey key = need(pki::generate_key(kind_name(plan)));
-  return {key.to_pkcs8_der(),
-          need(pki::make_certificate(authority().certificate, authority().key, key.public_key(),
-                                     spec_for(host_identity(host)), rng))};
+  pki::CertificateSpec short_lived = spec_for(host_identity(host));
+  short_lived.not_before = kFirstDay - std::chrono::hours{1};
+  short_lived.not_after = kFirstDay + std::chrono::hours{3};
+  const auto certify = [&](const pki::CertificateSpec& spec) {
+    return need(pki::make_certificate(authority().certificate, authority().key, key.public_key(), spec, rng));
+  };
+  return {key.to_pkcs8_der(), certify(spec_for(host_identity(host))), certify(short_lived)};
 }
 
 }  // namespace
@@ -80,14 +84,14 @@ std::string host_identity(std::size_t host) {
   return fmt::format("gw{}.example.com", host);
 }
 
-HostKey host_key(KeyPlan plan, std::size_t host) {
+HostKey host_key(KeyPlan plan, std::size_t host, bool short_lived) {
   static std::map<std::pair<KeyPlan, std::size_t>, Made> made;
   const std::pair<KeyPlan, std::size_t> wanted{plan, host};
   auto at = made.find(wanted);
   if (at == made.end()) at = made.emplace(wanted, make(plan, host)).first;
   return {
       std::make_shared<const crypto::PrivateKey>(need(crypto::PrivateKey::from_der(at->second.der.bytes()))),
-      at->second.certificate};
+      short_lived ? at->second.short_lived : at->second.certificate};
 }
 
 std::shared_ptr<const pki::TrustStore> trust() {

@@ -19,7 +19,8 @@ struct HostKey {
   pki::Certificate certificate;  // for host_identity(host), from the authority below
 };
 // A fresh key object each time: some keep what they drew for blinding, and a run must not depend on those before it.
-[[nodiscard]] HostKey host_key(KeyPlan plan, std::size_t host);
+// A short-lived certificate is valid from one hour before the first moment of a run to three hours after it.
+[[nodiscard]] HostKey host_key(KeyPlan plan, std::size_t host, bool short_lived = false);
 [[nodiscard]] std::shared_ptr<const pki::TrustStore> trust();
 // "gw3.example.com"
 [[nodiscard]] std::string host_identity(std::size_t host);

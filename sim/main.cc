@@ -5,8 +5,13 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
+#include <sstream>
 #include <string>
 
+#include "sim/directed.h"
+#include "sim/rare_paths.h"
+#include "sim/shrink.h"
 #include "sim/small_scope.h"
 #include "sim/world.h"
 
@@ -16,8 +21,11 @@ namespace {
 struct Options {
   std::uint64_t seed = 0, count = 0;
   std::string seeds, program = "merlon-sim";
+  std::uint64_t shrink = 0;
+  unsigned shrink_runs = 1000;
+  std::string scenario, write;  // files
   unsigned gateways = 0;
-  bool trace = false, rekey = false, verbose = false;
+  bool trace = false, rekey = false, pace = false, first = false, verbose = false, rare_paths = false;
   bool small_scope = false, slow_crypto = false, pfs = false;
   unsigned faults = 1;
   std::string operations;  // "rekey Child SA/delete IKE SA"; empty: every pair
@@ -29,29 +37,43 @@ double cpu_seconds() {
 }
 
 std::string replay_command(const Options& options, std::uint64_t seed) {
-  return fmt::format("{} --seed {}{}{} --trace", options.program, seed,
+  return fmt::format("{} --seed {}{}{}{}{} --trace", options.program, seed,
                      options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
-                     options.rekey ? " --rekey" : "");
+                     options.rekey ? " --rekey" : "", options.pace ? " --pace" : "",
+                     options.first ? " --first-repertoire" : "");
 }
 
 struct Totals {
   std::uint64_t runs = 0, failures = 0, packets = 0, pairs = 0;
   double gateway_hours = 0;
+  RarePathTable rare_paths;
   Duration slowest{0};
   std::uint64_t slowest_seed = 0;
 };
 
-void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
-  const Scenario scenario = options.rekey ? rekey_scenario(seed) : draw_scenario(seed, options.gateways);
-  RunOptions run_options;
+Origin origin_of(const Options& options, std::uint64_t seed) {
+  const auto kind = options.rekey  ? Origin::Kind::kRekey
+                    : options.pace ? Origin::Kind::kPace
+                                   : Origin::Kind::kDraw;
+  return {kind, seed, options.gateways, options.first ? Repertoire::kFirst : Repertoire::kAll};
+}
+
+RunOptions run_options(const Options& options) {
+  RunOptions made;
   if (options.trace) {
-    run_options.trace = Trace::Mode::kPrint;
-    run_options.print = [](const std::string& line) { std::puts(line.c_str()); };
+    made.trace = Trace::Mode::kPrint;
+    made.print = [](const std::string& line) { std::puts(line.c_str()); };
   }
-  const RunReport report = run_and_explain(scenario, run_options);
+  return made;
+}
+
+void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
+  const Scenario scenario = make(origin_of(options, seed));
+  const RunReport report = run_and_explain(scenario, run_options(options));
   ++totals.runs;
   totals.packets += report.traffic.delivered;
   totals.pairs += report.child_sa_pairs;
+  totals.rare_paths.add(report.counters, report.drops);
   totals.gateway_hours += std::chrono::duration<double, std::ratio<3600>>(report.elapsed).count() *
                           static_cast<double>(report.hosts);
   if (report.converged_after > totals.slowest) {
@@ -70,6 +92,22 @@ void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
         report.datagrams, report.digest);
   }
   std::fflush(stdout);
+}
+
+// What random scenarios seldom reach: also part of a campaign that looks at rare paths.
+void run_directed(const Options& options, Totals& totals) {
+  Options rekey = options;
+  rekey.rekey = true;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) run_seed(rekey, seed, totals);
+  for (const Directed& one : directed_scenarios()) {
+    const RunReport report = run_and_explain(one.scenario);
+    ++totals.runs;
+    totals.rare_paths.add(report.counters, report.drops);
+    if (!report.violation) continue;
+    ++totals.failures;
+    fmt::print("{}\n", explain(report, one.scenario,
+                               fmt::format("{} --rare-paths, directed: {}", options.program, one.name)));
+  }
 }
 
 int main_with(const Options& options) {
@@ -91,8 +129,9 @@ int main_with(const Options& options) {
   Totals totals;
   const double begun = cpu_seconds();
   for (std::uint64_t seed = first; seed <= last; ++seed) run_seed(options, seed, totals);
+  if (options.rare_paths) run_directed(options, totals);
   const double minutes = (cpu_seconds() - begun) / 60;
-  if (totals.runs > 1)
+  if (totals.runs > 1 || options.pace)
     fmt::print(
         "{} runs, {} failed; {} packets delivered, {} Child SA pairs compared; slowest to converge: seed {} "
         "with {} s\n"
@@ -100,7 +139,48 @@ int main_with(const Options& options) {
         totals.runs, totals.failures, totals.packets, totals.pairs, totals.slowest_seed,
         seconds_text(totals.slowest), totals.gateway_hours, minutes,
         totals.gateway_hours / std::max(minutes, 1e-9));
-  return totals.failures == 0 ? 0 : 1;
+  if (options.rare_paths) fmt::print("\n{}", totals.rare_paths.text());
+  const bool missed = options.rare_paths && !totals.rare_paths.missed().empty();
+  return totals.failures == 0 && !missed ? 0 : 1;
+}
+
+// A failing seed made small: sim/shrink.h.
+int shrink_seed(const Options& options) {
+  const Origin origin = origin_of(options, options.shrink);
+  const Shrunk shrunk = shrink(origin, {}, options.shrink_runs, [](const std::string& step) {
+    fmt::print("{}\n", step);
+    std::fflush(stdout);
+  });
+  if (!shrunk.report.violation) {
+    fmt::print("seed {} violates nothing: there is nothing to shrink\n", origin.seed);
+    return 2;
+  }
+  const std::string path =
+      options.write.empty() ? fmt::format("seed-{}.scenario", origin.seed) : options.write;
+  const std::string words = in_words(shrunk.scenario);
+  std::ofstream(path) << to_file(origin, shrunk.reductions,
+                                 fmt::format("violates: {}: {}\n{}", shrunk.report.violation->invariant,
+                                             shrunk.report.violation->detail, words));
+  fmt::print(
+      "\n{}\n{}\n{} runs; written to {}\n",
+      explain(shrunk.report, shrunk.scenario, fmt::format("{} --scenario {} --trace", options.program, path)),
+      words, shrunk.runs, path);
+  return 1;
+}
+
+int run_file(const Options& options) {
+  std::ostringstream text;
+  text << std::ifstream(options.scenario).rdbuf();
+  const auto file = from_file(text.str());
+  if (!file) {
+    fmt::print(stderr, "merlon-sim: {}: {}\n", options.scenario, file.error().message);
+    return 2;
+  }
+  const RunReport report = run_and_explain(file->scenario, run_options(options));
+  fmt::print("{}\n{}", in_words(file->scenario),
+             explain(report, file->scenario,
+                     fmt::format("{} --scenario {} --trace", options.program, options.scenario)));
+  return report.violation ? 1 : 0;
 }
 
 // Every pair of operations, every order of what may happen: sim/small_scope.h.
@@ -146,7 +226,15 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(2, 200));
   app.add_flag("--rekey", options.rekey,
                "the scenario without faults in which everything is rekeyed under traffic");
+  app.add_flag(
+      "--pace", options.pace,
+      "the load that speed is measured with: an hour, each SA rekeyed every ten minutes, a packet a second "
+      "a tunnel, a fault a minute");
+  app.add_flag("--first-repertoire", options.first, "only the faults that the kept seeds were found with");
   app.add_flag("--trace", options.trace, "every message as it happens");
+  app.add_flag(
+      "--rare-paths", options.rare_paths,
+      "a table of the rare paths that were reached, and how often; it fails when one that must be was not");
   app.add_flag("--verbose", options.verbose, "a line for each run");
   app.add_flag(
       "--small-scope", options.small_scope,
@@ -156,6 +244,13 @@ int main(int argc, char** argv) {
   app.add_option("--faults", options.faults, "messages lost or doubled on one path")->check(CLI::Range(0, 5));
   app.add_flag("--slow-crypto", options.slow_crypto, "a key exchange may end at any later moment");
   app.add_flag("--pfs", options.pfs, "Child SAs with a key exchange of their own");
+  app.add_option("--shrink", options.shrink,
+                 "a failing seed: made small, told in words, and written to a file for --scenario");
+  app.add_option("--shrink-runs", options.shrink_runs, "so many runs at most while shrinking");
+  app.add_option("--write", options.write, "where --shrink writes to, instead of seed-N.scenario");
+  app.add_option("--scenario", options.scenario, "runs what --shrink has written")->check(CLI::ExistingFile);
   CLI11_PARSE(app, argc, argv);
+  if (options.shrink != 0) return merlon::sim::shrink_seed(options);
+  if (!options.scenario.empty()) return merlon::sim::run_file(options);
   return options.small_scope ? merlon::sim::small_scope(options) : merlon::sim::main_with(options);
 }

@@ -92,5 +92,111 @@ TEST_F(Wire, RatesAndCuts) {
   EXPECT_EQ(at_a_.size(), 100U);
 }
 
+TEST_F(Wire, LossComesInBursts) {
+  LinkFaults faults;
+  faults.burst_begins = 10;
+  faults.burst_ends = 50;
+  faults.burst_loss = 1000;
+  network_.set_link(0, 1, faults);
+  network_.set_link(1, 0, faults);
+  for (int i = 0; i < 5000; ++i) send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(10s);
+  // One datagram of 100 begins a burst, one of 20 in it ends it: a sixth is lost, in some 40 bursts.
+  EXPECT_GT(at_a_.size(), 3700U);
+  EXPECT_LT(at_a_.size(), 4600U);
+}
+
+TEST_F(Wire, DamageAndTruncationChangeThePayload) {
+  LinkFaults faults;
+  faults.corrupt = 500;
+  faults.truncate = 500;
+  network_.set_link(1, 0, faults);
+  for (int i = 0; i < 400; ++i) send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  ASSERT_EQ(at_a_.size(), 400U);
+  const Bytes whole{0, 0, 0, 0, 1};
+  std::size_t same = 0, shorter = 0;
+  for (const WireDatagram& datagram : at_a_) {
+    if (datagram.payload == whole) ++same;
+    if (datagram.payload.size() < whole.size()) ++shorter;
+  }
+  EXPECT_LT(same, 150U);
+  EXPECT_GT(shorter, 100U);
+  network_.heal();
+  at_a_.clear();
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  EXPECT_EQ(at_a_.front().payload, whole);
+}
+
+TEST_F(Wire, OldDatagramsComeAgainAlsoFromElsewhere) {
+  network_.replay({10ms, 16, 500, 0});
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(10s);
+  ASSERT_GT(at_a_.size(), 100U);
+  EXPECT_EQ(network_.replayed() + 1, at_a_.size());
+  std::size_t foreign = 0;
+  for (const WireDatagram& datagram : at_a_)
+    if (is_nobodys(datagram.source.address)) ++foreign;
+  EXPECT_GT(foreign, 10U);
+  network_.heal();
+  at_a_.clear();
+  run(10s);
+  EXPECT_TRUE(at_a_.empty());
+}
+
+TEST_F(Wire, ANatThatStartsAgainHasAnotherAddress) {
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  const Endpoint before = at_a_.at(0).source;
+  network_.rebind(1, IpAddress::v4(30));
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  const Endpoint after = at_a_.at(1).source;
+  EXPECT_EQ(after.address, IpAddress::v4(30));
+  send(0, {IpAddress::v4(1), 4500}, before);
+  send(0, {IpAddress::v4(1), 4500}, after);
+  run(1s);
+  EXPECT_EQ(at_b_.size(), 1U);
+}
+
+TEST_F(Wire, TwoHostsShareANat) {
+  std::vector<WireDatagram> at_c;
+  network_.attach("C", IpAddress::v4(5), IpAddress::v4(3), [&](const WireDatagram& d) { at_c.push_back(d); });
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  send(2, {IpAddress::v4(5), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  ASSERT_EQ(at_a_.size(), 2U);
+  EXPECT_EQ(at_a_[0].source.address, at_a_[1].source.address);
+  EXPECT_NE(at_a_[0].source.port, at_a_[1].source.port);
+  for (const WireDatagram& datagram : std::vector(at_a_)) send(0, {IpAddress::v4(1), 4500}, datagram.source);
+  run(1s);
+  EXPECT_EQ(at_b_.size(), 1U);
+  EXPECT_EQ(at_c.size(), 1U);
+}
+
+TEST_F(Wire, WhoMovesIsFoundAtTheNewAddressOnly) {
+  network_.move(0, IpAddress::v4(9));
+  send(0, {IpAddress::v4(1), 4500}, {IpAddress::v4(3), 4500});
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  EXPECT_TRUE(at_a_.empty());
+  EXPECT_TRUE(at_b_.empty());
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(9), 4500});
+  run(1s);
+  EXPECT_EQ(at_a_.size(), 1U);
+}
+
+TEST_F(Wire, AnIsolatedHostNeitherSendsNorReceives) {
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  network_.isolate(0, queue_.now().monotonic + 5s);
+  run(1s);
+  EXPECT_TRUE(at_a_.empty());
+  run(5s);
+  send(1, {IpAddress::v4(2), 4500}, {IpAddress::v4(1), 4500});
+  run(1s);
+  EXPECT_EQ(at_a_.size(), 1U);
+}
+
 }  // namespace
 }  // namespace merlon::sim

@@ -21,6 +21,12 @@ enum class Sabotage : std::uint8_t {
   kAlterRetransmission,  // a request that is sent again is not the same any more
   kNeverHeal,            // a path stays cut
   kLosePackets,          // one inner packet in a hundred is lost for no reason
+  kLoseMostPackets,      // the same with three of four, after 40 seconds
+  kAnswerTooMuch,        // answers leave three times
+  kRepeatRequests,       // requests leave ten times
+  kForgetLimits,         // the engine does not know the limits of half-open IKE SAs that the host has
+  kMistakePeer,          // somebody else is taken for the peer
+  kNeverRest,            // a timer is due again and again
 };
 
 }  // namespace merlon::sim

@@ -10,6 +10,7 @@
 #include "policy/proposal.h"
 #include "sim/key_store.h"
 #include "sim/scenario_draw.h"
+#include "sim/scenario_more.h"
 #include "sim/stream.h"
 
 namespace merlon::sim {
@@ -38,6 +39,16 @@ std::string_view name(HappeningKind kind) {
       return "reconfigure";
     case HappeningKind::kCheckPaths:
       return "check paths";
+    case HappeningKind::kIsolate:
+      return "isolate";
+    case HappeningKind::kNatRestart:
+      return "NAT restart";
+    case HappeningKind::kMove:
+      return "move";
+    case HappeningKind::kPause:
+      return "pause";
+    case HappeningKind::kClockStep:
+      return "clock step";
   }
   return "?";
 }
@@ -95,33 +106,42 @@ struct Swarm {
 
 class Drawer {
  public:
-  Drawer(std::uint64_t seed, unsigned gateways) : rng_(stream_seed(seed, "scenario")), swarm_(rng_) {
+  Drawer(std::uint64_t seed, unsigned gateways, Repertoire repertoire)
+      : rng_(stream_seed(seed, "scenario")), swarm_(rng_) {
     made_.seed = seed;
+    if (repertoire == Repertoire::kAll) more_.emplace(seed);
     host_count_ = gateways != 0 ? gateways : std::array<unsigned, 8>{2, 2, 2, 2, 3, 3, 4, 4}[rng_.below(8)];
     made_.faults_end = milliseconds_between(rng_, 20000, 50000);
+    if (!more_) return;
+    if (gateways == 0) host_count_ = more_->host_count(host_count_);
+    if (more_->clients()) swarm_.nat = true;
   }
 
   Scenario draw() {
     encr_ = std::array{"aes256gcm16-prfsha256", "aes128gcm16-prfsha384", "chacha20poly1305-prfsha256",
                        "aes256-sha256"}[rng_.below(4)];
     for (std::size_t i = 0; i < host_count_; ++i) add_host(i);
-    // A star, or a ring of three or more; a host behind a NAT can only be at the tip of a star.
-    const bool ring = !swarm_.nat && host_count_ > 2 && chance(rng_, 500);
-    for (std::size_t i = 1; i < host_count_; ++i) add_tunnel(ring ? i - 1 : 0, i);
-    if (ring) add_tunnel(host_count_ - 1, 0);
+    const Edges edges = draw_edges();
+    for (const auto& [first, second] : edges) add_tunnel(first, second);
     for (std::size_t i = 0; i < host_count_; ++i) {
       made_.hosts[i].connections = {connections_[i].begin(), connections_[i].end()};
       made_.hosts[i].credentials = std::move(credentials_[i]);
     }
+    for (HostPlan& impostor : impostors_) made_.hosts.push_back(std::move(impostor));
     draw_happenings();
-    made_.summary =
-        fmt::format("{} gateways in a {}, {}: {}", host_count_, ring ? "ring" : "star", encr_, swarm_.text());
+    made_.summary = fmt::format("{} gateways, {} tunnels, {}: {}{}", host_count_, made_.tunnels.size(), encr_,
+                                swarm_.text(), more_ ? more_->text() : "");
+    if (more_) more_->finish(made_);
+    std::stable_sort(made_.happenings.begin(), made_.happenings.end(),
+                     [](const auto& a, const auto& b) { return a.at < b.at; });
     return std::move(made_);
   }
 
  private:
+  [[nodiscard]] Edges draw_edges();
   void add_host(std::size_t number);
   void add_tunnel(std::size_t first, std::size_t second);
+  void add_impostor(const TunnelDraw& draw, TunnelEnds& ends, const TunnelPlan& tunnel);
   LinkFaults draw_link();
   void draw_happenings();
   void add_happenings(HappeningKind kind, std::uint64_t most, Duration shortest, Duration longest);
@@ -129,13 +149,25 @@ class Drawer {
 
   SeededRng rng_;
   Swarm swarm_;
+  std::optional<MoreFaults> more_;
   std::size_t host_count_ = 0;
   std::string encr_;
   std::vector<std::string> ike_proposals_;  // by host
   Scenario made_;
   std::vector<std::vector<policy::ConnectionPtr>> connections_;
   std::vector<std::shared_ptr<ike::Credentials>> credentials_;
+  std::vector<HostPlan> impostors_;
 };
+
+// A star, or a ring of three or more; a host behind a NAT can only be at the tip of a star.
+Edges Drawer::draw_edges() {
+  if (more_) return more_->shape(host_count_, swarm_.nat);
+  Edges edges;
+  const bool ring = !swarm_.nat && host_count_ > 2 && chance(rng_, 500);
+  for (std::size_t i = 1; i < host_count_; ++i) edges.emplace_back(ring ? i - 1 : 0, i);
+  if (ring) edges.emplace_back(host_count_ - 1, 0);
+  return edges;
+}
 
 void Drawer::add_host(std::size_t number) {
   HostPlan host;
@@ -146,13 +178,15 @@ void Drawer::add_host(std::size_t number) {
                        : IpAddress::v4(net + last);
   };
   host.address = outer(0xc6120000, "0");  // 198.18.0.n
-  if (swarm_.nat && number > 0 && chance(rng_, 600)) {
+  if (swarm_.nat && number > 0 && (chance(rng_, 600) || (more_ && more_->clients()))) {
     host.nat = host.address;
+    if (more_ && made_.hosts.back().nat && more_->shares_nat()) host.nat = made_.hosts.back().nat;
     host.address = outer(0xac1e0000, "ffff");  // 172.30.0.n
   }
   host.starts_at = milliseconds_between(rng_, 0, chance(rng_, 500) ? 0 : 4000);
   if (swarm_.cookies && chance(rng_, 700)) host.options.cookie_threshold = 0;
   if (swarm_.slow) host.slow_actions = milliseconds_between(rng_, 1, 60);
+  if (more_) more_->add_to(host, number, swarm_.ipv6);
   made_.hosts.push_back(std::move(host));
   // All share X25519, but some begin with another method and are told so.
   constexpr std::string_view kMethods[] = {"-x25519", "-ecp256-x25519", "-x25519-ecp256"};
@@ -171,6 +205,7 @@ LinkFaults Drawer::draw_link() {
   if (swarm_.late) link.late = static_cast<unsigned>(between(rng_, 0, 100));
   if (swarm_.late || swarm_.duplicates) link.lateness = milliseconds_between(rng_, 0, 15000);
   if (swarm_.small_path) link.largest_ike = 1320;
+  if (more_) more_->add_to(link);
   return link;
 }
 
@@ -190,13 +225,26 @@ void Drawer::add_tunnel(std::size_t first, std::size_t second) {
   draw.small_path = swarm_.small_path;
   draw.narrowing = swarm_.narrowing;
   draw.wrong_secret = swarm_.wrong_secret && chance(rng_, 500);
-  const TunnelEnds ends = draw_tunnel(draw, tunnel, made_.hosts);
+  if (more_) more_->add_to(draw);
+  TunnelEnds ends = draw_tunnel(draw, tunnel, made_.hosts);
+  if (more_) more_->add_to(ends, made_.hosts, tunnel);
+  if (more_) add_impostor(draw, ends, tunnel);
   for (const std::size_t end : {0U, 1U}) {
     const std::size_t host = tunnel.hosts[end];
     connections_[host].push_back(std::make_shared<const policy::Connection>(ends.connections[end]));
     credentials_[host]->by_connection[tunnel.connection] = credentials_for(draw, ends, tunnel, end);
   }
   made_.tunnels.push_back(std::move(tunnel));
+}
+
+// He calls, and sometimes the victim calls him too, before the one it means.
+void Drawer::add_impostor(const TunnelDraw& draw, TunnelEnds& ends, const TunnelPlan& tunnel) {
+  auto impostor =
+      more_->impostor(draw, ends, tunnel, made_.hosts, host_count_ + impostors_.size(), swarm_.ipv6);
+  if (!impostor) return;
+  auto& addresses = ends.connections[1 - impostor->claimed].remote_addresses;
+  if (!addresses.empty()) addresses.insert(addresses.begin(), impostor->host.address.to_string());
+  impostors_.push_back(std::move(impostor->host));
 }
 
 void Drawer::add_happenings(HappeningKind kind, std::uint64_t most, Duration shortest, Duration longest) {
@@ -249,14 +297,12 @@ void Drawer::draw_happenings() {
     add_simultaneous(HappeningKind::kRekeyChild, 12 * scale);
     add_simultaneous(HappeningKind::kRekeyIke, 8 * scale);
   }
-  std::stable_sort(made_.happenings.begin(), made_.happenings.end(),
-                   [](const auto& a, const auto& b) { return a.at < b.at; });
 }
 
 }  // namespace
 
-Scenario draw_scenario(std::uint64_t seed, unsigned gateways) {
-  return Drawer(seed, gateways).draw();
+Scenario draw_scenario(std::uint64_t seed, unsigned gateways, Repertoire repertoire) {
+  return Drawer(seed, gateways, repertoire).draw();
 }
 
 }  // namespace merlon::sim

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "esp/config.h"
 #include "ike/credentials.h"
 #include "ikev2/engine.h"
 #include "policy/connection.h"
@@ -16,13 +17,35 @@
 
 namespace merlon::sim {
 
+// How a host's clocks go. The monotonic one runs faster or slower than true time; the wall clock is stepped by happenings.
+struct ClockPlan {
+  std::int64_t drift_ppm = 0;  // millionths: 10,000 is 1 % fast
+  bool starts_anew = false;    // a crash is one of the machine: its monotonic clock begins again near zero
+  friend bool operator==(const ClockPlan&, const ClockPlan&) = default;
+};
+
+// An engine for few SAs: thousands of hosts are made in a campaign.
+[[nodiscard]] inline esp::EngineConfig small_engine() {
+  esp::EngineConfig made;
+  made.sa_capacity = 1024;
+  return made;
+}
+
 struct HostPlan {
   std::string name;  // "A"
   IpAddress address;
-  std::optional<IpAddress> nat;  // the outer address of the NAT in front of it
+  std::vector<IpAddress> other_addresses;  // it moves to these and back, in turn
+  std::optional<IpAddress> nat;            // the outer address of the NAT in front of it
   Duration starts_at{0};
+  ClockPlan clock;
   ikev2::EngineOptions options;
-  Duration slow_actions{0};  // key exchanges and signatures take up to this long; 0: at once
+  esp::EngineConfig esp = small_engine();
+  std::size_t packets = 640;    // of its packet pool
+  Duration slow_actions{0};     // key exchanges and signatures take up to this long; 0: at once
+  Duration slow_signatures{0};  // signatures take up to this long beside
+  // Claims to be another one, without that one's key: it has a connection of that one's name, and no tunnel of its own.
+  bool impostor = false;
+  bool probes_paths = false;  // asks now and then how large a datagram reaches its peers
   std::vector<policy::ConnectionPtr> connections;
   std::shared_ptr<const ike::Credentials> credentials;
 };
@@ -56,6 +79,11 @@ enum class HappeningKind : std::uint8_t {
   kRekeyChild,
   kReconfigure,  // the same configuration once more: nothing may change
   kCheckPaths,   // the host's addresses or routes changed
+  kIsolate,      // nothing passes to or from `host` for `lasts`
+  kNatRestart,   // the same as kRebind, and the NAT has another address
+  kMove,         // the host has its next address instead of the one it had
+  kPause,  // the host stands still for `lasts` with all it knows; what comes meanwhile waits, as far as a socket buffer holds it
+  kClockStep,  // the host's wall clock is set `step` ahead (or back); it is right again when everything heals
 };
 [[nodiscard]] std::string_view name(HappeningKind kind);
 
@@ -66,6 +94,7 @@ struct Happening {
   std::size_t tunnel = 0;  // where it is about one
   std::string child;       // where it is about one
   Duration lasts{0};
+  Duration step{0};
   friend bool operator==(const Happening&, const Happening&) = default;
 };
 
@@ -74,15 +103,29 @@ struct Scenario {
   std::vector<HostPlan> hosts;
   std::vector<TunnelPlan> tunnels;
   std::vector<Happening> happenings;  // by time
+  Replays replays;
   Duration traffic_from{std::chrono::seconds(2)};
   Duration faults_end{std::chrono::seconds(30)};          // then everything heals
   Duration convergence_bound{std::chrono::seconds(240)};  // and within this long everything must be up
   Duration proof{std::chrono::seconds(15)};               // and for this long not one packet may be lost
-  std::string summary;                                    // one line for people
+  // SAs end too fast to be replaced in time (their sequence numbers are few): then each direction of each child must carry half of its
+  // packets.
+  bool may_lose = false;
+  std::string summary;  // one line for people
 };
 
-// The scenario of a seed. `gateways`: 2 to 200; 0 draws it too (2 to 4).
-[[nodiscard]] Scenario draw_scenario(std::uint64_t seed, unsigned gateways = 0);
+// Which faults there are at all.
+enum class Repertoire {
+  kFirst,  // loss, duplicates, delay, cuts, crashes, commands, short lifetimes: what the kept seeds were found with
+  kAll,  // and bursts, damage, replays, restarts of NATs, moves, clocks, pauses, impostors, small limits, more gateways
+};
+
+// The scenario of a seed. `gateways`: 2 to 200; 0 draws it too (2 to 4 mostly, sometimes many).
+[[nodiscard]] Scenario draw_scenario(std::uint64_t seed, unsigned gateways = 0,
+                                     Repertoire repertoire = Repertoire::kAll);
+
+// The load that speed is measured with: each SA rekeyed every ten minutes, a packet a second a tunnel, a fault a minute. An hour.
+[[nodiscard]] Scenario pace_scenario(std::uint64_t seed, unsigned gateways = 10);
 
 // Two gateways, no faults, short lifetimes on both sides and much traffic: not one packet may be lost while everything is rekeyed.
 [[nodiscard]] Scenario rekey_scenario(std::uint64_t seed);

@@ -27,6 +27,10 @@ struct TunnelDraw {
   std::array<std::string, 2> ike_proposals;
   bool behind_nat = false;  // hosts[1]
   bool lifetimes = false, volume = false, small_path = false, narrowing = false, wrong_secret = false;
+  bool client = false;    // hosts[1] calls when it has traffic
+  bool only_esn = false;  // the Child SAs have extended sequence numbers
+  bool short_lived_certificates =
+      false;  // they end hours after the first moment, and the clock may be set beyond
 };
 
 struct TunnelEnds {

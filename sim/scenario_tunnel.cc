@@ -30,6 +30,9 @@ constexpr std::string_view kEspProposals[] = {
     "aes256ctr-sha256-noesn",
 };
 
+constexpr std::string_view kEsnProposals[] = {"aes256gcm16-esn", "chacha20poly1305-esn",
+                                              "aes128-sha256-x25519-esn"};
+
 std::chrono::seconds seconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) {
   return std::chrono::seconds(between(rng, low, high));
 }
@@ -68,7 +71,9 @@ void add_child(const TunnelDraw& draw, TunnelPlan& tunnel, TunnelEnds& ends, std
   ChildPlan plan;
   plan.name = fmt::format("net{}", number);
   plan.interval = std::chrono::milliseconds(between(rng, 100, 1000));
-  const std::string_view esp = kEspProposals[rng.below(std::size(kEspProposals))];
+  const std::size_t proposal = rng.below(std::size(kEspProposals));
+  const std::string_view esp =
+      draw.only_esn ? kEsnProposals[proposal % std::size(kEsnProposals)] : kEspProposals[proposal];
   const bool narrow = draw.narrowing && chance(rng, 600);
   const std::size_t wide = rng.below(2);  // which end asks for more than the other gives
   const bool only_udp = chance(rng, 200);
@@ -152,6 +157,7 @@ TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::ve
   // Nobody can call a host behind a NAT.
   if (draw.behind_nat)
     start = {StartMode::kWait, chance(rng, 700) ? StartMode::kAlways : StartMode::kOnTraffic};
+  if (draw.client) start[1] = StartMode::kOnTraffic;
   const auto encapsulation = chance(rng, 400) ? policy::PathProtocol::kUdp : policy::PathProtocol::kAuto;
   for (const std::size_t end : {0U, 1U}) {
     policy::Connection& connection = ends.connections[end];
@@ -180,7 +186,7 @@ ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelE
     made.remote_psk = Secret::copy_of(as_bytes(psk));
     return made;
   }
-  const HostKey own = host_key(ends.key, tunnel.hosts[end]);
+  const HostKey own = host_key(ends.key, tunnel.hosts[end], draw.short_lived_certificates);
   made.private_key = own.key;
   if (ends.auth == policy::AuthKind::kCertificate) {
     made.certificates = {own.certificate};

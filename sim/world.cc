@@ -6,6 +6,8 @@
 
 #include "sim/convergence.h"
 #include "sim/openssl_rng.h"
+#include "sim/scenario_draw.h"
+#include "sim/shrink.h"
 #include "sim/stream.h"
 
 namespace merlon::sim {
@@ -31,7 +33,7 @@ class World {
         trace_(options.trace, options.keep_lines, options.print),
         checker_(scenario, queue_),
         network_(queue_, trace_, scenario.seed),
-        surroundings_{scenario.seed, queue_, network_, checker_, trace_, options.sabotage},
+        surroundings_{scenario.seed, queue_, network_, checker_, trace_, options.sabotage, options.key_seen},
         openssl_rng_(stream_seed(scenario.seed, "openssl")) {}
 
   RunReport run() {
@@ -53,6 +55,7 @@ class World {
   void build();
   void schedule(const Happening& happening);
   void happen(const Happening& happening);
+  [[nodiscard]] IpAddress next_nat_address(std::size_t host);
   void ensure_runs(Host& host);
   void start_traffic();
   void send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction,
@@ -77,10 +80,14 @@ class World {
   SeededRng openssl_rng_;
   Hosts hosts_;
   bool traffic_ = true;
+  std::uint64_t nat_addresses_ = 0;
   Duration converged_after_{0};
 };
 
 void World::build() {
+  std::vector<std::string> names;
+  for (const HostPlan& plan : scenario_.hosts) names.push_back(plan.name);
+  trace_.begin(std::move(names), participants(scenario_));
   for (std::size_t i = 0; i < scenario_.hosts.size(); ++i) {
     const HostPlan& plan = scenario_.hosts[i];
     hosts_.push_back(std::make_unique<Host>(surroundings_, plan, i));
@@ -93,6 +100,7 @@ void World::build() {
       network_.set_link(tunnel.hosts[end], tunnel.hosts[1 - end], tunnel.links[end]);
   for (const Happening& happening : scenario_.happenings) schedule(happening);
   cut_for_ever();
+  network_.replay(scenario_.replays);
   queue_.after(scenario_.traffic_from, [this] { start_traffic(); });
 }
 
@@ -144,7 +152,32 @@ void World::happen(const Happening& happening) {
     case HappeningKind::kCheckPaths:
       host.check_paths();
       break;
+    case HappeningKind::kIsolate:
+      line(fmt::format("=== {} is cut off for {} s", host.name(), seconds_text(happening.lasts)));
+      network_.isolate(happening.host, queue_.now().monotonic + happening.lasts);
+      break;
+    case HappeningKind::kNatRestart:
+      line("=== the NAT of " + host.name() + " starts again, with another address");
+      network_.rebind(happening.host, next_nat_address(happening.host));
+      break;
+    case HappeningKind::kMove:
+      host.move();
+      break;
+    case HappeningKind::kPause:
+      host.pause(happening.lasts);
+      break;
+    case HappeningKind::kClockStep:
+      host.step_clock(happening.step);
+      break;
   }
+}
+
+// 198.19.0.0/16 and 2001:db8:fffe::/48 are for them.
+IpAddress World::next_nat_address(std::size_t host) {
+  const auto number = static_cast<std::uint32_t>(++nat_addresses_);
+  return scenario_.hosts[host].nat->is_v4()
+             ? IpAddress::v4(0xc6130000U + number)
+             : need(IpAddress::parse(fmt::format("2001:db8:fffe::{:x}", number)));
 }
 
 // A host that is about to stop is started when it has.
@@ -202,6 +235,8 @@ bool World::go_until_converged(Duration bound) {
   std::string why;
   while (go(queue_.now().monotonic + kPoll)) {
     why = why_not_converged(scenario_, hosts_);
+    // An SA may look well at both ends while its path is gone, since a host has moved: packets tell.
+    if (why.empty()) why = checker_.why_not_flowing();
     if (why.empty()) return true;
     if (queue_.now().monotonic >= end) {
       checker_.fail("everything converges",
@@ -216,6 +251,8 @@ void World::heal() {
   line("=== everything heals");
   network_.heal();
   for (const auto& host : hosts_) {
+    host->resume();
+    host->step_clock(Duration{0});
     ensure_runs(*host);
     host->bring_up_all();
   }
@@ -230,6 +267,7 @@ void World::cut_for_ever() {
 
 void World::prove() {
   line("=== converged: from here on not one packet may be lost");
+  if (options_.look) options_.look(false);
   checker_.nothing_may_be_lost(true);
   if (!go(queue_.now().monotonic + scenario_.proof)) return;
   checker_.nothing_may_be_lost(false);
@@ -244,7 +282,10 @@ void World::dismantle() {
   const Instant end = queue_.now().monotonic + kDismantle;
   while (go(queue_.now().monotonic + kPoll)) {
     const std::string left = what_is_left(hosts_);
-    if (left.empty()) return;
+    if (left.empty()) {
+      if (options_.look) options_.look(true);
+      return;
+    }
     if (queue_.now().monotonic >= end) return checker_.fail("nothing is left", left);
   }
 }
@@ -263,6 +304,7 @@ RunReport World::report() {
   made.child_sa_pairs = checker_.child_sa_pairs();
   for (const auto& host : hosts_) {
     made.counters.merge(host->counters());
+    add(made.drops, host->drops());
     if (made.violation) made.state += host->describe();
   }
   Digest digest = trace_.digest();
@@ -270,6 +312,7 @@ RunReport World::report() {
   digest.add(made.events);
   digest.add(static_cast<std::uint64_t>(made.elapsed.count()));
   made.digest = digest.value();
+  trace_.flush();
   made.lines = trace_.lines();
   return made;
 }

@@ -9,6 +9,7 @@
 
 #include "ike/counters.h"
 #include "sim/checker.h"
+#include "sim/rare_paths.h"
 #include "sim/sabotage.h"
 #include "sim/scenario.h"
 #include "sim/trace.h"
@@ -20,6 +21,10 @@ struct RunOptions {
   std::size_t keep_lines = 400;
   std::function<void(const std::string&)> print;  // for Trace::Mode::kPrint
   Sabotage sabotage = Sabotage::kNone;
+  // For tests of what stays in memory: told every key of an IKE SA or a Child SA, and called when the proof begins (false) and, the
+  // gateways still standing, when everything was taken down (true).
+  std::function<void(ByteView)> key_seen;
+  std::function<void(bool dismantled)> look;
 };
 
 struct RunReport {
@@ -33,6 +38,7 @@ struct RunReport {
   TrafficStats traffic;
   std::uint64_t child_sa_pairs = 0;  // whose two ends were compared
   ike::Counters counters;            // of all hosts
+  DropCounts drops{};                // of all hosts
   std::string state;                 // of every host, when something was violated
   std::deque<std::string> lines;     // the last part of the trace, where it was kept
 };

@@ -130,4 +130,5 @@ def pid_of(merlon):
 
 
 def is_sanitized(merlon):
-    return "asan" in (pathlib.Path(f"/proc/{pid_of(merlon)}/maps").read_text() or "")
+    maps = pathlib.Path(f"/proc/{pid_of(merlon)}/maps").read_text()
+    return "asan" in maps or "tsan" in maps

@@ -21,10 +21,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates) {
-  const auto best =
-      std::ranges::min_element(candidates, {}, [&](std::string_view c) { return edit_distance(word, c); });
-  if (best == candidates.end()) return std::nullopt;
-  if (edit_distance(word, *best) > std::max<std::size_t>(2, word.size() / 3)) return std::nullopt;
+  const std::size_t farthest = std::max<std::size_t>(2, word.size() / 3);
+  const auto distance = [&](std::string_view candidate) {
+    // At least as far as the lengths differ: a long word costs nothing.
+    const std::size_t difference =
+        word.size() > candidate.size() ? word.size() - candidate.size() : candidate.size() - word.size();
+    return difference > farthest ? difference : edit_distance(word, candidate);
+  };
+  const auto best = std::ranges::min_element(candidates, {}, distance);
+  if (best == candidates.end() || distance(*best) > farthest) return std::nullopt;
   return std::string(*best);
 }
 

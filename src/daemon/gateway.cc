@@ -143,9 +143,17 @@ void Gateway::configure(ResolvedConfig resolved) {
 }
 
 void Gateway::apply_network() {
-  network_dirty_ = false;
-  if (const auto plan = network_->apply(config_.daemon, connections_, tun_->index()); !plan)
-    log_.error(fmt::format("routes and guards are not as they should be: {}", plan.error().message));
+  network_dirty_ = network_in_doubt_ = false;
+  const auto plan = network_->apply(config_.daemon, connections_, tun_->index());
+  const std::string error = plan ? "" : plan.error().message;
+  if (!plan) {
+    network_in_doubt_ = true;  // tried again every second
+    if (error != network_error_)
+      log_.error(fmt::format("routes and guards are not as they should be: {}", error));
+  } else if (!network_error_.empty()) {
+    log_.info("routes and guards are as they should be again");
+  }
+  network_error_ = error;
 }
 
 Result<std::vector<std::string>> Gateway::reload() {

@@ -67,6 +67,7 @@ class Gateway {
   [[nodiscard]] Result<io::TunOffloads> open_tun(io::TunOptions options);
   void configure(ResolvedConfig resolved);
   void apply_network();
+  void look_at_network();
 
   void pump();
   void perform(ike::Transmit action);
@@ -134,7 +135,9 @@ class Gateway {
   std::function<void()> settled_, stopped_;
   Instant stop_deadline_ = kNever;
   unsigned ticks_ = 0;
-  bool network_dirty_ = false;
+  bool network_dirty_ = false;     // the host's addresses or routes changed
+  bool network_in_doubt_ = false;  // our own routes, rules or guard may not be as they should
+  std::string network_error_;      // why they are not, as it was last said
   std::uint64_t last_heartbeat_ = 0;
 };
 

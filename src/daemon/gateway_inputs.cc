@@ -12,6 +12,14 @@ constexpr std::size_t kLargestDatagram = 65535;
 constexpr unsigned kTicksPerSecond = 4;
 constexpr unsigned kPathMtuMaxAge_s = 600;  // then a larger one is tried again (RFC 8201 4)
 constexpr unsigned kWatchdog_s = 30;
+constexpr unsigned kGuardCheck_s = 5;
+
+// Ours is not to be touched by others, but some flush whole tables, or take our device down and so its routes away.
+bool concerns_ours(const io::NetlinkChange& change, int tun_index) {
+  using Kind = io::NetlinkChange::Kind;
+  return change.kind == Kind::kOwnRouteRemoved || change.kind == Kind::kRuleRemoved ||
+         (change.kind == Kind::kLinkChanged && change.link_index == tun_index);
+}
 
 }  // namespace
 
@@ -64,7 +72,12 @@ void Gateway::read_network_changes() {
     const auto changes = monitor_->read_changes();
     if (!changes || (changes->changes.empty() && !changes->resync)) break;
     relevant |= changes->resync;
-    for (const io::NetlinkChange& change : changes->changes) relevant |= change.link_index != tun_->index();
+    network_in_doubt_ |= changes->resync;
+    for (const io::NetlinkChange& change : changes->changes) {
+      const bool ours = concerns_ours(change, tun_->index());
+      network_in_doubt_ |= ours;
+      relevant |= !ours && change.link_index != tun_->index();
+    }
   }
   if (!relevant) return;
   look_at_paths_again();
@@ -97,13 +110,7 @@ void Gateway::every_tick() {
     ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {
       report_inbound();
-      if (network_dirty_) {
-        const Now now = io::system_now();
-        apply_network();
-        for (const auto& [id, sa] : child_sas_) set_path_mtu(*sa);
-        engine_->check_paths(now);
-        supervisor_.network_changed(now);
-      }
+      look_at_network();
     }
     if (ticks_ % (kTicksPerSecond * kPathMtuMaxAge_s) == 0) {
       look_at_paths_again();
@@ -118,6 +125,21 @@ void Gateway::every_tick() {
     if (stop_deadline_ != kNever && io::monotonic_now() >= stop_deadline_) return finish_shut_down();
     every_tick();
   });
+}
+
+void Gateway::look_at_network() {
+  if (ticks_ % (kTicksPerSecond * kGuardCheck_s) == 0 && network_->guard_is_gone()) {
+    log_.warning("somebody has removed the nftables guard: it is put in place again");
+    network_in_doubt_ = true;
+  }
+  const bool dirty = network_dirty_;
+  if (network_in_doubt_) network_->doubt();
+  if (dirty || network_in_doubt_) apply_network();
+  if (!dirty) return;
+  const Now now = io::system_now();
+  for (const auto& [id, sa] : child_sas_) set_path_mtu(*sa);
+  engine_->check_paths(now);
+  supervisor_.network_changed(now);
 }
 
 void Gateway::read_data_plane_events() {

@@ -5,6 +5,10 @@
 
 #include <CLI/CLI.hpp>
 #include <asio/signal_set.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
 
 #include "daemon/control_server.h"
 #include "daemon/gateway.h"
@@ -131,6 +135,12 @@ class Daemon {
   asio::steady_timer watchdog_{context_};
 };
 
+// A sentence that needs no memory, and the end.
+[[noreturn]] void end_at_once(const char* why) {
+  std::fprintf(stderr, "merlond ends: %s; guards stay in place\n", why);
+  std::_Exit(kExitSystem);
+}
+
 }  // namespace
 }  // namespace merlon::daemon
 
@@ -142,6 +152,14 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("merlond ") + merlon::daemon::kVersion);
   CLI11_PARSE(app, argc, argv);
   merlon::daemon::set_up_log();
-  merlon::daemon::Daemon daemon;
-  return daemon.run(config);
+  // Only what the machine under us has run out of gets here: memory, descriptors. No destructor may ask for more of it; the kernel
+  // takes back what is ours, and the guards stay as after a crash.
+  try {
+    merlon::daemon::Daemon daemon;
+    return daemon.run(config);
+  } catch (const std::bad_alloc&) {
+    merlon::daemon::end_at_once("out of memory");
+  } catch (const std::exception& error) {
+    merlon::daemon::end_at_once(error.what());
+  }
 }

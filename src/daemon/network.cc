@@ -18,6 +18,7 @@ Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon,
   if (applied_ && guard == applied_guard_ && plan.routes == plan_.routes &&
       plan.blackholes == plan_.blackholes && plan.rules == plan_.rules)
     return plan;
+  applied_ = false;  // until all of it stands: what fails is done again as a whole
   if (daemon.guard && !plan.guard.entries.empty()) {
     MERLON_TRY_VOID(io::NftGuard::apply(plan.guard));
   } else {
@@ -33,6 +34,11 @@ Result<NetworkPlan> Network::apply(const control::DaemonConfig& daemon,
   applied_ = true;
   applied_guard_ = guard;
   return plan;
+}
+
+bool Network::guard_is_gone() const {
+  return applied_ && !applied_guard_.empty() && !plan_.guard.entries.empty() &&
+         !io::NftGuard::is_present().value_or(true);
 }
 
 Result<> Network::remove(bool keep_guard) {

@@ -14,6 +14,10 @@ class Network {
   // The guard comes first and the old routes go last: there is no moment in clear.
   [[nodiscard]] Result<NetworkPlan> apply(const control::DaemonConfig& daemon,
                                           std::span<const policy::ConnectionPtr> connections, int tun_index);
+  // Others may have changed what is ours: the next apply() looks at all of it.
+  void doubt() { applied_ = false; }
+  // Whether others have removed the guard. What nobody tells must be asked for.
+  [[nodiscard]] bool guard_is_gone() const;
   // A clean stop: everything of ours goes; with keep_guard, blackholes, rules and guard stay.
   [[nodiscard]] Result<> remove(bool keep_guard);
 

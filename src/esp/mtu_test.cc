@@ -111,6 +111,25 @@ TEST(Mtu, Ipv4WithoutDfIsFragmentedBeforeEncryption) {
   EXPECT_EQ(data, to_bytes(ByteView(packet).subspan(20)));
 }
 
+// RFC 4301 7: the fragments behind the first show no ports, so an SA for certain ports would not take them at its other
+// end.
+TEST(Mtu, ForCertainPortsItIsFragmentedAfterEncryption) {
+  SaSpec spec;
+  spec.local_ts = test::ts("10.1.0.0/16[udp]");
+  spec.remote_ts = test::ts("10.2.0.0/16[udp/2222]");
+  Peers peers(spec);
+  peers.install();
+  const Bytes packet = inner_packet(IpFamily::kIpv4, 4000);
+  const auto packets = peers.a.protect({packet});
+  ASSERT_THAT(packets, SizeIs(1));
+  EXPECT_TRUE(packets[0]->meta.may_fragment_outer);
+  EXPECT_THAT(peers.b.unprotect(packets), ElementsAre(packet));
+
+  // With DF its sender is told, as ever.
+  EXPECT_THAT(peers.a.protect({test::with_df(packet)}), IsEmpty());
+  EXPECT_THAT(peers.a.answers, SizeIs(1));
+}
+
 // RFC 8200 5: 1,280 bytes always get through, by outer fragments where it must be.
 TEST(Mtu, AnIpv6PacketOf1280BytesAlwaysGetsThrough) {
   for (const IpFamily outer : {IpFamily::kIpv4, IpFamily::kIpv6}) {

@@ -37,6 +37,15 @@ bool clears_outer_df(const OutboundSa& sa, const wire::PacketView& view) {
   return true;
 }
 
+// RFC 4301 7: an SA for certain ports does not hold what is behind the first fragment, since no ports are seen there; the
+// receiver would drop it (5.2). So such a packet is encrypted whole.
+bool holds_fragments(const OutboundSa& sa, wire::PacketView view) {
+  if (view.upper == wire::UpperFields::kNone) return true;
+  view.upper = wire::UpperFields::kOpaque;
+  view.is_fragment = true;
+  return policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, policy::Direction::kOutbound);
+}
+
 // IPv6 link-local addresses, and multicast to what is on the same link (RFC 4291 2.5.6, 2.7; RFC 5771 4). Not 169.254.0.0/16:
 // tunnels to clouds have such addresses inside, and who forgot them in a policy should be told.
 bool stays_on_the_link(const wire::PacketView& view) {
@@ -229,11 +238,12 @@ Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view
   const bool is_least_ipv6 = view.family == IpFamily::kIpv6 && size <= wire::kIpv6MinimumMtu;
   const bool fits_an_outer_packet =
       size + sa.sizes.overhead + sa.sizes.alignment + wire::kEspTrailerSize <= kMaxIpPacket;
-  if (is_least_ipv6 || (sa.df == policy::DfBit::kClear && fits_an_outer_packet)) {
+  const bool must_stay_whole = !view.dont_fragment && !holds_fragments(sa, view);
+  if (is_least_ipv6 || ((sa.df == policy::DfBit::kClear || must_stay_whole) && fits_an_outer_packet)) {
     room.fit = Fit::kOuterFragments;
     room.may_fragment_outer = true;
   } else {
-    room.fit = view.dont_fragment ? Fit::kTooBig : Fit::kInnerFragments;  // RFC 4301 8.2.1
+    room.fit = view.dont_fragment || must_stay_whole ? Fit::kTooBig : Fit::kInnerFragments;  // RFC 4301 8.2.1
   }
   return room;
 }

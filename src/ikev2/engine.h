@@ -23,7 +23,7 @@ struct EngineOptions {
   // RFC 7296 2.6: from this many half-open IKE SAs on, a request without a valid cookie costs no state.
   std::size_t cookie_threshold = 64;
   std::size_t half_open_limit = 4096;           // beyond it new requests are dropped, cookie or not
-  std::size_t half_open_limit_per_source = 16;  // IPv6 by /64; from half of them on, too, a cookie is asked for
+  std::size_t half_open_limit_per_source = 16;  // IPv6 by /64; a cookie is asked for from half of it on, too
   std::chrono::seconds half_open_timeout{30};
   // Of IKE SAs, those aside that only repeat their last answer. A rekey by a peer is never refused for it: a peer has
   // one successor at a time.

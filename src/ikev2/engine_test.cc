@@ -274,6 +274,30 @@ TEST(Engine, APeerBehindANatMoves) {
   EXPECT_EQ(pair.b.outbound("net")->path.remote, endpoint("203.0.113.9", 34500));
 }
 
+// The answer to a rekey of the IKE SA is lost, and so is the mapping: the new IKE SA was made for where the peer was before.
+TEST(Engine, APeerBehindANatMovesWhileItsIkeSaIsRekeyed) {
+  Pair pair;
+  pair.network.nat = Network::Nat{address("192.0.2.1"), address("203.0.113.9"), 10000};
+  pair.at_b().remote_addresses.clear();
+  pair.up();
+  bool lost = false;
+  pair.network.drop = [&](const Packet& packet) {
+    const auto head = packet.header();
+    return head.flags.response && head.exchange_type == wire::ExchangeType::kCreateChildSa &&
+           !std::exchange(lost, true);
+  };
+  ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), pair.at_a().name));
+  pair.a.drain();
+  pair.network.run_for(100ms);
+  ASSERT_TRUE(lost);
+  pair.network.nat->port_shift = 20000;
+  pair.b.report(ike::ChildSaPeerMoved{pair.b.outbound("net")->sa->id, endpoint("203.0.113.9", 24500)});
+  pair.network.run_for(10s);
+  ASSERT_EQ(pair.b.established().size(), 1U);
+  EXPECT_EQ(pair.b.established().front().remote, endpoint("203.0.113.9", 24500));
+  EXPECT_EQ(pair.b.outbound("net")->path.remote, endpoint("203.0.113.9", 24500));
+}
+
 TEST(Engine, UdpEncapsulationByConfiguration) {
   Pair pair;
   pair.at_b().encapsulation = policy::PathProtocol::kUdp;
@@ -365,11 +389,13 @@ TEST(Engine, HalfOpenIkeSasAreBoundedAndTimeOut) {
   options.half_open_limit_per_source = 3;
   Pair pair({}, options);
   pair.configure();
-  // Answers never arrive, so each attempt stays half open at b.
-  pair.network.drop = [&](const Packet& packet) { return packet.source.address == pair.b.ip; };
+  // Cookies are returned, but no other answer arrives, so each attempt stays half open at b.
+  pair.network.drop = [&](const Packet& packet) {
+    return packet.source.address == pair.b.ip && packet.header().next_payload != wire::PayloadType::kNotify;
+  };
   for (int i = 0; i < 6; ++i) {
     ASSERT_TRUE(pair.a.initiate("office", pair.b));
-    pair.network.run_for(20ms);
+    pair.network.run_for(100ms);
     ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", ""));
     pair.a.drain();
   }

@@ -25,6 +25,7 @@ constexpr IpFamily kBothFamilies[] = {IpFamily::kIpv4, IpFamily::kIpv6};
 // One request and everything that comes back for it.
 struct Conversation {
   std::function<void(nlmsghdr&)> on_message;
+  std::uint32_t sequence = 0;  // of the request, and so of its answers
   bool done = false;
   int error_number = 0;
   std::string explanation;  // the kernel's extended acknowledgement
@@ -34,6 +35,12 @@ int on_valid(nl_msg* message, void* argument) {
   auto& conversation = *static_cast<Conversation*>(argument);
   if (conversation.on_message) conversation.on_message(*nlmsg_hdr(message));
   return NL_OK;
+}
+
+// What an earlier request, whose conversation failed, left to come is passed over. libnl's own check would take the first number
+// that does not fit for an error, and each one after it: a request that once failed to leave would be the last that works.
+int on_sequence(nl_msg* message, void* argument) {
+  return nlmsg_hdr(message)->nlmsg_seq == static_cast<Conversation*>(argument)->sequence ? NL_OK : NL_SKIP;
 }
 
 int on_end(nl_msg* /*message*/, void* argument) {
@@ -77,10 +84,12 @@ Result<int> converse(nl_sock* socket, const netlink::Message& request, std::stri
   const std::unique_ptr<nl_cb, CallbackDeleter> callbacks(nl_cb_alloc(NL_CB_DEFAULT));
   MERLON_ASSERT(callbacks != nullptr);
   nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_valid, &conversation);
+  nl_cb_set(callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, on_sequence, &conversation);
   nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_end, &conversation);
   nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_end, &conversation);
   nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &conversation);
   if (const int status = nl_send_auto(socket, request.get()); status < 0) return fail_libnl(status, attempt);
+  conversation.sequence = nlmsg_hdr(request.get())->nlmsg_seq;
   while (!conversation.done) {
     const int status = nl_recvmsgs(socket, callbacks.get());
     if (status < 0 && !conversation.done && status != -NLE_INTR) return fail_libnl(status, attempt);
@@ -179,8 +188,11 @@ Netlink::Netlink(NetlinkSocket socket) : socket_(std::move(socket)) {}
 Result<Netlink> Netlink::open() {
   NetlinkSocket socket(nl_socket_alloc());
   if (!socket) return fail(ErrorCode::kExhausted, "cannot open a netlink socket: out of memory");
-  if (const int status = nl_connect(socket.get(), NETLINK_ROUTE); status < 0)
+  if (const int status = nl_connect(socket.get(), NETLINK_ROUTE); status < 0) {
+    // libnl has no word for some errors of the system, such as too many open files.
+    if (status == -NLE_FAILURE && errno != 0) return fail_errno(errno, "open a netlink socket");
     return fail_libnl(status, "open a netlink socket");
+  }
   // Old kernels explain nothing, and need not.
   const int on = 1;
   setsockopt(nl_socket_get_fd(socket.get()), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);

@@ -33,11 +33,12 @@ std::optional<NetlinkChange> address_change(nlmsghdr& header) {
 
 std::optional<NetlinkChange> route_change(nlmsghdr& header) {
   const auto route = netlink::parse_route(header);
-  if (!route || route->protocol == kRouteProtocol || route->table == kLocalTable ||
-      route->destination.address.is_multicast())
-    return std::nullopt;
-  const auto kind = header.nlmsg_type == RTM_NEWROUTE ? NetlinkChange::Kind::kRouteAdded
-                                                      : NetlinkChange::Kind::kRouteRemoved;
+  if (!route || route->table == kLocalTable || route->destination.address.is_multicast()) return std::nullopt;
+  const bool added = header.nlmsg_type == RTM_NEWROUTE, ours = route->protocol == kRouteProtocol;
+  if (ours && added) return std::nullopt;
+  const auto kind = added  ? NetlinkChange::Kind::kRouteAdded
+                    : ours ? NetlinkChange::Kind::kOwnRouteRemoved
+                           : NetlinkChange::Kind::kRouteRemoved;
   return NetlinkChange{kind, route->link_index, std::nullopt, std::nullopt, route};
 }
 
@@ -52,6 +53,8 @@ std::optional<NetlinkChange> change_of(nlmsghdr& header) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       return route_change(header);
+    case RTM_DELRULE:
+      return NetlinkChange{NetlinkChange::Kind::kRuleRemoved, 0, std::nullopt, std::nullopt, std::nullopt};
     default:
       return std::nullopt;
   }
@@ -65,9 +68,11 @@ Result<NetlinkMonitor> NetlinkMonitor::open() {
   NetlinkSocket socket(nl_socket_alloc());
   if (!socket) return fail(ErrorCode::kExhausted, "cannot open a netlink socket: out of memory");
   int status = nl_connect(socket.get(), NETLINK_ROUTE);
+  if (status == -NLE_FAILURE && errno != 0) return fail_errno(errno, "watch the network interfaces");
   if (status == 0) {
     status = nl_socket_add_memberships(socket.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-                                       RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE);
+                                       RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
+                                       RTNLGRP_IPV6_RULE, RTNLGRP_NONE);
   }
   if (status == 0) status = nl_socket_set_nonblocking(socket.get());
   if (status < 0)

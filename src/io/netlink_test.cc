@@ -306,6 +306,26 @@ TEST_F(NetlinkTest, MonitorTellsChangesButNotOurOwnRoutes) {
   });
 }
 
+TEST_F(NetlinkTest, MonitorTellsWhenOursIsRemoved) {
+  in_namespace([] {
+    auto monitor = NetlinkMonitor::open();
+    ASSERT_TRUE(monitor) << monitor.error().message;
+    auto netlink = Netlink::open();
+    ASSERT_TRUE(netlink->add_route({.destination = net("10.5.0.0/16"), .type = RouteType::kBlackhole}));
+    shell("ip rule add to 10.5.0.0/16 lookup 77");
+    EXPECT_TRUE(monitor->read_changes()->changes.empty()) << "that we add something is no news";
+    shell("ip route flush root 10.5.0.0/16; ip rule del to 10.5.0.0/16 lookup 77");
+    ASSERT_TRUE(test::wait_for(monitor->fd()));
+    const auto seen = monitor->read_changes();
+    ASSERT_TRUE(seen) << seen.error().message;
+    using Kind = NetlinkChange::Kind;
+    ASSERT_EQ(seen->changes.size(), 2U);
+    EXPECT_EQ(seen->changes[0].kind, Kind::kOwnRouteRemoved);
+    EXPECT_EQ(seen->changes[0].route->destination, net("10.5.0.0/16"));
+    EXPECT_EQ(seen->changes[1].kind, Kind::kRuleRemoved);
+  });
+}
+
 TEST_F(NetlinkTest, MonitorSaysWhenItLostSome) {
   in_namespace([] {
     add_inside_link();

@@ -117,12 +117,21 @@ struct RouteAnswer {
 };
 
 struct NetlinkChange {
-  enum class Kind { kLinkChanged, kLinkRemoved, kAddressAdded, kAddressRemoved, kRouteAdded, kRouteRemoved };
+  enum class Kind {
+    kLinkChanged,
+    kLinkRemoved,
+    kAddressAdded,
+    kAddressRemoved,
+    kRouteAdded,
+    kRouteRemoved,
+    kOwnRouteRemoved,  // one of ours, by us or by others
+    kRuleRemoved,      // anybody's: it may have been ours
+  };
   Kind kind = Kind::kLinkChanged;
   int link_index = 0;                       // 0: a route without an interface
   std::optional<Link> link = {};            // with kLink...
   std::optional<LinkAddress> address = {};  // with kAddress...
-  std::optional<Route> route = {};          // with kRoute...
+  std::optional<Route> route = {};          // with kRoute... and kOwnRoute...
 };
 
 }  // namespace merlon::io

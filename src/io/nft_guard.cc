@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 #include <nftables/libnftables.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <span>
 
+#include "io/fd.h"
 #include "io/nft_guard_text.h"
+#include "io/system_error.h"
 
 namespace merlon::io {
 namespace {
@@ -17,8 +22,19 @@ struct ContextDeleter {
   void operator()(nft_ctx* context) const { nft_ctx_free(context); }
 };
 
+// libnftables ends the process when it gets no socket, so it is only asked when there are descriptors for what it opens.
+Result<> has_descriptors(std::string_view attempt) {
+  std::array<Fd, 4> some;
+  for (Fd& one : some) {
+    one = Fd(eventfd(0, EFD_CLOEXEC));
+    if (!one) return fail_errno(errno, attempt);
+  }
+  return {};
+}
+
 // Runs commands as one transaction; their output.
 Result<std::string> run(const std::string& commands, std::string_view attempt) {
+  MERLON_TRY_VOID(has_descriptors(attempt));
   // A context is bound to the network namespace in which it was made, so none is kept.
   const std::unique_ptr<nft_ctx, ContextDeleter> context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (!context || nft_ctx_buffer_output(context.get()) != 0 || nft_ctx_buffer_error(context.get()) != 0)

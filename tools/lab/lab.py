@@ -277,8 +277,9 @@ class Merlon:
         self.config.write_text(toml)
         self.config.chmod(0o600)
 
-    def start(self, wait=True):
-        self.process = self.host.start(self.build / "merlond", "-c", self.config, log="merlond.log")
+    def start(self, wait=True, before=(), env=None):
+        """`before`: a command that becomes merlond, such as prlimit with its options."""
+        self.process = self.host.start(*before, self.build / "merlond", "-c", self.config, log="merlond.log", env=env)
         if wait:
             wait_until(lambda: self.socket.exists() and self.cli("status", "--json", check=False).returncode == 0 or not self.process.running(),
                        f"merlond on {self.host.name} answers")

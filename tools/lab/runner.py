@@ -42,6 +42,7 @@ def main(directory, jobs=1):
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--jobs", type=int, default=jobs, help="tests at a time; each has namespaces of its own")
     parser.add_argument("--exactly", action="store_true", help="names are whole names")
+    parser.add_argument("--without", action="append", default=[], help="no tests whose names have this in them")
     parser.add_argument("names", nargs="*", help="parts of names of tests; default: all")
     options = parser.parse_args()
     sys.modules.setdefault("runner", sys.modules[__name__])
@@ -49,6 +50,7 @@ def main(directory, jobs=1):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     chosen = [t for t in TESTS if not options.names or any(n == t[0] if options.exactly else n in t[0] for n in options.names)]
+    chosen = [t for t in chosen if not any(n in t[0] for n in options.without)]
     if options.list:
         print("\n".join(t[0] for t in chosen))
         return 0

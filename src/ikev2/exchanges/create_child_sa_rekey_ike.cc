@@ -42,6 +42,10 @@ void inherit(Shard& shard, IkeSa& from, Established& established, IkeSa& to) {
     heir->tasks.push_back(std::move(task));
     return true;
   });
+  // RFC 7296 2.23: the peer may have moved since the heir was made; it is where it was heard last.
+  if (established.last_inbound > heir->last_inbound)
+    follow_peer(shard, to, *heir, established.channel.path());
+  update_child_paths(shard, to, *heir);
   heir->last_inbound = std::max(heir->last_inbound, established.last_inbound);
   shard.touch(to);
   shard.touch(from);

@@ -1,29 +1,34 @@
-// Changes inputs of ike_sa_fuzzer step by step: libFuzzer's own mutations mostly shift the lengths, and then everything
-// behind means something else.
+// For targets whose input is a setting of some bytes and then steps: a byte of what, a byte of length, so many bytes that
+// say how. Changes inputs step by step: libFuzzer's own mutations mostly shift the lengths, and then everything behind
+// means something else. To be included once, by the target itself, which says what its steps are like.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/rng.h"
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
 namespace merlon::fuzz {
 
+struct Step {
+  static constexpr std::size_t kMaxDetail = 255;
+  std::uint8_t what = 0;
+  Bytes how;
+};
+
+// The target's: bytes of its setting, and a new step that means something more often than not.
+extern const std::size_t kSettingSize;
+[[nodiscard]] Step usual_step(SeededRng& rng);
+
 struct Steps {
-  static constexpr std::size_t kSetting = 2, kMaxDetail = 255;
-  struct Step {
-    std::uint8_t what = 0;
-    Bytes how;
-  };
-  Bytes setting = Bytes(kSetting);
+  Bytes setting = Bytes(kSettingSize);
   std::vector<Step> all;
 
   static Steps read(ByteView input) {
     Steps steps;
-    const auto head = input.first(std::min(kSetting, input.size()));
+    const auto head = input.first(std::min(kSettingSize, input.size()));
     std::copy(head.begin(), head.end(), steps.setting.begin());
     input = input.subspan(head.size());
     while (input.size() >= 2) {
@@ -44,38 +49,35 @@ struct Steps {
   }
 };
 
-// How the detail of a new step begins: a message that is in turn, with all that it needs, more often than not.
-inline Bytes usual_detail(SeededRng& rng) {
-  const auto byte = [&](std::uint64_t bound) { return static_cast<std::uint8_t>(rng.below(bound)); };
-  Bytes how{byte(3), byte(8), byte(12), 0};
-  append(how, rng.bytes(rng.below(12)));
-  return how;
-}
-
 inline void mutate(Steps& steps, SeededRng& rng) {
   auto& all = steps.all;
   const auto any = [&] {
     return static_cast<std::ptrdiff_t>(rng.below(std::max<std::size_t>(1, all.size())));
   };
-  const auto choice = rng.below(10);
+  const auto at = [&] { return static_cast<std::size_t>(any()); };
+  const auto choice = rng.below(12);
   if (choice == 0) {
-    steps.setting[rng.below(Steps::kSetting)] ^= static_cast<std::uint8_t>(1U << rng.below(8));
+    steps.setting[rng.below(kSettingSize)] ^= static_cast<std::uint8_t>(1U << rng.below(8));
   } else if (choice <= 3 || all.empty()) {
-    all.insert(all.begin() + (all.empty() ? 0 : any()),
-               {static_cast<std::uint8_t>(rng.below(16)), usual_detail(rng)});
+    all.insert(all.begin() + (all.empty() ? 0 : any()), usual_step(rng));
   } else if (choice == 4) {
     all.erase(all.begin() + any());
   } else if (choice == 5) {
-    std::swap(all[static_cast<std::size_t>(any())], all[static_cast<std::size_t>(any())]);
+    std::swap(all[at()], all[at()]);
   } else if (choice == 6) {
-    all.push_back(Steps::Step(all[static_cast<std::size_t>(any())]));
+    all.push_back(Step(all[at()]));
   } else if (choice == 7) {
-    all[static_cast<std::size_t>(any())].what = static_cast<std::uint8_t>(rng.below(16));
+    all[at()].what = static_cast<std::uint8_t>(rng.below(16));
+  } else if (choice == 8) {
+    all.push_back(usual_step(rng));
+  } else if (choice == 9) {
+    auto& how = all[at()].how;
+    if (!how.empty()) how[rng.below(how.size())] = static_cast<std::uint8_t>(rng.next());
   } else {
-    auto& how = all[static_cast<std::size_t>(any())].how;
+    auto& how = all[at()].how;
     const auto size = how.size();
-    how.resize(Steps::kMaxDetail);
-    how.resize(LLVMFuzzerMutate(how.data(), size, Steps::kMaxDetail));
+    how.resize(Step::kMaxDetail);
+    how.resize(LLVMFuzzerMutate(how.data(), size, Step::kMaxDetail));
   }
 }
 

@@ -1,0 +1,244 @@
+#include "sim/rare_paths.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ikev2/collision.h"
+#include "wire/ike/notify_type.h"
+
+namespace merlon::sim {
+namespace {
+
+using wire::NotifyType;
+
+// Notifications that the engine can send, and so hear from another one.
+constexpr NotifyType kNotifies[] = {
+    NotifyType::kUnsupportedCriticalPayload,
+    NotifyType::kInvalidIkeSpi,
+    NotifyType::kInvalidMajorVersion,
+    NotifyType::kInvalidSyntax,
+    NotifyType::kInvalidMessageId,
+    NotifyType::kInvalidSpi,
+    NotifyType::kNoProposalChosen,
+    NotifyType::kInvalidKePayload,
+    NotifyType::kAuthenticationFailed,
+    NotifyType::kNoAdditionalSas,
+    NotifyType::kTsUnacceptable,
+    NotifyType::kInvalidSelectors,
+    NotifyType::kTemporaryFailure,
+    NotifyType::kChildSaNotFound,
+    NotifyType::kInitialContact,
+    NotifyType::kNatDetectionSourceIp,
+    NotifyType::kNatDetectionDestinationIp,
+    NotifyType::kCookie,
+    NotifyType::kRekeySa,
+    NotifyType::kIkev2FragmentationSupported,
+    NotifyType::kSignatureHashAlgorithms,
+};
+// Those that it only understands.
+constexpr NotifyType kHeardOnly[] = {NotifyType::kSinglePairRequired, NotifyType::kSetWindowSize};
+
+struct Unreached {
+  std::string_view path, why;
+};
+constexpr std::string_view kNoSuchCombination =
+    "cannot be: nothing is in flight for what is named as in flight";
+constexpr std::string_view kClosing =
+    "an IKE SA that is being deleted answers in its phase Closing, without the table";
+constexpr std::string_view kOnlyDeletes =
+    "a peer of ours sends nothing but the Delete on an IKE SA that it has replaced";
+constexpr std::string_view kNeverAsked = "the engine never asks the table this";
+constexpr std::string_view kAgreedBefore =
+    "what was agreed in IKE_SA_INIT is agreed again: ikev2 engine_refused_rekey_test";
+constexpr std::string_view kHonest =
+    "authentic, and wrong: no gateway of ours says that: ikev2 HostilePeer, Mistakes";
+constexpr std::string_view kNotOurs = "Merlon never sends it: ikev2 HostilePeer";
+constexpr std::string_view kFewSas =
+    "the packet engine has places for 64 SAs at least: ikev2 HostilePeer, esp SaTable";
+constexpr std::string_view kInnerPackets =
+    "every inner packet of a run is a whole IPv4 packet of a tunnel, or of no policy: esp's tests";
+constexpr std::string_view kForgedInside = "only a peer that has the keys can forge it: esp Forger";
+constexpr std::string_view kTooLong = "takes longer than a run has faults: ikev2 engine_refused_rekey_test";
+constexpr std::string_view kSeldom = "seldom: a run in some hundreds comes by";
+// What a campaign need not reach. Everything else it must.
+constexpr Unreached kUnreached[] = {
+    {"collision rekey-child/live*", kNoSuchCombination},
+    {"collision delete-child/live*", kNoSuchCombination},
+    {"collision rekey-child/deleting-ike", kClosing},
+    {"collision create-child/deleting-ike", kClosing},
+    {"collision rekey-ike/deleting-ike", kClosing},
+    {"collision delete-ike/deleting-ike", kClosing},
+    {"collision rekey-child/ike-replaced", kOnlyDeletes},
+    {"collision create-child/ike-replaced", kOnlyDeletes},
+    {"collision rekey-ike/ike-replaced", kOnlyDeletes},
+    {"collision delete-child/ike-closing", kOnlyDeletes},
+    {"collision other/any", kNeverAsked},
+    {"collision answer/nothing-asked", kNeverAsked},
+    {"collision answer/delete-refused", kNeverAsked},
+    {"collision rekey-child/rekeying-ike-unknown", kSeldom},
+    {"collision answer/rekey-child-not-found", kSeldom},
+    {"collision answer/rekey-child-no-additional", kFewSas},
+    {"collision answer/rekey-ike-no-additional", kNotOurs},
+    {"collision answer/rekey-ike-refused", kAgreedBefore},
+    {"sent UNSUPPORTED_CRITICAL_PAYLOAD", kHonest},
+    {"sent INVALID_SYNTAX", kHonest},
+    {"sent INVALID_MESSAGE_ID", kHonest},
+    {"sent INVALID_SELECTORS", kHonest},
+    {"sent INVALID_MAJOR_VERSION", kSeldom},
+    {"sent NO_ADDITIONAL_SAS", kFewSas},
+    {"received UNSUPPORTED_CRITICAL_PAYLOAD", kHonest},
+    {"received INVALID_SYNTAX", kHonest},
+    {"received INVALID_MESSAGE_ID", kHonest},
+    {"received INVALID_SELECTORS", kHonest},
+    {"received INVALID_MAJOR_VERSION", kSeldom},
+    {"received NO_ADDITIONAL_SAS", kFewSas},
+    {"received SINGLE_PAIR_REQUIRED", kNotOurs},
+    {"received SET_WINDOW_SIZE", kNotOurs},
+    {"counter drop_malformed_content", kHonest},
+    {"counter drop_unsupported_critical", kHonest},
+    {"counter fragments_dropped", kHonest},
+    {"counter drop_ike_sa_limit", "a limit that low keeps peers out for ever: ikev2 engine_limits_test"},
+    {"counter drop_memory_limit", "a limit that low keeps peers out for ever: ikev2 Memory"},
+    {"counter drop_half_open_total", kSeldom},
+    {"counter reauthentications", "certificates live longer than a run: ikev2 engine_peer_validity_test"},
+    {"counter peer_certificates_ended", kSeldom},
+    {"counter lost_child_sas_heard", kSeldom},
+    {"path cookie_after_invalid_ke", kSeldom},
+    {"path init_given_up_on_hint", kSeldom},
+    {"path second_candidate", kSeldom},
+    {"path no_candidate_left", kSeldom},
+    {"path child_deleted_before_it_stands", kSeldom},
+    {"path replaced_given_up", kSeldom},
+    {"path rekey_ike_backs_off", kAgreedBefore},
+    {"path temporary_failure_for_minutes", kTooLong},
+    {"path ike_sa_made_anew", kFewSas},
+    {"path single_pair_asked_for", kNotOurs},
+    {"path message_ids_exhausted", "the rekey before it succeeds: ikev2 engine_bounds_test"},
+    {"path too_many_child_sas", kHonest},
+    {"path no_spi_left", kFewSas},
+    {"path fragments_outdated", "its sender would have to vanish between two fragments: ikev2 Reassembly"},
+    {"drop malformed_inner", kInnerPackets},
+    {"drop policy_discard", kInnerPackets},
+    {"drop policy_bypass", kInnerPackets},
+    {"drop link_local", kInnerPackets},
+    {"drop too_big", kInnerPackets},
+    {"drop unsupported_segments", kInnerPackets},
+    {"drop ecn_invalid", kInnerPackets},
+    {"drop no_buffer", "a pool that runs dry is a violation: buffers are given back"},
+    {"drop padding", kForgedInside},
+    {"drop next_header", kForgedInside},
+    {"drop dummy", kForgedInside},
+    {"drop malformed_decrypted", kForgedInside},
+    {"drop selector_mismatch", kForgedInside},
+    {"drop sequence_exhausted", kSeldom},
+    {"drop invalid_sequence", kSeldom},
+};
+
+std::string_view why_unreached(std::string_view path) {
+  for (const Unreached& one : kUnreached)
+    if (one.path == path) return one.why;
+  return {};
+}
+
+std::string of(std::string_view direction, NotifyType type) {
+  return fmt::format("{} {}", direction, wire::name(type));
+}
+std::string of(ike::Counter counter) {
+  return fmt::format("counter {}", ike::name(counter));
+}
+std::string of(ike::RarePath path) {
+  return fmt::format("path {}", ike::name(path));
+}
+std::string of(esp::DropReason reason) {
+  return fmt::format("drop {}", esp::name(reason));
+}
+std::string collision(std::size_t row) {
+  return fmt::format("collision {}", ikev2::collision_row_name(row));
+}
+
+template <class Enum, class Visit>
+void for_each(Visit visit) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(Enum::kCount); ++i) visit(static_cast<Enum>(i));
+}
+
+}  // namespace
+
+void add(DropCounts& sum, const DropCounts& counts) {
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += counts[i];
+}
+
+const std::vector<RarePathInfo>& rare_paths() {
+  static const std::vector<RarePathInfo> all = [] {
+    std::vector<RarePathInfo> made;
+    const auto take = [&](std::string name) {
+      const std::string_view why = why_unreached(name);
+      made.push_back({std::move(name), why});
+    };
+    for (std::size_t row = 0; !ikev2::collision_row_name(row).empty(); ++row) take(collision(row));
+    for (const NotifyType type : kNotifies) take(of("sent", type));
+    for (const NotifyType type : kNotifies) take(of("received", type));
+    for (const NotifyType type : kHeardOnly) take(of("received", type));
+    for_each<ike::Counter>([&](ike::Counter counter) { take(of(counter)); });
+    for_each<ike::RarePath>([&](ike::RarePath path) { take(of(path)); });
+    for_each<esp::DropReason>([&](esp::DropReason reason) { take(of(reason)); });
+    return made;
+  }();
+  return all;
+}
+
+void RarePathTable::count(const std::string& path, std::uint64_t times) {
+  if (times == 0) return;
+  Count& one = counts_[path];
+  one.times += times;
+  ++one.runs;
+}
+
+void RarePathTable::add(const ike::Counters& counters, const DropCounts& drops) {
+  ++runs_;
+  for (std::size_t row = 0; !ikev2::collision_row_name(row).empty(); ++row)
+    count(collision(row), counters.collisions(row));
+  const auto sent_and_received = [&](NotifyType type) {
+    count(of("sent", type), counters.notifies_sent(static_cast<std::uint16_t>(type)));
+    count(of("received", type), counters.notifies_received(static_cast<std::uint16_t>(type)));
+  };
+  for (const NotifyType type : kNotifies) sent_and_received(type);
+  for (const NotifyType type : kHeardOnly) sent_and_received(type);
+  for_each<ike::Counter>([&](ike::Counter counter) { count(of(counter), counters.value(counter)); });
+  for_each<ike::RarePath>([&](ike::RarePath path) { count(of(path), counters.value(path)); });
+  for_each<esp::DropReason>(
+      [&](esp::DropReason reason) { count(of(reason), drops[static_cast<std::size_t>(reason)]); });
+}
+
+std::uint64_t RarePathTable::times(const std::string& path) const {
+  const auto at = counts_.find(path);
+  return at == counts_.end() ? 0 : at->second.times;
+}
+
+std::vector<std::string> RarePathTable::missed() const {
+  std::vector<std::string> made;
+  for (const RarePathInfo& path : rare_paths())
+    if (path.unreached.empty() && times(path.name) == 0) made.push_back(path.name);
+  return made;
+}
+
+std::string RarePathTable::text() const {
+  std::size_t width = 0;
+  for (const RarePathInfo& path : rare_paths()) width = std::max(width, path.name.size());
+  std::string reached = fmt::format("{:<{}} {:>10} {:>8}\n", "path", width, "times", "runs"), never, missed;
+  for (const RarePathInfo& path : rare_paths()) {
+    if (const auto at = counts_.find(path.name); at != counts_.end())
+      reached += fmt::format("{:<{}} {:>10} {:>8}{}{}\n", path.name, width, at->second.times, at->second.runs,
+                             path.unreached.empty() ? "" : "   ", path.unreached);
+    else if (path.unreached.empty())
+      missed += fmt::format("{}\n", path.name);
+    else
+      never += fmt::format("{:<{}} {}\n", path.name, width, path.unreached);
+  }
+  std::string text = fmt::format("{} runs\n{}", runs_, reached);
+  if (!never.empty()) text += "\nNot reached, and need not be:\n" + never;
+  if (!missed.empty()) text += "\nNEVER REACHED, and must be:\n" + missed;
+  return text;
+}
+
+}  // namespace merlon::sim

@@ -1,0 +1,68 @@
+#include "sim/rare_paths.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "sim/directed.h"
+#include "sim/world.h"
+
+namespace merlon::sim {
+namespace {
+
+TEST(RarePaths, HaveNamesOfTheirOwn) {
+  std::set<std::string> names;
+  for (const RarePathInfo& path : rare_paths()) EXPECT_TRUE(names.insert(path.name).second) << path.name;
+  EXPECT_TRUE(names.contains("collision rekey-child/rekeying-it"));
+  EXPECT_TRUE(names.contains("sent TEMPORARY_FAILURE"));
+  EXPECT_TRUE(names.contains("received COOKIE"));
+  EXPECT_TRUE(names.contains("path twin_deleted"));
+  EXPECT_TRUE(names.contains("drop replayed"));
+  EXPECT_TRUE(names.contains("counter drop_bad_icv"));
+  const auto must = std::count_if(rare_paths().begin(), rare_paths().end(),
+                                  [](const auto& path) { return path.unreached.empty(); });
+  EXPECT_GT(must, 120) << "most of them must be reached";
+}
+
+TEST(RarePaths, ATableSaysWhatIsMissing) {
+  RarePathTable table;
+  EXPECT_FALSE(table.missed().empty());
+  ike::Counters counters;
+  counters.add(ike::RarePath::kTwinDeleted);
+  counters.add(ike::RarePath::kTwinDeleted);
+  DropCounts drops{};
+  drops[static_cast<std::size_t>(esp::DropReason::kReplayed)] = 5;
+  table.add(counters, drops);
+  table.add(counters, {});
+  EXPECT_EQ(table.times("path twin_deleted"), 4U);
+  EXPECT_EQ(table.times("drop replayed"), 5U);
+  const auto missed = table.missed();
+  EXPECT_EQ(std::count(missed.begin(), missed.end(), "path twin_deleted"), 0);
+  EXPECT_EQ(std::count(missed.begin(), missed.end(), "path twin_left_to_peer"), 1);
+  EXPECT_NE(table.text().find("NEVER REACHED, and must be:"), std::string::npos);
+}
+
+// Each directed scenario goes where it is meant to go.
+TEST(Directed, ScenariosReachTheirPaths) {
+  const std::map<std::string, std::vector<std::string>> meant = {
+      {"key exchange methods that do not fit",
+       {"collision answer/rekey-child-refused", "path rekey_child_backs_off", "sent NO_PROPOSAL_CHOSEN"}},
+      {"selectors that do not fit", {"collision answer/create-child-refused", "sent TS_UNACCEPTABLE"}},
+      {"hard lifetimes", {"path child_hard_lifetime", "drop sa_expired"}},
+      {"few Message IDs", {"path message_ids_nearly_exhausted"}},
+      {"crossings",
+       {"path crossing_child_rekey_won", "path crossing_ike_rekey_lost", "path delete_ike_sent_again"}},
+  };
+  std::map<std::string, RarePathTable> tables;
+  for (const Directed& one : directed_scenarios()) {
+    const RunReport report = run_and_explain(one.scenario);
+    EXPECT_FALSE(report.violation) << one.name << "\n" << explain(report, one.scenario, "--rare-paths");
+    tables[one.name].add(report.counters, report.drops);
+  }
+  for (const auto& [name, paths] : meant)
+    for (const std::string& path : paths) EXPECT_GT(tables[name].times(path), 0U) << name << ": " << path;
+}
+
+}  // namespace
+}  // namespace merlon::sim
