@@ -1,6 +1,8 @@
 // The benchmark "scale": our SA table and SPD.
 #include <fmt/format.h>
 
+#include <deque>
+
 #include "base/rng.h"
 #include "bench/allocations.h"
 #include "bench/scale/questions.h"
@@ -33,12 +35,14 @@ class MerlonTables final : public Tables {
     connections_.clear();
     make_connections(count);
     const std::int64_t before = bytes_in_use(Owner::kResponder);
+    esp::EngineConfig config;
+    config.sa_capacity = std::max<std::size_t>(count, 64);
     {
       const Under counted(Owner::kResponder);
-      esp::EngineConfig config;
-      config.sa_capacity = std::max<std::size_t>(count, 64);
       engine_ = std::make_unique<esp::DataPlane>(config, pool_, rng_);
     }
+    // What stands there for a policy, whether or not it has SAs, is not the SAs'.
+    engine_->set_spd(std::make_shared<policy::Spd>(policy::build_spd(connections_)));
     for (std::uint32_t i = 0; i < count; ++i) install(i);
     const auto pair = static_cast<double>(bytes_in_use(Owner::kResponder) - before) / count;
     fill_table(count);
@@ -131,12 +135,12 @@ class MerlonTables final : public Tables {
   void fill_table(std::uint32_t count) {
     table_ = std::make_unique<esp::SaTable>(std::max<std::size_t>(count, 64), grace_);
     spis_.clear();
+    sas_.clear();
     for (std::uint32_t i = 0; i < count; ++i) {
-      auto sa = std::make_shared<esp::InboundSa>();
-      sa->spi = value(table_->allocate_spi(rng_));
-      spis_.push_back(sa->spi);
-      table_->publish(std::move(sa));
-      grace_.reclaim();
+      esp::InboundSa& sa = sas_.emplace_back();
+      sa.spi = value(table_->allocate_spi(rng_));
+      spis_.push_back(sa.spi);
+      table_->publish(sa);
     }
   }
 
@@ -147,6 +151,7 @@ class MerlonTables final : public Tables {
   std::unique_ptr<policy::Spd> spd_;
   esp::Grace grace_;
   std::unique_ptr<esp::SaTable> table_;
+  std::deque<esp::InboundSa> sas_;
   std::vector<Spi> spis_;
 };
 

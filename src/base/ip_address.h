@@ -24,14 +24,19 @@ class IpAddress {
   // The 4 or 16 bytes in network order that stand at `from`. For the packet path: one store of 16 bytes, since narrower
   // ones would be waited for when the address is copied or compared a moment later.
   [[nodiscard]] static IpAddress read_v4(const std::uint8_t* from) {
+    IpAddress out;
+    out.assign_v4(from);
+    return out;
+  }
+  // The same in place.
+  void assign_v4(const std::uint8_t* from) {
     using Words = std::uint32_t __attribute__((vector_size(16)));
     Words words{};
     std::uint32_t first = 0;
     std::memcpy(&first, from, sizeof first);
     words[0] = first;
-    IpAddress out;
-    std::memcpy(out.bytes_.data(), &words, sizeof words);
-    return out;
+    family_ = IpFamily::kIpv4;
+    std::memcpy(bytes_.data(), &words, sizeof words);
   }
   [[nodiscard]] static IpAddress read_v6(const std::uint8_t* from) {
     IpAddress out;

@@ -39,9 +39,9 @@ Result<EspKeySizes> esp_key_sizes(const EspTransform& transform) {
 Result<EspSizes> esp_sizes(const EspTransform& transform) {
   MERLON_TRY_VOID(esp_key_sizes(transform));
   const auto facts = encr_facts(transform.encr, transform.key_bits);
-  return EspSizes{.iv = facts->iv,
-                  .icv = facts->icv + integrity_icv_size(transform.integ),
-                  .block = std::max(facts->block, kEspAlignment)};
+  return EspSizes{.iv = static_cast<std::uint8_t>(facts->iv),
+                  .icv = static_cast<std::uint8_t>(facts->icv + integrity_icv_size(transform.integ)),
+                  .block = static_cast<std::uint8_t>(std::max(facts->block, kEspAlignment))};
 }
 
 std::string name(PacketBackend backend) {

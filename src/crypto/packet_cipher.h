@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/iana.h"
+#include "base/large_memory.h"
 
 namespace merlon::crypto {
 
@@ -35,9 +36,9 @@ struct EspKeySizes {
 
 // What a packet costs on the wire.
 struct EspSizes {
-  std::size_t iv = 0;     // bytes between the ESP header and the ciphertext
-  std::size_t icv = 0;    // bytes behind the ciphertext
-  std::size_t block = 4;  // payload, padding and the two trailer bytes are a multiple of this
+  std::uint8_t iv = 0;     // bytes between the ESP header and the ciphertext
+  std::uint8_t icv = 0;    // bytes behind the ciphertext
+  std::uint8_t block = 4;  // payload, padding and the two trailer bytes are a multiple of this
 };
 [[nodiscard]] Result<EspSizes> esp_sizes(const EspTransform& transform);  // errors: kUnsupported
 
@@ -95,30 +96,55 @@ class PacketCipher {
   static void seal_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
   static void open_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
 
-  // Asks for the cache line of what a burst reads first; the key follows by itself.
-  void prefetch() const { prefetch_lines(this, 1); }
+  // Which cache lines of a cipher a short packet reads: `head` first ones, and `tail_count` from `tail` on. Told once, so
+  // that they can be asked for without looking at the cipher, which would be waiting for the first of them.
+  struct Footprint {
+    std::uint8_t head = 1;
+    std::uint8_t tail : 5 = 0, tail_count : 3 = 0;
+  };
+  [[nodiscard]] virtual Footprint footprint() const { return {}; }
+  // Into the second cache: a burst's keys are more than the first one holds beside the packets.
+  void prefetch(Footprint lines) const {
+    const auto* const line = reinterpret_cast<const std::uint8_t*>(this);
+    for (std::size_t i = 0; i < lines.head; ++i) __builtin_prefetch(line + i * kCacheLine, 0, 2);
+    const auto* const tail = line + lines.tail * kCacheLine;
+    for (std::size_t i = 0; i < lines.tail_count; ++i) __builtin_prefetch(tail + i * kCacheLine, 0, 2);
+  }
+
+  // Side by side with others of its size, and aligned to a cache line.
+  static void* operator new(std::size_t bytes) { return allocate_in_slab(bytes); }
+  static void operator delete(void* object, std::size_t bytes) noexcept { release_in_slab(object, bytes); }
 
  protected:
   // Ciphers of one kind take each other's packets in one call.
   enum class Kind : std::uint8_t { kAlone, kVaesGcm, kGcm, kQueue };
-  explicit PacketCipher(const EspSizes& sizes, Kind kind = Kind::kAlone) : sizes_(sizes), kind_(kind) {}
+  // `variant`: for the back end, 0 to 7.
+  PacketCipher(const EspSizes& sizes, bool esn, Kind kind = Kind::kAlone, std::uint8_t variant = 0)
+      : sizes_(sizes), kind_(kind), esn_(esn), variant_(variant & 7U) {}
   // Called on the first of `ciphers`, which are all of its kind; not for kAlone.
   virtual void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
   virtual void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
 
   static void prefetch_lines(const void* first, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
-      __builtin_prefetch(static_cast<const std::uint8_t*>(first) + i * 64);
+      __builtin_prefetch(static_cast<const std::uint8_t*>(first) + i * kCacheLine);
   }
 
-  EspSizes sizes_;
+  // In twelve bytes together with what makes the class virtual, so that a key may stand in the first line as well.
+  const EspSizes sizes_;
+
+ private:
+  const Kind kind_ : 4;
+
+ protected:
+  const bool esn_ : 1;
+  const std::uint8_t variant_ : 3;
 
  private:
   using Mixed = void (PacketCipher::*)(std::span<PacketJob>, std::span<PacketCipher* const>);
   using Single = void (PacketCipher::*)(std::span<PacketJob>);
   static void run_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, Mixed mixed,
                       Single single);
-  const Kind kind_;
 };
 
 }  // namespace merlon::crypto

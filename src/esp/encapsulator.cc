@@ -68,9 +68,8 @@ MutableByteView Encapsulator::append_to(Train& train, std::size_t esp_size) {
 // is none.
 inline bool Encapsulator::take_sequence(Instant now, const OutboundSa& sa, std::size_t size,
                                         SequenceNumber& sequence) {
-  OutboundState& state = *sa.mutable_part;
-  if (state.counters.packets() + 1 >= state.quiet_packets ||
-      state.last_sequence >= sa.soft_sequence_limit - 1)
+  OutboundState& state = sa.state();
+  if (state.counters.packets() + 1 >= state.quiet_packets)
     return take_watched_sequence(now, sa, size, sequence);
   sequence.value = ++state.last_sequence;
   state.counters.add(now, size);
@@ -80,8 +79,9 @@ inline bool Encapsulator::take_sequence(Instant now, const OutboundSa& sa, std::
 // The same where a limit may be near.
 bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std::size_t size,
                                          SequenceNumber& sequence) {
-  OutboundState& state = *sa.mutable_part;
-  const SaLimits& limits = sa.rules->limits;
+  OutboundState& state = sa.state();
+  const SaLimits& limits = sa.rules().limits;
+  const SequenceLimits sequences = SequenceLimits::of(sa.esn, config_.sequence_limit);
   const auto raise_once = [&](std::uint8_t flag, const Event& event) {
     if ((state.flags & flag) == 0 && reporter_.tell(event)) state.flags |= flag;
   };
@@ -91,19 +91,22 @@ bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std:
     return false;
   }
   // RFC 4303 3.3.3: the sender must not let the sequence number cycle.
-  if (state.last_sequence >= sa.sequence_limit) {
+  if (state.last_sequence >= sequences.hard) {
     raise_once(kHardRaised, HardExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
     reporter_.drop(now, {DropReason::kSequenceExhausted, sa.id, sa.spi,
-                         static_cast<std::uint32_t>(state.last_sequence), sa.local, sa.remote});
+                         static_cast<std::uint32_t>(state.last_sequence), sa.local.get(), sa.remote.get()});
     return false;
   }
   sequence.value = ++state.last_sequence;
   state.counters.add(now, size);
-  if (sequence.value >= sa.soft_sequence_limit) {
+  if (sequence.value >= sequences.soft) {
     raise_once(kSoftSequenceRaised, SoftExpired{sa.id, Direction::kOutbound, LimitKind::kSequenceNumbers});
   }
   raise_limits(reporter_, sa.id, Direction::kOutbound, state.counters, limits, state.flags);
-  state.quiet_packets = quiet_packets(state.counters, limits, state.flags);
+  // Each packet takes one number, so what is left of them is a number of packets.
+  const std::uint64_t left = sequences.soft > sequence.value ? sequences.soft - sequence.value : 0;
+  state.quiet_packets =
+      std::min(quiet_packets(state.counters, limits, state.flags), state.counters.packets() + left);
   return true;
 }
 
@@ -119,7 +122,7 @@ inline void Encapsulator::wrap(MutableByteView esp, std::size_t inner_size, Fram
                           frame.family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
   wire::write_esp_header(esp, {sa.spi, static_cast<std::uint32_t>(sequence.value)});
   const MutableByteView iv = esp.subspan(wire::kEspHeaderSize, iv_size);
-  if (sa.random_iv) {
+  if (sa.has_random_iv()) {
     rng_.fill(iv);  // RFC 3602 3: an attacker must not foresee it
   } else if (iv_size == 8) {
     // RFC 4106 3.1, RFC 4309 3.1, RFC 3686 2.1, RFC 7634 2: it must only never return, and the sequence
@@ -212,8 +215,8 @@ void Encapsulator::finish(packet::PacketList& transmit) {
 void Encapsulator::address(Train& train) {
   const OutboundSa& sa = *train.frame.sa;
   packet::PacketMeta& meta = train.packet->meta;
-  meta.source = sa.local;
-  meta.destination = sa.remote;
+  sa.local.put_in(meta.source);
+  sa.remote.put_in(meta.destination);
   meta.sa_id = sa.id.value;
   meta.mark = train.frame.mark;
   meta.segment_size = train.count > 1 ? static_cast<std::uint16_t>(train.segment_size) : std::uint16_t{0};
@@ -221,8 +224,7 @@ void Encapsulator::address(Train& train) {
   meta.tos = outer_tos(train.frame.tos, sa.copy_dscp);
   meta.udp_encapsulated = sa.udp_encapsulation;
   meta.may_fragment_outer = train.frame.may_fragment_outer;
-  meta.outer_mtu =
-      train.frame.may_fragment_outer ? sa.mutable_part->path_mtu.load(std::memory_order_relaxed) : 0;
+  meta.outer_mtu = train.frame.may_fragment_outer ? sa.state().path_mtu.load(std::memory_order_relaxed) : 0;
 }
 
 }  // namespace merlon::esp

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <mutex>
-#include <unordered_map>
 
 #include "base/check.h"
+#include "esp/children.h"
+#include "esp/pointer_table.h"
 #include "esp/worker.h"
 #include "wire/esp.h"
 
@@ -30,7 +30,11 @@ class DataPlane::Impl {
       : config_(config),
         published_(config.sa_capacity),
         core_(config_, published_, pool, worker_rng),
-        worker_(core_) {}
+        worker_(core_),
+        children_(published_.grace) {}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl();
 
   Result<> install(const policy::ChildSa& sa);
   Result<> update(const policy::ChildSa& sa);
@@ -38,83 +42,58 @@ class DataPlane::Impl {
   void set_spd(std::shared_ptr<const policy::Spd> spd);
   std::optional<SaStats> stats(policy::ChildSaId id) const;
 
-  struct Record;
-  // Children are known by name, so that a reload that does not change them does not touch their tunnels.
-  using ChildKey = std::pair<std::string, std::string>;
-  struct Child {
-    explicit Child(std::uint64_t number) : entry(number) {}
-    ChildEntry entry;
-    std::shared_ptr<const OutboundSet> set;
-    std::vector<Record*> sas;  // in the order of their installation
-    bool in_spd = false;
-  };
-  struct Record {
-    std::shared_ptr<SaMaterial> material;
-    std::shared_ptr<const OutboundSa> outbound;
-    Spi inbound_spi;
-    ChildKey child_key;
-    std::shared_ptr<Child> child;
-    bool use_outbound = true;
-  };
-
   const EngineConfig config_;
   Published published_;
   WorkerCore core_;
   Worker worker_;
 
   mutable std::mutex mutex_;  // orders the control threads
-  std::unordered_map<policy::ChildSaId, std::unique_ptr<Record>> records_;
+  struct ById {
+    using Key = policy::ChildSaId;
+    static Key key_of(const SaMaterial& material) { return material.inbound.id; }
+    static std::uint64_t hash_of(Key id) { return id.value * 0x9e3779b97f4a7c15U >> 20U; }
+  };
+  PointerTable<SaMaterial, ById> sas_;  // its own, until they are retired
+  Children children_;
 
  private:
   [[nodiscard]] SaParameters parameters() const {
-    return {config_.sequence_limit, config_.first_sequence, config_.default_path_mtu, WorkerIndex{0}};
+    return {config_.first_sequence, config_.default_path_mtu, WorkerIndex{0}};
   }
-  std::shared_ptr<Child> child_of(const ChildKey& key);
-  static void inherit_path_mtu(Record& record);
-  void publish_outbound(Child& child);
-  void forget_if_unused(const ChildKey& key);
+  void inherit_path_mtu(SaMaterial& material);
+  template <class Sa>
+  void retire_moved(const Sa& sa, const Sa& first);
 
-  std::map<ChildKey, std::shared_ptr<Child>> children_;
   std::shared_ptr<const SpdSnapshot> spd_;
-  std::uint64_t last_child_number_ = 0;
 };
 
-std::shared_ptr<DataPlane::Impl::Child> DataPlane::Impl::child_of(const ChildKey& key) {
-  std::shared_ptr<Child>& child = children_[key];
-  if (!child) child = std::make_shared<Child>(++last_child_number_);
-  return child;
+// What is taken back goes with `published_`.
+DataPlane::Impl::~Impl() {
+  std::vector<policy::ChildSaId> ids;
+  sas_.for_each([&](const SaMaterial& material) { ids.push_back(material.inbound.id); });
+  for (const policy::ChildSaId id : ids) (void)remove(id);
 }
 
-void DataPlane::Impl::publish_outbound(Child& child) {
-  auto set = std::make_shared<OutboundSet>();
-  for (auto at = child.sas.rbegin(); at != child.sas.rend(); ++at)
-    if ((*at)->use_outbound) set->newest_first.push_back((*at)->outbound);
-  child.entry.outbound.store(set.get(), std::memory_order_seq_cst);
-  published_.grace.published(std::exchange(child.set, std::move(set)));
-}
-
-void DataPlane::Impl::forget_if_unused(const ChildKey& key) {
-  const auto at = children_.find(key);
-  if (at == children_.end() || at->second->in_spd || !at->second->sas.empty()) return;
-  published_.grace.published(at->second);
-  children_.erase(at);
+// What was published first stands in the material and goes with it.
+template <class Sa>
+void DataPlane::Impl::retire_moved(const Sa& sa, const Sa& first) {
+  if (&sa != &first) published_.grace.published(std::shared_ptr<const Sa>(&sa));
 }
 
 // A rekeyed SA goes the way of the one before, and need not learn anew what fits.
-void DataPlane::Impl::inherit_path_mtu(Record& record) {
-  for (auto at = record.child->sas.rbegin(); at != record.child->sas.rend(); ++at) {
-    if ((*at)->outbound->remote.address != record.outbound->remote.address) continue;
-    record.material->outbound_state.path_mtu.store(
-        (*at)->material->outbound_state.path_mtu.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    return;
-  }
+void DataPlane::Impl::inherit_path_mtu(SaMaterial& material) {
+  const OutboundSa* before =
+      material.outbound_state.rules->child->entry.outbound.predecessor(material.outbound);
+  if (before == nullptr) return;
+  material.outbound_state.path_mtu.store(before->state().path_mtu.load(std::memory_order_relaxed),
+                                         std::memory_order_relaxed);
 }
 
 Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   if (!sa.connection || sa.child_index >= sa.connection->children.size()) {
     return fail(ErrorCode::kInvalidArgument, "Child SA {} names no child of a connection", sa.id.value);
   }
-  if (records_.contains(sa.id)) {
+  if (sas_.find(sa.id) != nullptr) {
     return fail(ErrorCode::kInvalidArgument, "Child SA {} is installed already", sa.id.value);
   }
   if (sa.inbound_spi < wire::kFirstUsableSpi || sa.outbound_spi < wire::kFirstUsableSpi) {  // RFC 4303 2.1
@@ -123,93 +102,85 @@ Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   if (published_.inbound.has_sa(sa.inbound_spi)) {
     return fail(ErrorCode::kInvalidArgument, "inbound SPI {} is in use", sa.inbound_spi);
   }
-  if (records_.size() >= config_.sa_capacity) {
+  if (sas_.size() >= config_.sa_capacity) {
     return fail(ErrorCode::kExhausted, "all {} places for SAs are in use", config_.sa_capacity);
   }
-  auto record = std::make_unique<Record>();
-  MERLON_TRY(record->material, make_material(sa, parameters()));
-  record->outbound = make_outbound(sa, parameters(), *record->material);
-  record->inbound_spi = sa.inbound_spi;
-  record->child_key = {sa.connection->name, sa.child().name};
-  record->use_outbound = sa.use_outbound;
-  record->child = child_of(record->child_key);
-  inherit_path_mtu(*record);
-  record->child->sas.push_back(record.get());
+  SaRules& rules = children_.rules_for(sa);
+  auto made = make_material(sa, parameters(), rules);
+  if (!made) {
+    children_.release(rules);
+    return tl::unexpected(std::move(made.error()));
+  }
+  SaMaterial& material = *made->release();
+  inherit_path_mtu(material);
+  sas_.insert(material);
   // Inbound first: the peer's answer to our first packet must find its SA.
-  published_.inbound.publish(make_inbound(sa, parameters(), *record->material));
-  publish_outbound(*record->child);
-  records_.emplace(sa.id, std::move(record));
+  published_.inbound.publish(material.inbound);
+  rules.child->entry.outbound.insert(material.outbound, published_.grace);
   return {};
 }
 
 Result<> DataPlane::Impl::update(const policy::ChildSa& sa) {
-  const auto at = records_.find(sa.id);
-  if (at == records_.end()) return fail(ErrorCode::kNotFound, "there is no Child SA {}", sa.id.value);
-  Record& record = *at->second;
-  policy::ChildSa next;  // what may change is taken from `sa`, everything else is as it was
-  next.id = sa.id;
-  next.connection = record.material->rules.connection;
-  next.child_index = record.material->rules.child_index;
-  next.inbound_spi = record.inbound_spi;
-  next.outbound_spi = record.outbound->spi;
-  next.algorithms = record.material->algorithms;
-  next.path = sa.path;
-  record.use_outbound = sa.use_outbound;
-  record.outbound = make_outbound(next, parameters(), *record.material);
-  published_.inbound.publish(make_inbound(next, parameters(), *record.material));
-  publish_outbound(*record.child);
+  SaMaterial* const material = sas_.find(sa.id);
+  if (material == nullptr) return fail(ErrorCode::kNotFound, "there is no Child SA {}", sa.id.value);
+  OutboundSet& set = material->outbound_state.rules->child->entry.outbound;
+  const OutboundSa& outbound = set.find(*material);
+  const InboundSa& inbound = *published_.inbound.publish(*moved(material->inbound, sa.path).release());
+  set.replace(outbound, *moved(outbound, sa.path, sa.use_outbound).release(), published_.grace);
+  retire_moved(inbound, material->inbound);
+  retire_moved(outbound, material->outbound);
   return {};
 }
 
 Result<> DataPlane::Impl::remove(policy::ChildSaId id) {
-  const auto at = records_.find(id);
-  if (at == records_.end()) return fail(ErrorCode::kNotFound, "there is no Child SA {}", id.value);
-  const std::unique_ptr<Record> record = std::move(at->second);
-  records_.erase(at);
-  std::erase(record->child->sas, record.get());
-  publish_outbound(*record->child);
-  published_.inbound.erase(record->inbound_spi);
-  record->outbound.reset();
-  published_.grace.published(std::move(record->material));
-  forget_if_unused(record->child_key);
+  SaMaterial* const material = sas_.find(id);
+  if (material == nullptr) return fail(ErrorCode::kNotFound, "there is no Child SA {}", id.value);
+  sas_.erase(*material);
+  const SaRules& rules = *material->outbound_state.rules;
+  OutboundSet& set = rules.child->entry.outbound;
+  const OutboundSa& outbound = set.find(*material);
+  set.erase(outbound, published_.grace);
+  const InboundSa& inbound = *published_.inbound.erase(material->inbound.spi);
+  retire_moved(inbound, material->inbound);
+  retire_moved(outbound, material->outbound);
+  published_.grace.published(std::shared_ptr<const SaMaterial>(material));
+  children_.release(rules);
   return {};
 }
 
 void DataPlane::Impl::set_spd(std::shared_ptr<const policy::Spd> spd) {
   MERLON_ASSERT(spd != nullptr);
-  for (auto& [key, child] : children_) child->in_spd = false;
+  children_.forget_spd();
   auto snapshot = std::make_shared<SpdSnapshot>();
+  snapshot->children.reserve(spd->entries().size());
   for (const policy::SpdEntry& entry : spd->entries()) {
-    std::shared_ptr<const ChildEntry> child_entry;
+    const ChildEntry* child_entry = nullptr;
     if (entry.action == policy::ChildAction::kProtect) {
-      const auto child =
-          child_of({entry.connection->name, entry.connection->children[entry.child_index].name});
-      child->in_spd = true;
-      child_entry = std::shared_ptr<const ChildEntry>(child, &child->entry);
+      Child& child = children_.of(entry.connection, static_cast<std::uint32_t>(entry.child_index));
+      child.in_spd = true;
+      child_entry = &child.entry;
     }
-    snapshot->children.push_back(std::move(child_entry));
+    snapshot->children.push_back(child_entry);
   }
   snapshot->spd = std::move(spd);
   published_.spd.store(snapshot.get(), std::memory_order_seq_cst);
   published_.grace.published(std::exchange(spd_, std::move(snapshot)));
-  std::vector<ChildKey> keys;
-  for (const auto& [key, child] : children_) keys.push_back(key);
-  for (const ChildKey& key : keys) forget_if_unused(key);
+  children_.sweep();
 }
 
 std::optional<SaStats> DataPlane::Impl::stats(policy::ChildSaId id) const {
-  const auto at = records_.find(id);
-  if (at == records_.end()) return std::nullopt;
-  const Record& record = *at->second;
+  const SaMaterial* const material = sas_.find(id);
+  if (material == nullptr) return std::nullopt;
+  const OutboundSa& outbound = material->outbound_state.rules->child->entry.outbound.find(*material);
   SaStats stats;
-  stats.inbound = record.material->inbound_state.counters.totals();
-  stats.outbound = record.material->outbound_state.counters.totals();
+  stats.inbound = material->inbound_state.counters.totals();
+  stats.outbound = material->outbound_state.counters.totals();
   // Each packet takes one number, so the worker's own count need not be read across threads.
   stats.next_outbound_sequence.value = config_.first_sequence + stats.outbound.packets;
-  const std::uint32_t path_mtu = record.material->outbound_state.path_mtu.load(std::memory_order_relaxed);
-  stats.path_mtu = std::max<unsigned>(path_mtu, record.outbound->sizes.mtu_floor);
-  stats.inner_mtu = static_cast<unsigned>(record.outbound->sizes.inner_mtu(path_mtu));
-  stats.owner = record.outbound->owner;
+  const std::uint32_t path_mtu = material->outbound_state.path_mtu.load(std::memory_order_relaxed);
+  stats.path_mtu = std::max(path_mtu, static_cast<std::uint32_t>(outbound.sizes.mtu_floor()));
+  stats.inner_mtu = static_cast<unsigned>(outbound.sizes.inner_mtu(path_mtu));
+  stats.owner = outbound.owner;
   return stats;
 }
 
@@ -255,10 +226,10 @@ void DataPlane::set_spd(std::shared_ptr<const policy::Spd> spd) {
 
 void DataPlane::set_path_mtu(policy::ChildSaId id, unsigned mtu) {
   const std::lock_guard lock(impl_->mutex_);
-  const auto at = impl_->records_.find(id);
-  if (at == impl_->records_.end()) return;
-  at->second->material->outbound_state.path_mtu.store(mtu == 0 ? impl_->config_.default_path_mtu : mtu,
-                                                      std::memory_order_relaxed);
+  SaMaterial* const material = impl_->sas_.find(id);
+  if (material == nullptr) return;
+  material->outbound_state.path_mtu.store(mtu == 0 ? impl_->config_.default_path_mtu : mtu,
+                                          std::memory_order_relaxed);
 }
 
 std::optional<SaStats> DataPlane::stats(policy::ChildSaId id) const {
@@ -268,7 +239,7 @@ std::optional<SaStats> DataPlane::stats(policy::ChildSaId id) const {
 std::vector<policy::ChildSaId> DataPlane::installed() const {
   const std::lock_guard lock(impl_->mutex_);
   std::vector<policy::ChildSaId> ids;
-  for (const auto& [id, record] : impl_->records_) ids.push_back(id);
+  impl_->sas_.for_each([&](const SaMaterial& material) { ids.push_back(material.inbound.id); });
   std::sort(ids.begin(), ids.end());
   return ids;
 }

@@ -72,28 +72,28 @@ void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
   in.clear();
 }
 
-// What the packets' SAs will be asked for: slot, then SA, then what changes with packets. Of a buffer with several ESP
-// packets the first counts; those behind it mostly are of the same SA.
+// What the packets' SAs will be asked for: slot, then SA, then what changes with packets and the key, then the window's bits.
+// Of a buffer with several ESP packets the first counts; those behind it mostly are of the same SA.
 void Inbound::prefetch(packet::Burst& in) const {
-  std::array<Spi, packet::kBurstCapacity> spis;
+  std::array<wire::EspHeader, packet::kBurstCapacity> headers;
   std::array<const InboundSa*, packet::kBurstCapacity> sas;
   std::size_t count = 0, found = 0;
   for (const packet::PacketPtr& packet : in) {
     const auto header = packet ? wire::parse_esp_header(packet->bytes()) : std::nullopt;
-    if (!header || (count != 0 && spis[count - 1] == header->spi)) continue;
-    spis[count++] = header->spi;
+    if (!header || (count != 0 && headers[count - 1].spi == header->spi)) continue;
+    headers[count++] = *header;
     published_.inbound.prefetch(header->spi);
   }
   if (count < 2) return;  // all of one SA: its lines come with the first packet
-  for (const Spi spi : std::span(spis).first(count))
-    if (const InboundSa* sa = published_.inbound.peek(spi)) {
+  for (const wire::EspHeader& header : std::span(headers).first(count)) {
+    if (const InboundSa* sa = published_.inbound.peek(header.spi)) {
       sa->prefetch();
+      headers[found] = header;
       sas[found++] = sa;
     }
-  for (const InboundSa* sa : std::span(sas).first(found)) {
-    __builtin_prefetch(sa->mutable_part, 1);
-    sa->cipher->prefetch();
   }
+  for (const InboundSa* sa : std::span(sas).first(found)) sa->prefetch_behind();
+  for (std::size_t i = 0; i < found; ++i) sas[i]->state().window.prefetch(headers[i].sequence);
 }
 
 void Inbound::run(Instant now, InboundResult& out) {
@@ -125,8 +125,8 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
       ((esp.size() - around) & (sa->sizes.alignment - 1U)) != 0) {
     return drop(now, esp, meta, sa, DropReason::kRunt);
   }
-  const InboundState& state = *sa->mutable_part;
-  if (state.counters.packets() + 1 >= state.quiet_packets && is_expired(state.counters, sa->rules->limits))
+  const InboundState& state = sa->state();
+  if (state.counters.packets() + 1 >= state.quiet_packets && is_expired(state.counters, sa->rules().limits))
     return drop(now, esp, meta, sa, DropReason::kSaExpired);
 
   // RFC 4303 3.4.3: the window is looked at before the ICV, and moved after it.
@@ -154,7 +154,7 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
 
 void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
   const InboundSa& sa = *item.sa;
-  ReplayWindow& window = sa.mutable_part->window;
+  ReplayWindow& window = sa.state().window;
   const bool is_newest = item.sequence > window.highest();
   const ReplayWindow::Verdict verdict = window.advance(item.sequence);
   if (verdict != ReplayWindow::Verdict::kFresh)
@@ -172,11 +172,11 @@ void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
 // What an authentic packet tells, whatever is inside.
 void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size) {
   const InboundSa& sa = *item.sa;
-  InboundState& state = *sa.mutable_part;
+  InboundState& state = sa.state();
   state.counters.add(now, payload_size);
   if (state.counters.packets() >= state.quiet_packets) {
-    raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules->limits, state.flags);
-    state.quiet_packets = quiet_packets(state.counters, sa.rules->limits, state.flags);
+    raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules().limits, state.flags);
+    state.quiet_packets = quiet_packets(state.counters, sa.rules().limits, state.flags);
   }
   if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
     state.flags |= kFirstInboundRaised;
@@ -184,7 +184,7 @@ void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_
   // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
   // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
   const packet::PacketMeta& meta = *item.meta;
-  if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || meta.source == sa.remote) return;
+  if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || sa.remote == meta.source) return;
   // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
   const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
   const auto said = static_cast<std::uint32_t>(std::hash<Endpoint>{}(meta.source) + period);
@@ -217,12 +217,12 @@ bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer, wi
   // RFC 4301 5.2 step 4
   const bool is_plainly_ours = family == IpFamily::kIpv4 && sa.plain.hold(view.destination, view.source);
   if (!is_plainly_ours &&
-      !policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, Direction::kInbound)) {
+      !policy::matches(sa.rules().local_ts, sa.rules().remote_ts, view, Direction::kInbound)) {
     return refused(DropReason::kSelectorMismatch);
   }
   if (!decapsulate_ecn(item.bytes, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
-    const std::size_t mtu = sa.sizes.inner_mtu(sa.path_mtu->load(std::memory_order_relaxed));
+    const std::size_t mtu = sa.sizes.inner_mtu(sa.path_mtu());
     wire::clamp_tcp_mss(item.bytes, view, wire::mss_for_mtu(view.family, mtu));
   }
   return true;

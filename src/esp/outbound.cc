@@ -25,8 +25,8 @@ constexpr std::size_t kMaxIpPacket = 65535;
 // RFC 4301 8.1: does the outer header let routers fragment? It says for IPv6 inside what DF = 1 says, since a
 // router may not fragment such a packet either. Over IPv6 no router fragments at all.
 bool clears_outer_df(const OutboundSa& sa, const wire::PacketView& view) {
-  if (sa.remote.address.is_v6()) return false;
-  switch (sa.df) {
+  if (sa.sizes.over_ipv6) return false;
+  switch (sa.df()) {
     case policy::DfBit::kCopy:
       return !view.dont_fragment;
     case policy::DfBit::kSet:
@@ -43,7 +43,7 @@ bool holds_fragments(const OutboundSa& sa, wire::PacketView view) {
   if (view.upper == wire::UpperFields::kNone) return true;
   view.upper = wire::UpperFields::kOpaque;
   view.is_fragment = true;
-  return policy::matches(sa.rules->local_ts, sa.rules->remote_ts, view, policy::Direction::kOutbound);
+  return policy::matches(sa.rules().local_ts, sa.rules().remote_ts, view, policy::Direction::kOutbound);
 }
 
 // IPv6 link-local addresses, and multicast to what is on the same link (RFC 4291 2.5.6, 2.7; RFC 5771 4). Not 169.254.0.0/16:
@@ -100,8 +100,7 @@ void Outbound::take_all(Round& round) {
   }
   for (const Item& item : std::span(items_).first(count_)) {
     if (item.decision.sa == nullptr) continue;
-    __builtin_prefetch(item.decision.sa->mutable_part, 1);
-    item.decision.sa->cipher->prefetch();
+    item.decision.sa->prefetch_behind();
   }
   for (Item& item : std::span(items_).first(std::exchange(count_, 0))) take(round, item, std::nullopt);
 }
@@ -128,12 +127,21 @@ bool Outbound::read(Item& item) {
   }
   item.key = FlowKey(item.view);
   item.hash = item.key.hash();
-  flows_.prefetch(item.hash);
+  flows_.prefetch(item.key, item.hash);
   return true;
 }
 
 // `deadline`: of a packet that was held back before.
 void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
+  // Without a look at the policy, which would be one more cache line: what has an SA is to be protected.
+  const OutboundSa* const sa = item.decision.sa;
+  if (sa == nullptr) return take_without_sa(round, item, deadline);
+  packet::PacketPtr packet = std::move(item.packet);
+  if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), item.view, *sa);
+  fit(round, std::move(packet), item.view, *sa);
+}
+
+void Outbound::take_without_sa(Round& round, Item& item, std::optional<Instant> deadline) {
   packet::PacketPtr packet = std::move(item.packet);
   const wire::PacketView& view = item.view;
   const OutboundDecision& decision = item.decision;
@@ -152,11 +160,8 @@ void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
     case policy::ChildAction::kBypass:
       return reporter_.drop(DropReason::kPolicyBypass);
     case policy::ChildAction::kProtect:
-      break;
+      hold(round, std::move(packet), item, deadline);
   }
-  if (decision.sa == nullptr) return hold(round, std::move(packet), item, deadline);
-  if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), view, *decision.sa);
-  fit(round, std::move(packet), view, *decision.sa);
 }
 
 void Outbound::classify(const Round& round, Item& item) {
@@ -166,7 +171,7 @@ void Outbound::classify(const Round& round, Item& item) {
     item.child = (&item - 1)->child;
     return;
   }
-  if (const OutboundDecision* known = flows_.find(item.key, item.hash, round.generation)) {
+  if (const auto known = flows_.find(item.key, item.hash, round.generation)) {
     item.decision = *known;
     return;
   }
@@ -177,11 +182,10 @@ void Outbound::classify(const Round& round, Item& item) {
       snapshot == nullptr ? std::nullopt : snapshot->spd->find_index(item.view, policy::Direction::kOutbound);
   if (index) {
     item.decision.entry = &snapshot->spd->entries()[*index];
-    item.child = snapshot->children[*index].get();
+    item.child = snapshot->children[*index];
   }
   if (item.child != nullptr) {
-    const OutboundSet* set = item.child->outbound.load(std::memory_order_seq_cst);
-    if (set != nullptr) item.decision.sa = set->select(item.view);
+    item.decision.sa = item.child->outbound.select(item.view);
     if (item.decision.sa == nullptr) return;  // rare, and hold() wants the child
   }
   flows_.put(item.key, item.hash, round.generation, item.decision);
@@ -228,18 +232,18 @@ void Outbound::release_held(Round& round) {
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside
 
 Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view, const OutboundSa& sa) {
-  const std::uint32_t path_mtu = sa.mutable_part->path_mtu.load(std::memory_order_relaxed);
+  const std::uint32_t path_mtu = sa.state().path_mtu.load(std::memory_order_relaxed);
   Room room;
   room.inner_mtu = sa.sizes.inner_mtu(path_mtu);
   // A path narrower than any should be: then outer fragments are what is left.
-  room.may_fragment_outer = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor;
+  room.may_fragment_outer = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor();
   if (size <= room.inner_mtu) return room;
   // RFC 8200 5: every IPv6 link carries 1,280 bytes, this tunnel too.
   const bool is_least_ipv6 = view.family == IpFamily::kIpv6 && size <= wire::kIpv6MinimumMtu;
   const bool fits_an_outer_packet =
       size + sa.sizes.overhead + sa.sizes.alignment + wire::kEspTrailerSize <= kMaxIpPacket;
   const bool must_stay_whole = !view.dont_fragment && !holds_fragments(sa, view);
-  if (is_least_ipv6 || ((sa.df == policy::DfBit::kClear || must_stay_whole) && fits_an_outer_packet)) {
+  if (is_least_ipv6 || ((sa.clears_df || must_stay_whole) && fits_an_outer_packet)) {
     room.fit = Fit::kOuterFragments;
     room.may_fragment_outer = true;
   } else {

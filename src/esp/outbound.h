@@ -42,6 +42,7 @@ class Outbound {
   void take_all(Round& round);
   [[nodiscard]] bool read(Item& item);
   void take(Round& round, Item& item, std::optional<Instant> deadline);
+  void take_without_sa(Round& round, Item& item, std::optional<Instant> deadline);
   void classify(const Round& round, Item& item);
   void hold(Round& round, packet::PacketPtr packet, const Item& item, std::optional<Instant> deadline);
   void release_held(Round& round);

@@ -1,22 +1,15 @@
 #include "esp/replay_window.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace merlon::esp {
-
-ReplayWindow::ReplayWindow(unsigned size)
-    : size_(static_cast<std::uint16_t>(std::clamp(size, kMinSize, kMaxSize))),
-      mask_(static_cast<std::uint16_t>(std::bit_ceil(static_cast<unsigned>(size_)) - 1U)) {
-  words_ = std::make_unique<std::uint64_t[]>((mask_ + 1U) / 64U);
-}
 
 // Forgets what the places of the skipped numbers held a ring ago.
 void ReplayWindow::clear_between(std::uint64_t first, std::uint64_t last) {
   const std::uint64_t skipped = last - first - 1;
   if (skipped == 0) return;
   if (skipped > mask_) {
-    std::fill_n(words_.get(), (mask_ + 1U) / 64U, 0);
+    std::fill_n(words_, (mask_ + 1U) / 64U, 0);
     return;
   }
   for (std::uint64_t at = first + 1; at < last;) {

@@ -3,8 +3,9 @@
 // travel (RFC 4303 A2).
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
-#include <memory>
 #include <optional>
 
 #include "base/ids.h"
@@ -22,8 +23,15 @@ class ReplayWindow {
     kInvalid,   // zero: no sender uses it
   };
 
-  // `size`: packets, brought into kMinSize..kMaxSize.
-  explicit ReplayWindow(unsigned size);
+  // How many words of bits a window of `size` packets (brought into kMinSize..kMaxSize) has: a power of two.
+  [[nodiscard]] static constexpr std::size_t words_for(unsigned size) {
+    return std::bit_ceil(std::clamp(size, kMinSize, kMaxSize)) / 64U;
+  }
+  // `words`: words_for(size) of them, zero, which outlive the window.
+  ReplayWindow(unsigned size, std::uint64_t* words)
+      : words_(words),
+        size_(static_cast<std::uint16_t>(std::clamp(size, kMinSize, kMaxSize))),
+        mask_(static_cast<std::uint16_t>(words_for(size) * 64U - 1U)) {}
 
   // The whole sequence number of a packet that carries `low`: the one nearest to the window that it can be.
   // Without ESN that is `low`. Empty where none is possible: before the first or behind the last of 2^64. A
@@ -48,7 +56,7 @@ class ReplayWindow {
   }
 
   std::uint64_t top_ = 0;
-  std::unique_ptr<std::uint64_t[]> words_;  // mask_ + 1 bits: the size rounded up to a power of two
+  std::uint64_t* words_;  // mask_ + 1 bits: the size rounded up to a power of two
   std::uint16_t size_, mask_;
 };
 static_assert(sizeof(ReplayWindow) <= 24);

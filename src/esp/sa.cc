@@ -1,7 +1,9 @@
 #include "esp/sa.h"
 
 #include <algorithm>
+#include <new>
 
+#include "base/large_memory.h"
 #include "wire/esp.h"
 #include "wire/ip/ipv4.h"
 #include "wire/ip/ipv6.h"
@@ -10,31 +12,39 @@
 namespace merlon::esp {
 namespace {
 
-// RFC 791 asks every host to take 576 bytes; a smaller path MTU is more likely an attack than a path.
-constexpr std::size_t kIpv4MtuFloor = 576;
-
-SaLimits limits_of(const policy::ChildSa& sa) {
-  const auto or_none = [](std::uint64_t limit) { return limit == 0 ? UINT64_MAX : limit; };
-  return {or_none(sa.soft_bytes), or_none(sa.hard_bytes), or_none(sa.soft_packets), or_none(sa.hard_packets)};
-}
-
-crypto::EspTransform transform_of(const policy::EspAlgorithms& algorithms) {
-  return {algorithms.encr, algorithms.key_bits, algorithms.integ};
-}
-
-TunnelSizes sizes_of(const policy::ChildSa& sa, const crypto::PacketCipher& cipher) {
-  const bool v4 = sa.path.remote.address.is_v4();
-  const std::size_t outer = (v4 ? wire::kIpv4HeaderSize : wire::kIpv6HeaderSize) +
-                            (sa.path.udp_encapsulation ? wire::kUdpHeaderSize : 0);
+// What the cipher and the child have to say.
+TunnelSizes sizes_of(const crypto::PacketCipher& cipher, const policy::ChildConfig& child) {
   TunnelSizes sizes;
-  sizes.overhead =
-      static_cast<std::uint16_t>(outer + wire::kEspHeaderSize + cipher.iv_size() + cipher.icv_size());
-  sizes.mtu_floor = static_cast<std::uint16_t>(v4 ? kIpv4MtuFloor : wire::kIpv6MinimumMtu);
-  sizes.tunnel_mtu = static_cast<std::uint16_t>(std::min(sa.child().tunnel_mtu, 65535U));
+  sizes.tunnel_mtu = static_cast<std::uint16_t>(std::min(child.tunnel_mtu, 65535U));
   sizes.alignment = static_cast<std::uint8_t>(std::max<std::size_t>(cipher.block_size(), 4));
   sizes.iv = static_cast<std::uint8_t>(cipher.iv_size());
   sizes.icv = static_cast<std::uint8_t>(cipher.icv_size());
   return sizes;
+}
+
+TunnelSizes moved(TunnelSizes sizes, const policy::OuterPath& path) {
+  sizes.over_ipv6 = path.remote.address.is_v6();
+  const std::size_t outer = (sizes.over_ipv6 ? wire::kIpv6HeaderSize : wire::kIpv4HeaderSize) +
+                            (path.udp_encapsulation ? wire::kUdpHeaderSize : 0);
+  sizes.overhead = static_cast<std::uint16_t>(outer + wire::kEspHeaderSize + sizes.iv + sizes.icv);
+  return sizes;
+}
+
+// `to` has everything but the path.
+void move_to(InboundSa& to, const policy::OuterPath& path, TunnelSizes sizes) {
+  to.udp_encapsulation = path.udp_encapsulation;
+  to.remote = CompactEndpoint(path.remote);
+  to.sizes = moved(sizes, path);
+}
+void move_to(OutboundSa& to, const policy::OuterPath& path, TunnelSizes sizes) {
+  to.udp_encapsulation = path.udp_encapsulation;
+  to.local = CompactEndpoint(path.local);
+  to.remote = CompactEndpoint(path.remote);
+  to.sizes = moved(sizes, path);
+}
+
+std::size_t window_bytes(const ReplayWindow& window) {
+  return ReplayWindow::words_for(window.size()) * sizeof(std::uint64_t);
 }
 
 }  // namespace
@@ -49,68 +59,101 @@ PlainSelectors PlainSelectors::of(policy::SelectorView local, policy::SelectorVi
           number(remote[0].end_address)};
 }
 
-Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, const SaParameters& parameters) {
-  const crypto::EspTransform transform = transform_of(sa.algorithms);
+// --- memory
+
+SaMaterial::SaMaterial(unsigned replay_window)
+    : inbound_state(replay_window, reinterpret_cast<std::uint64_t*>(this + 1)) {
+  outbound.material = inbound.material = this;
+}
+
+std::unique_ptr<SaMaterial> SaMaterial::make(unsigned replay_window) {
+  const std::size_t words = ReplayWindow::words_for(replay_window);
+  void* const memory = allocate_in_slab(sizeof(SaMaterial) + words * sizeof(std::uint64_t));
+  auto* const bits =
+      reinterpret_cast<std::uint64_t*>(static_cast<std::uint8_t*>(memory) + sizeof(SaMaterial));
+  std::uninitialized_fill_n(bits, words, 0);
+  return std::unique_ptr<SaMaterial>(::new (memory) SaMaterial(replay_window));
+}
+
+SaMaterial::~SaMaterial() {
+  delete outbound.cipher;
+  delete inbound.cipher;
+}
+
+void SaMaterial::operator delete(SaMaterial* material, std::destroying_delete_t /*tag*/) {
+  const std::size_t bytes = sizeof(SaMaterial) + window_bytes(material->inbound_state.window);
+  material->~SaMaterial();
+  release_in_slab(material, bytes);
+}
+
+// --- SAs
+
+Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, const SaParameters& parameters,
+                                                  const SaRules& rules) {
+  const crypto::EspTransform transform{sa.algorithms.encr, sa.algorithms.key_bits, sa.algorithms.integ};
   const auto cipher_of = [&](const policy::DirectionKeys& keys) {
     return crypto::PacketCipher::create(transform, sa.algorithms.esn, keys.encryption.bytes(),
                                         keys.integrity.bytes());
   };
-  auto material = std::make_unique<SaMaterial>(sa.child().replay_window, parameters.path_mtu);
-  MERLON_TRY(material->inbound_cipher, cipher_of(sa.inbound));
-  MERLON_TRY(material->outbound_cipher, cipher_of(sa.outbound));
+  const policy::ChildConfig& child = sa.child();
+  MERLON_TRY(auto inbound_cipher, cipher_of(sa.inbound));
+  MERLON_TRY(auto outbound_cipher, cipher_of(sa.outbound));
+  auto material = SaMaterial::make(child.replay_window);
+  const TunnelSizes sizes = sizes_of(*outbound_cipher, child);
+  material->outbound_state.rules = &rules;
   material->outbound_state.last_sequence = parameters.first_sequence - 1;
-  material->algorithms = sa.algorithms;
-  material->rules.connection = sa.connection;
-  material->rules.child_index = sa.child_index;
-  material->rules.local_ts = sa.local_ts;
-  material->rules.remote_ts = sa.remote_ts;
-  material->rules.limits = limits_of(sa);
+  material->outbound_state.path_mtu.store(parameters.path_mtu, std::memory_order_relaxed);
+
+  InboundSa& inbound = material->inbound;
+  inbound.spi = sa.inbound_spi;
+  inbound.owner = parameters.owner;
+  inbound.esn = sa.algorithms.esn;
+  inbound.tcp_mss_clamp = child.tcp_mss_clamp;
+  inbound.id = sa.id;
+  inbound.footprint = inbound_cipher->footprint();
+  inbound.cipher = inbound_cipher.release();
+  inbound.plain = PlainSelectors::of(rules.local_ts, rules.remote_ts);
+  move_to(inbound, sa.path, sizes);
+
+  OutboundSa& outbound = material->outbound;
+  outbound.spi = sa.outbound_spi;
+  outbound.owner = parameters.owner;
+  outbound.copy_dscp = child.copy_dscp;
+  outbound.tcp_mss_clamp = child.tcp_mss_clamp;
+  outbound.esn = sa.algorithms.esn;
+  outbound.use_outbound = sa.use_outbound;
+  outbound.copies_df = child.df == policy::DfBit::kCopy;
+  outbound.clears_df = child.df == policy::DfBit::kClear;
+  outbound.id = sa.id;
+  outbound.footprint = outbound_cipher->footprint();
+  outbound.cipher = outbound_cipher.release();
+  move_to(outbound, sa.path, sizes);
   return material;
 }
 
-std::shared_ptr<const InboundSa> make_inbound(const policy::ChildSa& sa, const SaParameters& parameters,
-                                              SaMaterial& material) {
-  auto inbound = std::make_shared<InboundSa>();
-  inbound->spi = sa.inbound_spi;
-  inbound->owner = parameters.owner;
-  inbound->esn = sa.algorithms.esn;
-  inbound->udp_encapsulation = sa.path.udp_encapsulation;
-  inbound->tcp_mss_clamp = sa.child().tcp_mss_clamp;
-  inbound->id = sa.id;
-  inbound->cipher = material.inbound_cipher.get();
-  inbound->mutable_part = &material.inbound_state;
-  inbound->rules = &material.rules;
-  inbound->sizes = sizes_of(sa, *material.outbound_cipher);
-  inbound->remote = sa.path.remote;
-  inbound->plain = PlainSelectors::of(material.rules.local_ts, material.rules.remote_ts);
-  inbound->path_mtu = &material.outbound_state.path_mtu;
-  return inbound;
+std::unique_ptr<InboundSa> moved(const InboundSa& sa, const policy::OuterPath& path) {
+  auto out = std::make_unique<InboundSa>(sa);
+  move_to(*out, path, sa.sizes);
+  return out;
 }
 
-std::shared_ptr<const OutboundSa> make_outbound(const policy::ChildSa& sa, const SaParameters& parameters,
-                                                SaMaterial& material) {
-  auto outbound = std::make_shared<OutboundSa>();
-  outbound->spi = sa.outbound_spi;
-  outbound->owner = parameters.owner;
-  outbound->udp_encapsulation = sa.path.udp_encapsulation;
-  outbound->random_iv = sa.algorithms.encr == EncrId::kAesCbc;
-  outbound->copy_dscp = sa.child().copy_dscp;
-  outbound->tcp_mss_clamp = sa.child().tcp_mss_clamp;
-  outbound->df = sa.child().df;
-  outbound->id = sa.id;
-  outbound->cipher = material.outbound_cipher.get();
-  outbound->mutable_part = &material.outbound_state;
-  outbound->rules = &material.rules;
-  // RFC 4303 3.3.3: a sequence number is never sent twice, so the last one ends the SA. The rekey is asked
-  // for when an eighth is left.
-  outbound->sequence_limit =
-      std::min(parameters.sequence_limit, sa.algorithms.esn ? UINT64_MAX : std::uint64_t{UINT32_MAX});
-  outbound->soft_sequence_limit =
-      std::max<std::uint64_t>(outbound->sequence_limit - outbound->sequence_limit / 8, 1);
-  outbound->sizes = sizes_of(sa, *material.outbound_cipher);
-  outbound->local = sa.path.local;
-  outbound->remote = sa.path.remote;
-  return outbound;
+std::unique_ptr<OutboundSa> moved(const OutboundSa& sa, const policy::OuterPath& path, bool use_outbound) {
+  auto out = std::make_unique<OutboundSa>();
+  out->spi = sa.spi;
+  out->owner = sa.owner;
+  out->copy_dscp = sa.copy_dscp;
+  out->tcp_mss_clamp = sa.tcp_mss_clamp;
+  out->esn = sa.esn;
+  out->use_outbound = use_outbound;
+  out->is_bound = sa.is_bound;
+  out->copies_df = sa.copies_df;
+  out->clears_df = sa.clears_df;
+  out->id = sa.id;
+  out->footprint = sa.footprint;
+  out->cipher = sa.cipher;
+  out->material = sa.material;
+  move_to(*out, path, sa.sizes);
+  return out;
 }
 
 }  // namespace merlon::esp

@@ -2,91 +2,154 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "wire/esp.h"
 
 namespace merlon::esp {
 namespace {
 constexpr unsigned kGenerationBits = 4;
+constexpr std::uint8_t kGenerations = 1U << kGenerationBits;
+constexpr std::size_t kFirstForeignSize = 16;
+}  // namespace
+
+const InboundSa SaTable::kErased;  // its SPI is 0, which no packet has an SA for
+
+SaTable::SaTable(std::size_t capacity, Grace& grace)
+    : grace_(grace),
+      index_mask_(
+          static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::size_t>(capacity, 64, kMaxCapacity)) - 1)),
+      index_bits_(static_cast<unsigned>(std::countr_one(index_mask_))),
+      slots_(std::size_t{index_mask_} + 1),
+      spis_(slots_.size()),
+      generations_(slots_.size()),
+      last_free_(index_mask_),
+      free_count_(slots_.size()) {
+  for (std::uint32_t i = 0; i < spis_.size(); ++i) spis_[i] = i + 1;
 }
 
-SaTable::SaTable(std::size_t capacity, Grace& grace) : grace_(grace) {
-  const std::size_t size = std::bit_ceil(std::clamp<std::size_t>(capacity, 64, kMaxCapacity));
-  index_mask_ = static_cast<std::uint32_t>(size - 1);
-  index_bits_ = static_cast<unsigned>(std::countr_zero(size));
-  slots_ = std::make_unique<std::atomic<const InboundSa*>[]>(size);
-  foreign_ = std::make_unique<std::atomic<const Bucket*>[]>(size);
-  places_.resize(size);
-  foreign_owner_.resize(size);
-  for (std::uint32_t i = 0; i < size; ++i) free_.push_back(i);
+SaTable::~SaTable() {
+  delete foreign_.load(std::memory_order_relaxed);
 }
-
-SaTable::~SaTable() = default;
 
 Result<Spi> SaTable::allocate_spi(Rng& rng) {
-  if (free_.empty()) {
-    return fail(ErrorCode::kExhausted, "all {} places for inbound SAs are in use", places_.size());
+  if (free_count_ == 0) {
+    return fail(ErrorCode::kExhausted, "all {} places for inbound SAs are in use", slots_.size());
   }
-  const std::uint32_t index = free_.front();
-  Place& place = places_[index];
-  place.generation = static_cast<std::uint8_t>((place.generation + 1U) & ((1U << kGenerationBits) - 1U));
-  const std::uint32_t fixed = static_cast<std::uint32_t>(place.generation) << index_bits_ | index;
+  const std::uint32_t index = first_free_;
+  const auto generation = static_cast<std::uint8_t>((generations_[index] + 1U) % kGenerations);
+  const std::uint32_t fixed = std::uint32_t{generation} << index_bits_ | index;
   for (;;) {
     const auto random = rng.uniform<std::uint32_t>() << (index_bits_ + kGenerationBits);
     const Spi spi{random | fixed};
     // RFC 4303 2.1: 0 to 255 are not ours to use.
     if (spi < wire::kFirstUsableSpi || find_foreign(spi) != nullptr) continue;
-    free_.pop_front();
-    place.spi = spi.value;
+    first_free_ = spis_[index];
+    --free_count_;
+    spis_[index] = spi.value;
+    generations_[index] = generation | kInUse;
     return spi;
   }
 }
 
 void SaTable::release_spi(Spi spi) {
   if (!is_ours(spi)) return;
-  Place& place = places_[spi.value & index_mask_];
-  if (place.sa) return;
-  place.spi = 0;
-  free_.push_back(spi.value & index_mask_);
+  const std::uint32_t index = spi.value & index_mask_;
+  if (slots_[index].load(std::memory_order_relaxed) != nullptr) return;
+  generations_[index] &= static_cast<std::uint8_t>(~kInUse);
+  if (free_count_++ == 0) {
+    first_free_ = index;
+  } else {
+    spis_[last_free_] = index;
+  }
+  last_free_ = index;
 }
 
-void SaTable::publish(std::shared_ptr<const InboundSa> sa) {
-  const Spi spi = sa->spi;
-  if (!is_ours(spi)) return replace_foreign(spi, std::move(sa));
-  Place& place = places_[spi.value & index_mask_];
-  slots_[spi.value & index_mask_].store(sa.get(), std::memory_order_seq_cst);
-  grace_.published(std::exchange(place.sa, std::move(sa)));
+const InboundSa* SaTable::publish(const InboundSa& sa) {
+  if (!is_ours(sa.spi)) return publish_foreign(sa);
+  std::atomic<const InboundSa*>& slot = slots_[sa.spi.value & index_mask_];
+  const InboundSa* const before = slot.load(std::memory_order_relaxed);
+  slot.store(&sa, std::memory_order_seq_cst);
+  grace_.published();
+  return before;
 }
 
-void SaTable::erase(Spi spi) {
-  if (!is_ours(spi)) return replace_foreign(spi, nullptr);
-  Place& place = places_[spi.value & index_mask_];
-  slots_[spi.value & index_mask_].store(nullptr, std::memory_order_seq_cst);
-  grace_.published(std::exchange(place.sa, nullptr));
+const InboundSa* SaTable::erase(Spi spi) {
+  if (!is_ours(spi)) return erase_foreign(spi);
+  std::atomic<const InboundSa*>& slot = slots_[spi.value & index_mask_];
+  const InboundSa* const before = slot.load(std::memory_order_relaxed);
+  slot.store(nullptr, std::memory_order_seq_cst);
+  grace_.published();
   release_spi(spi);
+  return before;
 }
 
-std::size_t SaTable::bucket_index(Spi spi) const {
-  return (spi.value * 0x9e3779b1U >> (32U - index_bits_)) & index_mask_;  // multiplicative hashing
+// --- SPIs that others chose
+
+std::size_t SaTable::Foreign::first_of(Spi spi) const {
+  return (spi.value * 0x9e3779b97f4a7c15U >> 32U) & (slots.size() - 1);  // multiplicative hashing
 }
 
-const InboundSa* SaTable::find_foreign(Spi spi) const {
-  const Bucket* bucket = foreign_[bucket_index(spi)].load(std::memory_order_seq_cst);
-  if (bucket == nullptr) return nullptr;
-  for (const auto& sa : *bucket)
-    if (sa->spi == spi) return sa.get();
+const InboundSa* SaTable::Foreign::find(Spi spi) const {
+  for (std::size_t at = first_of(spi);; at = (at + 1) & (slots.size() - 1)) {
+    const InboundSa* sa = slots[at].load(std::memory_order_seq_cst);
+    if (sa == nullptr || (sa != &kErased && sa->spi == spi)) return sa;
+  }
+}
+
+std::size_t SaTable::Foreign::place_for(Spi spi) const {
+  std::optional<std::size_t> erased;
+  for (std::size_t at = first_of(spi);; at = (at + 1) & (slots.size() - 1)) {
+    const InboundSa* sa = slots[at].load(std::memory_order_relaxed);
+    if (sa == nullptr) return erased.value_or(at);
+    if (sa == &kErased) {
+      if (!erased) erased = at;
+    } else if (sa->spi == spi) {
+      return at;
+    }
+  }
+}
+
+void SaTable::make_room_for_foreign() {
+  Foreign* const before = foreign_.load(std::memory_order_relaxed);
+  if (before != nullptr && before->taken < before->slots.size() / 2) return;
+  const std::size_t live = before == nullptr ? 0 : before->live;
+  auto next = std::make_unique<Foreign>(std::max(kFirstForeignSize, std::bit_ceil((live + 1) * 4)));
+  if (before != nullptr) {
+    for (const auto& slot : before->slots) {
+      const InboundSa* sa = slot.load(std::memory_order_relaxed);
+      if (sa == nullptr || sa == &kErased) continue;
+      next->slots[next->place_for(sa->spi)].store(sa, std::memory_order_relaxed);
+    }
+  }
+  next->live = next->taken = live;
+  foreign_.store(next.release(), std::memory_order_seq_cst);
+  grace_.published(std::shared_ptr<const Foreign>(before));
+}
+
+const InboundSa* SaTable::publish_foreign(const InboundSa& sa) {
+  make_room_for_foreign();
+  Foreign& foreign = *foreign_.load(std::memory_order_relaxed);
+  std::atomic<const InboundSa*>& slot = foreign.slots[foreign.place_for(sa.spi)];
+  const InboundSa* const before = slot.load(std::memory_order_relaxed);
+  slot.store(&sa, std::memory_order_seq_cst);
+  grace_.published();
+  if (before == nullptr) ++foreign.taken;
+  if (before != nullptr && before != &kErased) return before;
+  ++foreign.live;
   return nullptr;
 }
 
-void SaTable::replace_foreign(Spi spi, std::shared_ptr<const InboundSa> sa) {
-  const std::size_t index = bucket_index(spi);
-  std::shared_ptr<const Bucket>& owner = foreign_owner_[index];
-  auto bucket = owner ? std::make_shared<Bucket>(*owner) : std::make_shared<Bucket>();
-  std::erase_if(*bucket, [&](const auto& candidate) { return candidate->spi == spi; });
-  if (sa) bucket->push_back(std::move(sa));
-  std::shared_ptr<const Bucket> next = bucket->empty() ? nullptr : std::move(bucket);
-  foreign_[index].store(next.get(), std::memory_order_seq_cst);
-  grace_.published(std::exchange(owner, std::move(next)));
+const InboundSa* SaTable::erase_foreign(Spi spi) {
+  Foreign* const foreign = foreign_.load(std::memory_order_relaxed);
+  if (foreign == nullptr) return nullptr;
+  std::atomic<const InboundSa*>& slot = foreign->slots[foreign->place_for(spi)];
+  const InboundSa* const before = slot.load(std::memory_order_relaxed);
+  if (before == nullptr || before == &kErased) return nullptr;
+  slot.store(&kErased, std::memory_order_seq_cst);
+  grace_.published();
+  --foreign->live;
+  return before;
 }
 
 }  // namespace merlon::esp

@@ -7,10 +7,10 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/rng.h"
 #include "esp/grace.h"
 #include "esp/sa.h"
@@ -33,10 +33,10 @@ class SaTable {
   void release_spi(Spi spi);
   // Does an SA stand for the SPI?
   [[nodiscard]] bool has_sa(Spi spi) const { return find(spi) != nullptr; }
-  // Publishes; what stood for the SPI before is retired. The table keeps the SA alive until erase().
-  void publish(std::shared_ptr<const InboundSa> sa);
-  // Takes the SA back, and its SPI where it is ours.
-  void erase(Spi spi);
+  // Publishes. Returns what stood for the SPI before, or null: the caller frees it a grace period later.
+  const InboundSa* publish(const InboundSa& sa);
+  // Takes the SA back, and its SPI where it is ours; returns as publish() does.
+  const InboundSa* erase(Spi spi);
 
   // --- worker, inside a Grace::Section
   [[nodiscard]] const InboundSa* find(Spi spi) const {
@@ -52,28 +52,43 @@ class SaTable {
   }
 
  private:
-  struct Place {  // the control side's part of a slot
-    std::shared_ptr<const InboundSa> sa;
-    std::uint32_t spi = 0;  // 0 = free
-    std::uint8_t generation = 0;
-  };
-  using Bucket = std::vector<std::shared_ptr<const InboundSa>>;  // immutable once published
+  // The control side's part of a slot: five bytes of two arrays.
+  static constexpr std::uint8_t kInUse = 0x80;  // beside the generation
 
-  [[nodiscard]] const InboundSa* find_foreign(Spi spi) const;
-  [[nodiscard]] std::size_t bucket_index(Spi spi) const;
-  [[nodiscard]] bool is_ours(Spi spi) const {
-    return spi.value != 0 && places_[spi.value & index_mask_].spi == spi.value;
+  // Open addressing. Grows with what stands in it, and is replaced as a whole then.
+  struct Foreign {
+    explicit Foreign(std::size_t size) : slots(size) {}
+    [[nodiscard]] std::size_t first_of(Spi spi) const;
+    [[nodiscard]] const InboundSa* find(Spi spi) const;
+    // Where the SPI's SA stands, or else the first place where it could; one is always free.
+    [[nodiscard]] std::size_t place_for(Spi spi) const;
+    std::vector<std::atomic<const InboundSa*>> slots;  // null: never used; its size is a power of two
+    std::size_t taken = 0;                             // those that are not null
+    std::size_t live = 0;
+  };
+  static const InboundSa kErased;
+
+  [[nodiscard]] const InboundSa* find_foreign(Spi spi) const {
+    const Foreign* foreign = foreign_.load(std::memory_order_seq_cst);
+    return foreign == nullptr ? nullptr : foreign->find(spi);
   }
-  void replace_foreign(Spi spi, std::shared_ptr<const InboundSa> sa);  // null: erase
+  [[nodiscard]] bool is_ours(Spi spi) const {
+    const std::uint32_t index = spi.value & index_mask_;
+    return (generations_[index] & kInUse) != 0 && spis_[index] == spi.value;
+  }
+  const InboundSa* publish_foreign(const InboundSa& sa);
+  const InboundSa* erase_foreign(Spi spi);
+  void make_room_for_foreign();
 
   Grace& grace_;
   std::uint32_t index_mask_;
   unsigned index_bits_;
-  std::unique_ptr<std::atomic<const InboundSa*>[]> slots_;
-  std::unique_ptr<std::atomic<const Bucket*>[]> foreign_;
-  std::vector<Place> places_;
-  std::vector<std::shared_ptr<const Bucket>> foreign_owner_;
-  std::deque<std::uint32_t> free_;
+  LargeVector<std::atomic<const InboundSa*>> slots_;
+  std::atomic<Foreign*> foreign_{nullptr};  // null until there is one
+  std::vector<std::uint32_t> spis_;         // of a free place: the next free one
+  std::vector<std::uint8_t> generations_;
+  std::uint32_t first_free_ = 0, last_free_ = 0;
+  std::size_t free_count_;
 };
 
 }  // namespace merlon::esp

@@ -3,17 +3,24 @@
 #include <gmock/gmock.h>
 #include <rapidcheck.h>
 
+#include <deque>
 #include <map>
 #include <set>
 
 namespace merlon::esp {
 namespace {
 
-std::shared_ptr<const InboundSa> sa_with(Spi spi) {
-  auto sa = std::make_shared<InboundSa>();
-  sa->spi = spi;
-  return sa;
-}
+// The table's SAs are others' to keep.
+class Sas {
+ public:
+  const InboundSa& with(Spi spi) {
+    sas_.emplace_back().spi = spi;
+    return sas_.back();
+  }
+
+ private:
+  std::deque<InboundSa> sas_;
+};
 
 TEST(SaTable, SpisAreNeverReservedOnesNorUsedAgainSoon) {
   Grace grace;
@@ -61,9 +68,10 @@ TEST(SaTable, HoldsAHundredThousand) {
   SaTable table(100000, grace);
   SeededRng rng(2);
   std::vector<Spi> spis;
+  Sas sas;
   for (int i = 0; i < 100000; ++i) {
     spis.push_back(table.allocate_spi(rng).value());
-    table.publish(sa_with(spis.back()));
+    EXPECT_EQ(table.publish(sas.with(spis.back())), nullptr);
   }
   for (const Spi spi : spis) {
     const InboundSa* found = table.find(spi);
@@ -77,7 +85,13 @@ TEST(SaTable, AgreesWithAMap) {
     Grace grace;
     SaTable table(64, grace);
     SeededRng rng(seed);
+    Sas sas;
     std::map<Spi, const InboundSa*> model;
+    const auto publish = [&](const InboundSa& sa) {
+      const auto before = model.find(sa.spi);
+      RC_ASSERT(table.publish(sa) == (before == model.end() ? nullptr : before->second));
+      model[sa.spi] = &sa;
+    };
     std::set<Spi> reserved, asked;
     for (int i = 0; i < 300; ++i) {
       switch (rng.below(5)) {
@@ -90,23 +104,20 @@ TEST(SaTable, AgreesWithAMap) {
           break;
         case 1:
           if (!reserved.empty()) {
-            const auto sa = sa_with(*reserved.begin());
+            publish(sas.with(*reserved.begin()));
             reserved.erase(reserved.begin());
-            model[sa->spi] = sa.get();
-            table.publish(sa);
           }
           break;
         case 2: {  // chosen by others: from a small range, so that they collide with ours and with each other
-          const auto sa = sa_with(Spi{static_cast<std::uint32_t>(256 + rng.below(200))});
-          if (reserved.contains(sa->spi)) break;
-          model[sa->spi] = sa.get();
-          asked.insert(sa->spi);
-          table.publish(sa);
+          const InboundSa& sa = sas.with(Spi{static_cast<std::uint32_t>(256 + rng.below(200))});
+          if (reserved.contains(sa.spi)) break;
+          asked.insert(sa.spi);
+          publish(sa);
           break;
         }
         case 3:
           if (!model.empty()) {
-            table.erase(model.begin()->first);
+            RC_ASSERT(table.erase(model.begin()->first) == model.begin()->second);
             model.erase(model.begin());
           }
           break;
@@ -123,6 +134,25 @@ TEST(SaTable, AgreesWithAMap) {
       RC_ASSERT(table.find(spi) == (expected == model.end() ? nullptr : expected->second));
     }
   }));
+}
+
+// SPIs that others chose, as many as a gateway may take over from another one.
+TEST(SaTable, HoldsAHundredThousandOfOthers) {
+  Grace grace;
+  SaTable table(64, grace);
+  Sas sas;
+  std::vector<const InboundSa*> all;
+  for (std::uint32_t i = 0; i < 100000; ++i) {
+    all.push_back(&sas.with(Spi{(i + 256) * 40503U}));
+    ASSERT_EQ(table.publish(*all.back()), nullptr);
+    // Every second one leaves again, so that the table is full of places that were taken before.
+    if (i % 2 == 1) {
+      ASSERT_EQ(table.erase(all[i - 1]->spi), all[i - 1]);
+    }
+    if (i % 1000 == 0) grace.reclaim();
+  }
+  for (std::size_t i = 0; i < all.size(); ++i)
+    ASSERT_EQ(table.find(all[i]->spi), i % 2 == 1 ? all[i] : nullptr);
 }
 
 TEST(Grace, FreesOnlyWhatNobodyCanSee) {

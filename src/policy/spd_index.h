@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "policy/spd.h"
 
 namespace merlon::policy {
@@ -66,8 +67,8 @@ class Spd::Index {
     Shape shape;
     Bits local_mask, remote_mask;
     std::uint32_t best_entry = 0;  // no rule of this table belongs to an earlier one
-    std::vector<Slot> slots;       // open addressing; its size is a power of two, at most half are taken
-    std::vector<Bucket> buckets;
+    LargeVector<Slot> slots;       // open addressing; its size is a power of two, at most half are taken
+    LargeVector<Bucket> buckets;
   };
   // A rule together with where it is filed: one of the prefixes its ranges fall into.
   struct Piece {

@@ -53,9 +53,9 @@ namespace {
 class VaesGcmCipher final : public PacketCipher {
  public:
   VaesGcmCipher(const EspSizes& sizes, bool esn, std::size_t key_size, ByteView keymat)
-      : PacketCipher(sizes, Kind::kVaesGcm) {
+      : PacketCipher(sizes, esn, Kind::kVaesGcm) {
     vaes::expand(key_, keymat.data(), key_size, keymat.last(4).data());
-    key_.icv_size = static_cast<std::uint8_t>(sizes.icv);
+    key_.icv_size = sizes.icv;
     key_.esn = esn;
   }
   ~VaesGcmCipher() override { wipe({reinterpret_cast<std::uint8_t*>(&key_), sizeof key_}); }
@@ -63,6 +63,9 @@ class VaesGcmCipher final : public PacketCipher {
   VaesGcmCipher& operator=(const VaesGcmCipher&) = delete;
 
   PacketBackend backend() const override { return PacketBackend::kVaes; }
+  Footprint footprint() const override {
+    return {.head = head_lines(key_.rounds), .tail = kTail, .tail_count = kTailCount};
+  }
   void seal(std::span<PacketJob> jobs) override { run<true>(jobs, {}); }
   void open(std::span<PacketJob> jobs) override { run<false>(jobs, {}); }
 
@@ -101,8 +104,16 @@ class VaesGcmCipher final : public PacketCipher {
 
   static VaesGcmCipher& of(PacketCipher* cipher) { return static_cast<VaesGcmCipher&>(*cipher); }
 
-  // The powers and round keys of a short packet.
-  void prefetch_key() const { prefetch_lines(key_.powers + 192, 6); }
+  // What a short packet reads: the round keys with what stands before them; the powers and the zeros behind them.
+  static constexpr std::size_t kTail = 7, kTailCount = 3;
+  static constexpr std::uint8_t head_lines(std::size_t rounds) {
+    return static_cast<std::uint8_t>((16 + (rounds + 1) * 16 + kCacheLine - 1) / kCacheLine);
+  }
+  // As many round keys as any key has: to look at the number would be waiting for the first line.
+  void prefetch_key() const {
+    prefetch_lines(this, head_lines(14));
+    prefetch_lines(reinterpret_cast<const std::uint8_t*>(this) + kTail * kCacheLine, kTailCount);
+  }
 
   template <bool kSeals>
   void run(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
@@ -170,6 +181,9 @@ class VaesGcmCipher final : public PacketCipher {
 
   vaes::Key key_{};
 };
+
+static_assert(sizeof(VaesGcmCipher) <= 16 + sizeof(vaes::Key),
+              "the key begins in the object's first line, 12 bytes into it");
 
 }  // namespace
 

@@ -10,19 +10,22 @@ namespace merlon::crypto::vaes {
 // Does this CPU have the instructions, and does the system keep the registers (XGETBV)? Asked once.
 [[nodiscard]] bool is_available();
 
-// A key as the kernel reads it: ten cache lines. A short AES-128 packet touches six of them, side by side.
-struct alignas(64) Key {
+// A key as the kernel reads it. Its first bytes stand where a cipher's object has room in front of them, so that the round keys
+// begin 16 bytes into a cache line: with what stands before them a short packet reads three lines there for AES-128, four for longer
+// keys, and the last three.
+struct alignas(4) Key {
   static constexpr std::size_t kPowers = 20;  // what the end of a long packet takes at once
+  std::uint8_t rounds;                        // 10, 12, 14
+  std::uint8_t icv_size;                      // 8, 12, 16
+  bool esn;
+  std::uint8_t unused;
+  std::uint8_t
+      round_keys[15 * 16];  // the first one XORed with the salt, which every counter block begins with
   // H^20 to H^1 in the form of RFC 8452's POLYVAL; zeros behind them, for what a packet's last register has too much.
   std::uint8_t powers[kPowers * 16];
   std::uint8_t zeros[3 * 16];
-  std::uint8_t
-      round_keys[15 * 16];  // the first one XORed with the salt, which every counter block begins with
-  std::uint8_t rounds;      // 10, 12, 14
-  std::uint8_t icv_size;    // 8, 12, 16
-  bool esn;
 };
-static_assert(sizeof(Key) == 640);
+static_assert(sizeof(Key) == 612);
 
 // A packet: header (8) | IV (8) | data (length) | ICV, in one piece. Without initialisers: hundreds stand on the stack for each burst,
 // and only those that were written are read.

@@ -12,7 +12,7 @@ namespace merlon::crypto {
 
 class IpsecMbCipher : public PacketCipher {
  public:
-  IpsecMbCipher(const EspSizes& sizes, bool esn, Kind kind) : PacketCipher(sizes, kind), esn_(esn) {}
+  using PacketCipher::PacketCipher;
   PacketBackend backend() const final { return PacketBackend::kIpsecMb; }
 
  protected:
@@ -20,7 +20,6 @@ class IpsecMbCipher : public PacketCipher {
                                         std::size_t icv_size) {
     return equal_constant_time({expected, icv_size}, {job.icv, icv_size});
   }
-  const bool esn_;
 };
 
 // This thread's, whose job queue is empty between calls, since every call drains what it put in. Null where the library does not

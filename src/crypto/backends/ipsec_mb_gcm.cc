@@ -5,6 +5,9 @@
 
 #include <emmintrin.h>
 
+#include <algorithm>
+#include <mutex>
+
 #include "base/secret.h"
 
 // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): what a packet needs is written before it is read; zeros before it would cost cycles
@@ -29,16 +32,21 @@ struct GcmFunctions {
   aes_gmac_finalize_t gmac_finish;
 };
 
-const GcmFunctions& gcm_functions(const IMB_MGR& from, unsigned key_bits) {
-  static const std::array<GcmFunctions, 3> functions{{
-      {from.gcm128_pre, from.gcm128_enc, from.gcm128_dec, from.gmac128_init, from.gmac128_update,
-       from.gmac128_finalize},
-      {from.gcm192_pre, from.gcm192_enc, from.gcm192_dec, from.gmac192_init, from.gmac192_update,
-       from.gmac192_finalize},
-      {from.gcm256_pre, from.gcm256_enc, from.gcm256_dec, from.gmac256_init, from.gmac256_update,
-       from.gmac256_finalize},
-  }};
-  return functions[key_bits == 128 ? 0 : key_bits == 192 ? 1 : 2];
+// By a cipher's variant: 128, 192 and 256 bits. Written before the first cipher is made.
+std::array<GcmFunctions, 3> gcm_functions;
+
+// The variant for one key length.
+std::uint8_t gcm_variant(const IMB_MGR& from, unsigned key_bits) {
+  static std::once_flag once;
+  std::call_once(once, [&from] {
+    gcm_functions = {{{from.gcm128_pre, from.gcm128_enc, from.gcm128_dec, from.gmac128_init,
+                       from.gmac128_update, from.gmac128_finalize},
+                      {from.gcm192_pre, from.gcm192_enc, from.gcm192_dec, from.gmac192_init,
+                       from.gmac192_update, from.gmac192_finalize},
+                      {from.gcm256_pre, from.gcm256_enc, from.gcm256_dec, from.gmac256_init,
+                       from.gmac256_update, from.gmac256_finalize}}};
+  });
+  return key_bits == 128 ? 0 : key_bits == 192 ? 1 : 2;
 }
 
 // What the library wants beside the packet. Both are written with one store each: it reads them back at once with wide
@@ -73,11 +81,9 @@ struct GcmScratch {
 
 class GcmCipher : public IpsecMbCipher {
  public:
-  GcmCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat,
-            Kind kind = Kind::kGcm)
-      : IpsecMbCipher(sizes, esn, kind), functions_(functions) {
-    functions_.expand(keymat.data(), &key_);
-    salt_ = load_word(keymat.last(4).data());
+  GcmCipher(const EspSizes& sizes, bool esn, std::uint8_t variant, ByteView keymat, Kind kind = Kind::kGcm)
+      : IpsecMbCipher(sizes, esn, kind, variant), salt_(load_word(keymat.last(4).data())) {
+    functions().expand(keymat.data(), &key_);
   }
   ~GcmCipher() override {
     wipe({reinterpret_cast<std::uint8_t*>(&key_), sizeof key_});
@@ -85,6 +91,12 @@ class GcmCipher : public IpsecMbCipher {
   }
   GcmCipher(const GcmCipher&) = delete;
   GcmCipher& operator=(const GcmCipher&) = delete;
+
+  Footprint footprint() const final {
+    return {.head = static_cast<std::uint8_t>(key_lines()),
+            .tail = sizeof(GcmCipher) / kCacheLine - 2,
+            .tail_count = 2};
+  }
 
   void seal(std::span<PacketJob> jobs) override {
     GcmScratch scratch;
@@ -99,24 +111,29 @@ class GcmCipher : public IpsecMbCipher {
   void seal_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) final {
     GcmScratch scratch;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
+      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key(jobs[i + kAhead].length);
       of(ciphers[i]).seal_one(jobs[i], scratch);
     }
   }
   void open_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) final {
     GcmScratch scratch;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
+      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key(jobs[i + kAhead].length);
       of(ciphers[i]).open_one(jobs[i], scratch);
     }
   }
 
   void set_nonce(const PacketJob& job, GcmExtras& extras) const { extras.set_nonce(salt_, job); }
 
-  // In the object's first cache line, with everything else but the key.
-  const GcmFunctions& functions_;
-  std::uint32_t salt_ = 0;
-  alignas(64) gcm_key_data key_{};
+  [[nodiscard]] const GcmFunctions& functions() const { return gcm_functions[variant_]; }
+
+ private:
+  // Everything but the key is 16 bytes, so the library's key and this are whole cache lines: round keys in the first
+  // ones, the powers of the hash key for short packets in the last.
+  std::uint32_t salt_;
+
+ protected:
+  gcm_key_data key_;
 
  private:
   static constexpr std::size_t kAhead =
@@ -124,10 +141,17 @@ class GcmCipher : public IpsecMbCipher {
 
   static GcmCipher& of(PacketCipher* cipher) { return static_cast<GcmCipher&>(*cipher); }
 
-  // Round keys, and the powers of the hash key that a short packet wants, which stand last.
-  void prefetch_key() const {
-    prefetch_lines(&key_, 4);
-    prefetch_lines(reinterpret_cast<const std::uint8_t*>(&key_ + 1) - 256, 4);
+  // Of the round keys with what stands before them: 11, 13 or 15.
+  [[nodiscard]] std::size_t key_lines() const {
+    return (16 + (11 + 2 * std::size_t{variant_}) * kBlockSize + kCacheLine - 1) / kCacheLine;
+  }
+  // Round keys, and the powers of the hash key that a packet of this size wants, which stand last: one for each block, for
+  // the additional data and for the lengths. No line more: from main memory each costs as much as a round of the cipher.
+  void prefetch_key(std::uint32_t length) const {
+    prefetch_lines(this, key_lines());
+    const std::size_t powers = std::min<std::size_t>(length / kBlockSize + 3, 16);
+    const std::size_t lines = (powers * kBlockSize + kCacheLine - 1) / kCacheLine;
+    prefetch_lines(reinterpret_cast<const std::uint8_t*>(this + 1) - lines * kCacheLine, lines);
   }
 
   void seal_one(PacketJob& job, GcmScratch& scratch) const {
@@ -136,8 +160,8 @@ class GcmCipher : public IpsecMbCipher {
     GcmExtras extras;
     extras.set_nonce(salt_, job);
     extras.set_aad(job, esn_);
-    functions_.encrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
-                       AdditionalData::size(esn_), job.icv, sizes_.icv);
+    functions().encrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
+                        AdditionalData::size(esn_), job.icv, sizes_.icv);
     job.ok = true;
   }
 
@@ -149,17 +173,19 @@ class GcmCipher : public IpsecMbCipher {
     extras.set_nonce(salt_, job);
     extras.set_aad(job, esn_);
     alignas(16) std::uint8_t icv[kBlockSize];
-    functions_.decrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
-                       AdditionalData::size(esn_), icv, sizes_.icv);
+    functions().decrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
+                        AdditionalData::size(esn_), icv, sizes_.icv);
     job.ok = icv_matches(icv, job, sizes_.icv);
   }
 };
 
+static_assert(sizeof(GcmCipher) == 16 + sizeof(gcm_key_data), "nothing beside the key but 16 bytes");
+
 // RFC 4543 3.3
 class GmacCipher final : public GcmCipher {
  public:
-  GmacCipher(const EspSizes& sizes, bool esn, const GcmFunctions& functions, ByteView keymat)
-      : GcmCipher(sizes, esn, functions, keymat, Kind::kAlone) {}
+  GmacCipher(const EspSizes& sizes, bool esn, std::uint8_t variant, ByteView keymat)
+      : GcmCipher(sizes, esn, variant, keymat, Kind::kAlone) {}
 
   void seal(std::span<PacketJob> jobs) override {
     for (PacketJob& job : jobs) {
@@ -187,10 +213,10 @@ class GmacCipher final : public GcmCipher {
     GcmExtras extras;
     set_nonce(job, extras);
     extras.set_aad(job, esn_);
-    functions_.gmac_begin(&key_, &scratch.context, extras.nonce, 12);
-    functions_.gmac_update(&key_, &scratch.context, extras.aad, AdditionalData::size(esn_));
-    functions_.gmac_update(&key_, &scratch.context, job.iv, sizes_.iv + job.length);
-    functions_.gmac_finish(&key_, &scratch.context, icv, sizes_.icv);
+    functions().gmac_begin(&key_, &scratch.context, extras.nonce, 12);
+    functions().gmac_update(&key_, &scratch.context, extras.aad, AdditionalData::size(esn_));
+    functions().gmac_update(&key_, &scratch.context, job.iv, sizes_.iv + job.length);
+    functions().gmac_finish(&key_, &scratch.context, icv, sizes_.icv);
   }
 };
 
@@ -198,9 +224,9 @@ class GmacCipher final : public GcmCipher {
 
 std::unique_ptr<PacketCipher> make_ipsec_mb_gcm(const IMB_MGR& manager, const EspTransform& transform,
                                                 const EspSizes& sizes, bool esn, ByteView keymat) {
-  const GcmFunctions& functions = gcm_functions(manager, transform.key_bits);
-  if (is_gcm(transform.encr)) return std::make_unique<GcmCipher>(sizes, esn, functions, keymat);
-  return std::make_unique<GmacCipher>(sizes, esn, functions, keymat);
+  const std::uint8_t variant = gcm_variant(manager, transform.key_bits);
+  if (is_gcm(transform.encr)) return std::make_unique<GcmCipher>(sizes, esn, variant, keymat);
+  return std::make_unique<GmacCipher>(sizes, esn, variant, keymat);
 }
 
 }  // namespace merlon::crypto

@@ -12,7 +12,7 @@ namespace {
 
 class OpensslPacketCipher : public PacketCipher {
  public:
-  OpensslPacketCipher(const EspSizes& sizes, bool esn) : PacketCipher(sizes), esn_(esn) {}
+  OpensslPacketCipher(const EspSizes& sizes, bool esn) : PacketCipher(sizes, esn) {}
 
   PacketBackend backend() const final { return PacketBackend::kOpenssl; }
 
@@ -35,7 +35,6 @@ class OpensslPacketCipher : public PacketCipher {
  protected:
   virtual void seal_one(const PacketJob& job) = 0;
   virtual bool open_one(const PacketJob& job) = 0;
-  const bool esn_;
 };
 
 class AeadPacketCipher final : public OpensslPacketCipher {
