@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
 #include "esp/worker.h"
@@ -13,24 +15,21 @@
 
 namespace merlon::esp {
 
-void Worker::outbound(Instant now, packet::Burst& in, OutboundResult& out) {
-  core_.outbound().process(now, in, out);
-}
-void Worker::inbound(Instant now, packet::Burst& in, InboundResult& out) {
-  core_.inbound().process(now, in, out);
-}
-void Worker::poll(Instant now, OutboundResult& out) {
-  core_.outbound().poll(now, out);
-}
-
 // The control side's books: what is published, by whose name, and who keeps it alive.
 class DataPlane::Impl {
  public:
-  Impl(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
-      : config_(config),
-        published_(config.sa_capacity),
-        core_(config_, published_, pool, worker_rng),
-        worker_(core_) {}
+  Impl(const EngineConfig& config, std::span<const WorkerResources> workers)
+      : config_(config), published_(config.sa_capacity, workers.size()) {
+    if (workers.size() > 1) {
+      std::vector<packet::PacketPool*> pools;
+      for (const WorkerResources& resources : workers) pools.push_back(resources.pool);
+      field_.emplace(config.crossing_capacity, pools);
+    }
+    for (const WorkerResources& resources : workers)
+      seats_.push_back(std::make_unique<Seat>(
+          WorkerSite{config_, published_, *resources.pool, *resources.rng, field_ ? &*field_ : nullptr,
+                     WorkerIndex{static_cast<std::uint8_t>(seats_.size())}}));
+  }
 
   Result<> install(const policy::ChildSa& sa);
   Result<> update(const policy::ChildSa& sa);
@@ -55,19 +54,30 @@ class DataPlane::Impl {
     ChildKey child_key;
     std::shared_ptr<Child> child;
     bool use_outbound = true;
+    std::optional<std::uint8_t> worker;  // ChildSa::worker
+  };
+
+  [[nodiscard]] WorkerStats worker_stats(WorkerIndex index) const;
+  [[nodiscard]] std::optional<Event> next_event();
+
+  struct Seat {
+    explicit Seat(const WorkerSite& site) : core(site), worker(core) {}
+    WorkerCore core;
+    Worker worker;
   };
 
   const EngineConfig config_;
   Published published_;
-  WorkerCore core_;
-  Worker worker_;
+  std::optional<CrossingField> field_;        // with several workers
+  std::vector<std::unique_ptr<Seat>> seats_;  // the workers', in order
 
   mutable std::mutex mutex_;  // orders the control threads
   std::unordered_map<policy::ChildSaId, std::unique_ptr<Record>> records_;
 
  private:
-  [[nodiscard]] SaParameters parameters() const {
-    return {config_.sequence_limit, config_.first_sequence, config_.default_path_mtu, WorkerIndex{0}};
+  [[nodiscard]] SaParameters parameters_of(Spi inbound_spi) const {
+    return {config_.sequence_limit, config_.first_sequence, config_.default_path_mtu,
+            owner_of(inbound_spi, seats_.size())};
   }
   std::shared_ptr<Child> child_of(const ChildKey& key);
   static void inherit_path_mtu(Record& record);
@@ -77,6 +87,7 @@ class DataPlane::Impl {
   std::map<ChildKey, std::shared_ptr<Child>> children_;
   std::shared_ptr<const SpdSnapshot> spd_;
   std::uint64_t last_child_number_ = 0;
+  std::size_t next_reporter_ = 0;  // whose events are read next
 };
 
 std::shared_ptr<DataPlane::Impl::Child> DataPlane::Impl::child_of(const ChildKey& key) {
@@ -88,7 +99,7 @@ std::shared_ptr<DataPlane::Impl::Child> DataPlane::Impl::child_of(const ChildKey
 void DataPlane::Impl::publish_outbound(Child& child) {
   auto set = std::make_shared<OutboundSet>();
   for (auto at = child.sas.rbegin(); at != child.sas.rend(); ++at)
-    if ((*at)->use_outbound) set->newest_first.push_back((*at)->outbound);
+    if ((*at)->use_outbound) set->add((*at)->outbound);
   child.entry.outbound.store(set.get(), std::memory_order_seq_cst);
   published_.grace.published(std::exchange(child.set, std::move(set)));
 }
@@ -126,17 +137,24 @@ Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   if (records_.size() >= config_.sa_capacity) {
     return fail(ErrorCode::kExhausted, "all {} places for SAs are in use", config_.sa_capacity);
   }
+  const SaParameters parameters = parameters_of(sa.inbound_spi);
+  if (sa.worker && *sa.worker != parameters.owner.value) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Child SA {} is for worker {}, but inbound SPI {} is worker {}'s", sa.id.value, *sa.worker,
+                sa.inbound_spi, parameters.owner.value);
+  }
   auto record = std::make_unique<Record>();
-  MERLON_TRY(record->material, make_material(sa, parameters()));
-  record->outbound = make_outbound(sa, parameters(), *record->material);
+  MERLON_TRY(record->material, make_material(sa, parameters));
+  record->outbound = make_outbound(sa, parameters, *record->material);
   record->inbound_spi = sa.inbound_spi;
   record->child_key = {sa.connection->name, sa.child().name};
   record->use_outbound = sa.use_outbound;
+  record->worker = sa.worker;
   record->child = child_of(record->child_key);
   inherit_path_mtu(*record);
   record->child->sas.push_back(record.get());
   // Inbound first: the peer's answer to our first packet must find its SA.
-  published_.inbound.publish(make_inbound(sa, parameters(), *record->material));
+  published_.inbound.publish(make_inbound(sa, parameters, *record->material));
   publish_outbound(*record->child);
   records_.emplace(sa.id, std::move(record));
   return {};
@@ -155,8 +173,10 @@ Result<> DataPlane::Impl::update(const policy::ChildSa& sa) {
   next.algorithms = record.material->algorithms;
   next.path = sa.path;
   record.use_outbound = sa.use_outbound;
-  record.outbound = make_outbound(next, parameters(), *record.material);
-  published_.inbound.publish(make_inbound(next, parameters(), *record.material));
+  next.worker = record.worker;
+  const SaParameters parameters = parameters_of(record.inbound_spi);
+  record.outbound = make_outbound(next, parameters, *record.material);
+  published_.inbound.publish(make_inbound(next, parameters, *record.material));
   publish_outbound(*record.child);
   return {};
 }
@@ -213,17 +233,45 @@ std::optional<SaStats> DataPlane::Impl::stats(policy::ChildSaId id) const {
   return stats;
 }
 
-DataPlane::DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
-    : impl_(std::make_unique<Impl>(config, pool, worker_rng)) {}
-DataPlane::~DataPlane() = default;
-
-Worker& DataPlane::worker() {
-  return impl_->worker_;
+WorkerStats DataPlane::Impl::worker_stats(WorkerIndex index) const {
+  WorkerStats stats;
+  stats.sas = published_.inbound.owners().in_use(index);
+  if (const CrossingEnd* crossing = std::as_const(seats_[index.value]->core).crossing()) {
+    stats.crossed_out = crossing->counters().sent.load(std::memory_order_relaxed);
+    stats.crossed_in = crossing->counters().taken.load(std::memory_order_relaxed);
+    stats.crossing_refused = crossing->counters().refused.load(std::memory_order_relaxed);
+  }
+  return stats;
 }
 
-Result<Spi> DataPlane::allocate_spi(Rng& rng) {
+// One of each worker in its turn: none of them can fill the others' rings by keeping us busy.
+std::optional<Event> DataPlane::Impl::next_event() {
+  for (std::size_t tried = 0; tried < seats_.size(); ++tried) {
+    next_reporter_ = next_reporter_ + 1 >= seats_.size() ? 0 : next_reporter_ + 1;
+    if (auto event = seats_[next_reporter_]->core.reporter().events().pop()) return event;
+  }
+  return std::nullopt;
+}
+
+DataPlane::DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
+    : DataPlane(config, std::array{WorkerResources{&pool, &worker_rng}}) {}
+DataPlane::DataPlane(const EngineConfig& config, std::span<const WorkerResources> workers)
+    : impl_(std::make_unique<Impl>(config, workers)) {}
+DataPlane::~DataPlane() = default;
+
+Worker& DataPlane::worker(WorkerIndex index) {
+  return impl_->seats_[index.value]->worker;
+}
+std::size_t DataPlane::worker_count() const {
+  return impl_->seats_.size();
+}
+
+Result<Spi> DataPlane::allocate_spi(Rng& rng, std::optional<WorkerIndex> owner) {
   const std::lock_guard lock(impl_->mutex_);
-  return impl_->published_.inbound.allocate_spi(rng);
+  return impl_->published_.inbound.allocate_spi(rng, owner);
+}
+WorkerIndex DataPlane::owner(Spi inbound_spi) const {
+  return owner_of(inbound_spi, impl_->seats_.size());
 }
 void DataPlane::release_spi(Spi spi) {
   const std::lock_guard lock(impl_->mutex_);
@@ -273,12 +321,18 @@ std::vector<policy::ChildSaId> DataPlane::installed() const {
   return ids;
 }
 std::uint64_t DataPlane::drops(DropReason reason) const {
-  return impl_->core_.reporter().drops().get(reason);
+  std::uint64_t sum = 0;
+  for (const auto& seat : impl_->seats_) sum += std::as_const(seat->core).reporter().drops().get(reason);
+  return sum;
+}
+WorkerStats DataPlane::worker_stats(WorkerIndex index) const {
+  const std::lock_guard lock(impl_->mutex_);
+  return impl_->worker_stats(index);
 }
 
 std::optional<Event> DataPlane::next_event() {
   const std::lock_guard lock(impl_->mutex_);
-  return impl_->core_.reporter().events().pop();
+  return impl_->next_event();
 }
 std::size_t DataPlane::reclaim() {
   const std::lock_guard lock(impl_->mutex_);

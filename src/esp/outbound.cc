@@ -2,7 +2,8 @@
 //           `---- take() ------------'        fit()      `---- Encapsulator -------------------------------------------'
 //                                             fit_segments()
 //
-// A super-packet is classified once; its segments become packets where they will be sent from.
+// A super-packet is classified once; its segments become packets where they will be sent from. What belongs to another
+// worker's SA leaves after take() and begins there anew (crossing.h).
 // A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
 // 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
@@ -48,18 +49,20 @@ bool stays_on_the_link(const wire::PacketView& view) {
 
 }  // namespace
 
-Outbound::Outbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng,
-                   Reporter& reporter)
+Outbound::Outbound(const EngineConfig& config, Published& published, WorkerIndex self,
+                   packet::PacketPool& pool, Rng& rng, Reporter& reporter)
     : config_(config),
       published_(published),
       pool_(pool),
       reporter_(reporter),
       held_(config),
       icmp_(config.icmp_per_second),
-      encapsulator_(config, pool, rng, reporter) {}
+      encapsulator_(config, pool, rng, reporter),
+      reader_(published.grace.reader(self.value)),
+      self_(self) {}
 
 void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
-  const Grace::Section section(published_.grace);
+  const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
   for (packet::PacketPtr& packet : in) {
@@ -74,7 +77,7 @@ void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
 }
 
 void Outbound::poll(Instant now, OutboundResult& out) {
-  const Grace::Section section(published_.grace);
+  const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
   encapsulator_.finish(out.transmit);
@@ -90,7 +93,7 @@ void Outbound::take_all(Round& round) {
       sa->prefetch();
   }
   for (const Item& item : std::span(items_).first(count_)) {
-    if (item.decision.sa == nullptr) continue;
+    if (item.decision.sa == nullptr || item.decision.sa->owner != self_) continue;
     __builtin_prefetch(item.decision.sa->mutable_part, 1);
     item.decision.sa->cipher->prefetch();
   }
@@ -146,6 +149,8 @@ void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
       break;
   }
   if (decision.sa == nullptr) return hold(round, std::move(packet), item, deadline);
+  if (decision.sa->owner != self_) [[unlikely]]
+    return cross(decision.sa->owner, std::move(packet));
   if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), view, *decision.sa);
   fit(round, std::move(packet), view, *decision.sa);
 }
@@ -172,10 +177,15 @@ void Outbound::classify(const Round& round, Item& item) {
   }
   if (item.child != nullptr) {
     const OutboundSet* set = item.child->outbound.load(std::memory_order_seq_cst);
-    if (set != nullptr) item.decision.sa = set->select(item.view);
+    if (set != nullptr) item.decision.sa = set->select(item.view, self_);
     if (item.decision.sa == nullptr) return;  // rare, and hold() wants the child
   }
   flows_.put(item.key, item.hash, round.generation, item.decision);
+}
+
+// Apart, so that one worker pays no more than the comparison.
+[[gnu::noinline, gnu::cold]] void Outbound::cross(WorkerIndex owner, packet::PacketPtr packet) {
+  crossing_->send(owner, Crossing::kOutbound, std::move(packet));
 }
 
 // --- packets without an SA

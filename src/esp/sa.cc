@@ -97,6 +97,7 @@ std::shared_ptr<const OutboundSa> make_outbound(const policy::ChildSa& sa, const
   outbound->copy_dscp = sa.child().copy_dscp;
   outbound->tcp_mss_clamp = sa.child().tcp_mss_clamp;
   outbound->df = sa.child().df;
+  outbound->is_bound = sa.worker.has_value();
   outbound->id = sa.id;
   outbound->cipher = material.outbound_cipher.get();
   outbound->mutable_part = &material.outbound_state;

@@ -10,13 +10,11 @@
 #include "crypto/packet_cipher.h"
 #include "esp/counters.h"
 #include "esp/replay_window.h"
+#include "esp/worker_index.h"
 #include "policy/sad.h"
 #include "wire/esp.h"
 
 namespace merlon::esp {
-
-struct WorkerIndexTag;
-using WorkerIndex = StrongNumber<WorkerIndexTag, std::uint8_t>;  // who owns an SA direction
 
 // Which events were raised already; bits of SaFlags.
 enum SaFlag : std::uint8_t {
@@ -142,6 +140,7 @@ struct OutboundSa {
   bool random_iv = false;  // CBC; else the IV is the sequence number
   bool copy_dscp = true;
   bool tcp_mss_clamp = false;
+  bool is_bound = false;  // ChildSa::worker: its owner's packets prefer it
   policy::DfBit df = policy::DfBit::kCopy;
   policy::ChildSaId id;
   crypto::PacketCipher* cipher = nullptr;

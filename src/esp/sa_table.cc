@@ -10,7 +10,7 @@ namespace {
 constexpr unsigned kGenerationBits = 4;
 }
 
-SaTable::SaTable(std::size_t capacity, Grace& grace) : grace_(grace) {
+SaTable::SaTable(std::size_t capacity, Grace& grace, std::size_t workers) : grace_(grace), owners_(workers) {
   const std::size_t size = std::bit_ceil(std::clamp<std::size_t>(capacity, 64, kMaxCapacity));
   index_mask_ = static_cast<std::uint32_t>(size - 1);
   index_bits_ = static_cast<unsigned>(std::countr_zero(size));
@@ -23,21 +23,23 @@ SaTable::SaTable(std::size_t capacity, Grace& grace) : grace_(grace) {
 
 SaTable::~SaTable() = default;
 
-Result<Spi> SaTable::allocate_spi(Rng& rng) {
+Result<Spi> SaTable::allocate_spi(Rng& rng, std::optional<WorkerIndex> owner) {
   if (free_.empty()) {
     return fail(ErrorCode::kExhausted, "all {} places for inbound SAs are in use", places_.size());
   }
   const std::uint32_t index = free_.front();
   Place& place = places_[index];
   place.generation = static_cast<std::uint8_t>((place.generation + 1U) & ((1U << kGenerationBits) - 1U));
+  const WorkerIndex wanted = owner && owner->value < owners_.workers() ? *owner : owners_.next();
   const std::uint32_t fixed = static_cast<std::uint32_t>(place.generation) << index_bits_ | index;
   for (;;) {
     const auto random = rng.uniform<std::uint32_t>() << (index_bits_ + kGenerationBits);
     const Spi spi{random | fixed};
     // RFC 4303 2.1: 0 to 255 are not ours to use.
-    if (spi < wire::kFirstUsableSpi || find_foreign(spi) != nullptr) continue;
+    if (spi < wire::kFirstUsableSpi || owners_.owner(spi) != wanted || find_foreign(spi) != nullptr) continue;
     free_.pop_front();
     place.spi = spi.value;
+    owners_.taken(spi);
     return spi;
   }
 }
@@ -46,6 +48,7 @@ void SaTable::release_spi(Spi spi) {
   if (!is_ours(spi)) return;
   Place& place = places_[spi.value & index_mask_];
   if (place.sa) return;
+  owners_.given_back(spi);
   place.spi = 0;
   free_.push_back(spi.value & index_mask_);
 }

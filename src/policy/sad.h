@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -53,6 +54,9 @@ struct ChildSa {
   // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes
   // out.
   bool use_outbound = true;
+  // RFC 9611: one of several for the same selectors, for the packets of this data worker; its inbound SPI names the worker
+  // too (esp::DataPlane::allocate_spi). Empty: for all.
+  std::optional<std::uint8_t> worker;
   std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;  // 0 = no limit
 
   [[nodiscard]] const ChildConfig& child() const { return connection->children[child_index]; }
@@ -73,6 +77,7 @@ using ChildSaPtr = std::shared_ptr<const ChildSa>;
   out.remote_ts = sa.remote_ts;
   out.path = sa.path;
   out.use_outbound = sa.use_outbound;
+  out.worker = sa.worker;
   out.soft_bytes = sa.soft_bytes;
   out.hard_bytes = sa.hard_bytes;
   out.soft_packets = sa.soft_packets;

@@ -84,7 +84,8 @@ void fail_unsent_child(Shard& shard, IkeSa& sa, Established& established, const 
 
 // Makes the request; with a key exchange of its own only after the key pair is there.
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
-  auto spi = shard.spis().allocate();
+  const ChildSaRecord* replaced = own->rekeys ? find_child(established, *own->rekeys) : nullptr;
+  auto spi = replaced ? shard.spis().allocate_like(replaced->sa->inbound_spi) : shard.spis().allocate();
   if (!spi)
     return fail_own_child(shard, sa, established, *own,
                           ike::diagnosis::internal(subject_of(sa), spi.error()));

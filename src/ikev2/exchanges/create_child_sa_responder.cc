@@ -157,7 +157,8 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
   }
   if (method != KeMethod::kNone && ke->data.size() != crypto::public_value_size(method))
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kInvalidSyntax));
-  auto spi = shard.spis().allocate();
+  auto spi =
+      named.record ? shard.spis().allocate_like(named.record->sa->inbound_spi) : shard.spis().allocate();
   if (!spi) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
   auto answering = std::make_unique<AnsweringChild>();
   answering->answer = std::move(*answer);
