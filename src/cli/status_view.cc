@@ -45,6 +45,7 @@ class View {
       for (const json& sa : status.value("unconfigured_ike_sas", json::array())) show_ike_sa(sa);
     if (only_.empty()) show_drops(status.value("drops", json::object()));
     if (out_.empty()) out_ = "No connections are configured: `merlon pair`, or docs/configuration.md.\n";
+    if (only_.empty()) show_workers(status.value("workers", json::array()));
     return std::move(out_);
   }
 
@@ -103,6 +104,17 @@ class View {
                         size_text(number(child, "bytes_in")), number(child, "packets_in"),
                         size_text(number(child, "bytes_out")), number(child, "packets_out"),
                         number(child, "mtu"));
+  }
+
+  // Where there are several, or one that stands still.
+  void show_workers(const json& workers) {
+    std::string sas;
+    for (const json& worker : workers) {
+      sas += fmt::format("{}{}", sas.empty() ? "" : ", ", number(worker, "sas"));
+      if (const auto stalled = in_duration(worker, "stalled_s", "has not moved for"); !stalled.empty())
+        out_ += paint("31", fmt::format("Data worker {} {}", number(worker, "worker"), stalled)) + "\n";
+    }
+    if (workers.size() > 1) out_ += fmt::format("Data workers: {}, with {} Child SAs\n", workers.size(), sas);
   }
 
   void show_drops(const json& drops) {

@@ -48,6 +48,17 @@ TEST(StatusView, ShowsWhatTheIssueAsksFor) {
   EXPECT_THAT(text, Not(HasSubstr("ends in null")));
 }
 
+TEST(StatusView, SeveralDataWorkersAreShownAndOneThatStandsStill) {
+  json status = two_connections();
+  status["workers"] = json::parse(R"json([{"worker": 0, "sas": 3, "stalled_s": null}])json");
+  EXPECT_THAT(status_text(status, "", false), Not(HasSubstr("orker")));
+  status["workers"].push_back(json::parse(R"json({"worker": 1, "sas": 2, "stalled_s": 7})json"));
+  const std::string text = status_text(status, "", false);
+  EXPECT_THAT(text, HasSubstr("Data workers: 2, with 3, 2 Child SAs\n"));
+  EXPECT_THAT(text, HasSubstr("Data worker 1 has not moved for 7 s\n"));
+  EXPECT_THAT(text, Not(HasSubstr("Data worker 0")));
+}
+
 TEST(StatusView, OnlyOneConnection) {
   const std::string text = status_text(two_connections(), "rome", false);
   EXPECT_THAT(text, HasSubstr("rome"));

@@ -25,8 +25,9 @@ struct DaemonConfig {
   std::vector<std::string> ca_files, crl_files;
   std::size_t cookie_threshold = 64;
   std::size_t half_open_limit = 4096, half_open_limit_per_source = 16;
-  bool offload = true;  // exchange super-packets with the kernel where it can
-  bool guard = true;    // "Nothing in clear": drop in the kernel what a policy protects
+  unsigned workers = 0;  // threads that carry packets; 0: as many as there are CPUs to run on
+  bool offload = true;   // exchange super-packets with the kernel where it can
+  bool guard = true;     // "Nothing in clear": drop in the kernel what a policy protects
   bool keep_guard_on_stop = false;
   std::uint32_t sequence_limit =
       0;  // lowered hard limit of outbound sequence numbers, for tests; 0 = the protocol's

@@ -11,6 +11,7 @@ std::vector<std::string> needs_restart(const DaemonConfig& running, const Daemon
   look("interface_mtu", &DaemonConfig::interface_mtu);
   look("ike_port", &DaemonConfig::ike_port);
   look("natt_port", &DaemonConfig::natt_port);
+  look("workers", &DaemonConfig::workers);
   look("offload", &DaemonConfig::offload);
   look("fwmark", &DaemonConfig::fwmark);
   look("routing_table", &DaemonConfig::routing_table);

@@ -171,8 +171,7 @@ constexpr Key<ChildConfig> kKeys[] = {
     {"parallel", "number | \"auto\"", "1",
      "Child SAs for these selectors, up to 64, each for a data worker of its own, so that one tunnel uses "
      "several "
-     "cores, where the peer does that too (RFC 9611); \"auto\": one for each worker. This version has one "
-     "worker, so 1 is what serves.",
+     "cores, where the peer does that too (RFC 9611); \"auto\": one for each worker.",
      set_parallel},
     {"copy_dscp", "true | false", "true", "Copy the inner DSCP to the outer header (RFC 4301 5.1.2).",
      set_bool<&C::copy_dscp>},

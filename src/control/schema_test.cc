@@ -18,6 +18,7 @@ using testing::HasSubstr;
 const std::map<std::string, std::string, std::less<>> kValues = {
     {"interface", "\"tun7\""},
     {"interface_mtu", "9000"},
+    {"workers", "4"},
     {"metrics_listen", "\"127.0.0.1:9101\""},
     {"control_socket", "\"/run/m.sock\""},
     {"version", "2"},

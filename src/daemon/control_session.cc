@@ -126,7 +126,11 @@ void ControlSession::stream(const control::Request& request) {
   streaming_ = request;
   if (request.command == Command::kTrace) trace_what_others_want(request.connection);
   subscription_ =
-      server_.gateway_.subscribe([this, request](const ike::Event& event) { send_event(event, request); });
+      server_.gateway_.subscribe([this, request](const ike::Event& event) { send_event(event, request); },
+                                 [this, request](const WorkerStalled& event) {
+                                   if (request.command == Command::kMonitor && request.connection.empty())
+                                     send(event_json(event).dump());
+                                 });
   send(ok_line(json::object()));
 }
 

@@ -1,6 +1,5 @@
 #include "daemon/data_worker.h"
 
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,11 +13,6 @@
 namespace merlon::daemon {
 namespace {
 
-// One buffer holds the largest super-packet (IPv6: 65,535 bytes behind the header) and the largest datagram. The pool hands
-// out the buffer used last, so memory is only touched as far as packets are in flight.
-constexpr std::size_t kPacketSize = 65535 + 40;
-constexpr std::size_t kPackets = 2048;
-constexpr std::uint64_t kPollInterval_ms = 500;
 // What is read before it is worked on should still be in the cache then: so many bytes from TUN.
 constexpr std::size_t kTunBytes = 128U << 10U;
 
@@ -26,19 +20,17 @@ enum Tag : std::uint32_t { kTun, kNattV4, kNattV6, kEspV4, kEspV6, kWake };
 
 }  // namespace
 
-DataWorker::DataWorker(io::Tun& tun, Sockets& sockets, Mailbox& mailbox)
-    : tun_(tun), sockets_(sockets), mailbox_(mailbox) {}
+DataWorker::DataWorker(Site site, WakeOthers wake_others)
+    : site_(std::move(site)), wake_others_(std::move(wake_others)) {}
 
-Result<std::unique_ptr<DataWorker>> DataWorker::create(const esp::EngineConfig& config, io::Tun& tun,
-                                                       Sockets& sockets, Mailbox& mailbox) {
-  auto worker = std::unique_ptr<DataWorker>(new DataWorker(tun, sockets, mailbox));
-  worker->pool_ = std::make_unique<packet::PacketPool>(kPackets, kPacketSize);
-  worker->data_plane_ = std::make_unique<esp::DataPlane>(config, *worker->pool_, worker->rng_);
+Result<std::unique_ptr<DataWorker>> DataWorker::create(Site site, WakeOthers wake_others) {
+  auto worker = std::unique_ptr<DataWorker>(new DataWorker(std::move(site), std::move(wake_others)));
   worker->epoll_ = io::Fd(epoll_create1(EPOLL_CLOEXEC));
   worker->wake_ = io::Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!worker->epoll_ || !worker->wake_)
     return fail(ErrorCode::kSystem, "epoll: {}", std::generic_category().message(errno));
-  worker->watch(tun.fd(), kTun);
+  WorkerSockets& sockets = worker->site_.sockets;
+  worker->watch(worker->site_.tun.fd(), kTun);
   worker->watch(worker->wake_.get(), kWake);
   if (auto* socket = sockets.natt(IpFamily::kIpv4)) worker->watch(socket->fd(), kNattV4);
   if (auto* socket = sockets.natt(IpFamily::kIpv6)) worker->watch(socket->fd(), kNattV6);
@@ -74,60 +66,91 @@ void DataWorker::wake() {
   [[maybe_unused]] const auto written = write(wake_.get(), &one, sizeof one);
 }
 
+void DataWorker::wake_if_asleep() {
+  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) wake();
+}
+
 void DataWorker::run() {
-  io::set_thread_name("merlond-data");
-  Instant last_poll = io::monotonic_now();
+  io::set_thread_name(site_.name);
+  last_poll_ = io::monotonic_now();
+  std::array<epoll_event, 8> events;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    heartbeat_.fetch_add(1, std::memory_order_relaxed);
-    epoll_event events[8];
-    const int count = epoll_wait(epoll_.get(), events, 8, static_cast<int>(kPollInterval_ms));
+    heartbeat_.store(heartbeat_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    const int count = wait(events);
     const Instant now = io::monotonic_now();
-    bool woken = now - last_poll >= std::chrono::milliseconds(kPollInterval_ms);
-    for (int i = 0; i < count; ++i) {
-      const bool has_error = (events[i].events & EPOLLERR) != 0;  // the error queue holds something
-      switch (events[i].data.u32) {
-        case kTun:
-          read_tun(now);
-          break;
-        case kNattV4:
-          if (has_error) read_errors(*sockets_.natt_v4);
-          read_natt(*sockets_.natt_v4, now);
-          break;
-        case kNattV6:
-          if (has_error) read_errors(*sockets_.natt_v6);
-          read_natt(*sockets_.natt_v6, now);
-          break;
-        case kEspV4:
-          if (has_error) read_errors(*sockets_.esp_v4);
-          read_esp(*sockets_.esp_v4, now);
-          break;
-        case kEspV6:
-          if (has_error) read_errors(*sockets_.esp_v6);
-          read_esp(*sockets_.esp_v6, now);
-          break;
-        default: {
-          std::uint64_t ignored = 0;
-          [[maybe_unused]] const auto got = read(wake_.get(), &ignored, sizeof ignored);
-          woken = true;
-        }
-      }
-    }
-    if (woken) {
-      last_poll = now;
-      data_plane_->worker().poll(now, outbound_);
-      send_out();
+    if (now - last_poll_ >= kLongestSleep) woken_ = true;
+    // What others read came before what waits here.
+    if (wake_others_) take_crossed(now);
+    for (int i = 0; i < count; ++i) handle(events[static_cast<std::size_t>(i)], now);
+    if (woken_) poll(now);
+  }
+}
+
+// Who hands packets over sees that we sleep, or we see that they are there.
+int DataWorker::wait(std::span<epoll_event> events) {
+  auto timeout = static_cast<int>(kLongestSleep.count());
+  if (wake_others_) {
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (site_.engine.has_crossed()) timeout = 0;
+  }
+  const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+  if (wake_others_) asleep_.store(false, std::memory_order_relaxed);
+  return count;
+}
+
+void DataWorker::handle(const epoll_event& event, Instant now) {
+  const auto read_socket = [&](auto* socket, auto read) {
+    if ((event.events & EPOLLERR) != 0) read_errors(*socket);  // the error queue holds something
+    (this->*read)(*socket, now);
+  };
+  switch (event.data.u32) {
+    case kTun:
+      return read_tun(now);
+    case kNattV4:
+      return read_socket(site_.sockets.natt(IpFamily::kIpv4), &DataWorker::read_natt);
+    case kNattV6:
+      return read_socket(site_.sockets.natt(IpFamily::kIpv6), &DataWorker::read_natt);
+    case kEspV4:
+      return read_socket(site_.sockets.esp(IpFamily::kIpv4), &DataWorker::read_esp);
+    case kEspV6:
+      return read_socket(site_.sockets.esp(IpFamily::kIpv6), &DataWorker::read_esp);
+    default: {
+      std::uint64_t ignored = 0;
+      [[maybe_unused]] const auto got = read(wake_.get(), &ignored, sizeof ignored);
+      woken_ = true;
     }
   }
 }
 
+void DataWorker::poll(Instant now) {
+  woken_ = false;
+  last_poll_ = now;
+  site_.engine.poll(now, outbound_);
+  send_out();
+  wake_receivers();
+}
+
+void DataWorker::take_crossed(Instant now) {
+  site_.engine.crossed(now, outbound_, inbound_);
+  send_out();
+  write_tun(inbound_.to_tun);
+  inbound_.clear();
+  wake_receivers();
+}
+
+void DataWorker::wake_receivers() {
+  if (!wake_others_) return;
+  if (const std::uint64_t mask = site_.engine.take_sent_to(); mask != 0) wake_others_(mask);
+}
+
 void DataWorker::read_tun(Instant now) {
   for (std::size_t bytes = 0; !burst_.full() && bytes < kTunBytes;) {
-    packet::PacketPtr packet = pool_->allocate();
+    packet::PacketPtr packet = site_.pool.allocate();
     if (packet == nullptr) {
       counters_.buffers_exhausted.fetch_add(1, std::memory_order_relaxed);
       break;  // what is in the kernel's queue waits there
     }
-    const auto read = io::read_packet(tun_, *packet);
+    const auto read = io::read_packet(site_.tun, *packet);
     if (!read || *read == io::TunRead::kEmpty) break;
     bytes += packet->size();
     if (*read == io::TunRead::kOdd) {
@@ -137,23 +160,25 @@ void DataWorker::read_tun(Instant now) {
     }
   }
   if (burst_.empty()) return;
-  data_plane_->worker().outbound(now, burst_, outbound_);
+  site_.engine.outbound(now, burst_, outbound_);
+  wake_receivers();
   send_out();
 }
 
 void DataWorker::write_tun(packet::PacketList& packets) {
   for (const packet::PacketPtr& packet : packets)
-    if (io::write_packet(tun_, *packet) != io::SendOutcome::kSent)
+    if (io::write_packet(site_.tun, *packet) != io::SendOutcome::kSent)
       counters_.tun_write_failed.fetch_add(1, std::memory_order_relaxed);
 }
 
 // Packets to one socket that stand together leave in one call; the order stays.
 void DataWorker::send_out() {
   packet::PacketList& packets = outbound_.transmit;
-  const auto socket_of = [this](const packet::Packet& packet) -> io::DatagramSocket* {
+  WorkerSockets& sockets = site_.sockets;
+  const auto socket_of = [&sockets](const packet::Packet& packet) -> io::DatagramSocket* {
     const IpFamily family = packet.meta.destination.address.family();
-    if (packet.meta.udp_encapsulated) return sockets_.natt(family);
-    return sockets_.esp(family);
+    if (packet.meta.udp_encapsulated) return sockets.natt(family);
+    return sockets.esp(family);
   };
   for (std::size_t begin = 0; begin < packets.size();) {
     io::DatagramSocket* const socket = socket_of(*packets[begin]);
@@ -186,11 +211,11 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
   }
   socket.send_burst(std::span(datagrams).first(packets.size()), std::span(outcomes).first(packets.size()));
   while (const auto refusal = socket.take_refusal())
-    mailbox_.post(SegmentsRefused{refusal->destination, refusal->error_number});
+    site_.mailbox.post(SegmentsRefused{refusal->destination, refusal->error_number});
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (outcomes[i] == io::SendOutcome::kSent) continue;
     if (outcomes[i] == io::SendOutcome::kTooBig)
-      mailbox_.post(PathTooSmall{packets[i]->meta.destination.address, 0});
+      site_.mailbox.post(PathTooSmall{packets[i]->meta.destination.address, 0});
     const bool blocked =
         outcomes[i] == io::SendOutcome::kWouldBlock || outcomes[i] == io::SendOutcome::kNoBuffers;
     (blocked ? counters_.send_blocked : counters_.send_failed).fetch_add(1, std::memory_order_relaxed);

@@ -2,16 +2,23 @@
 //
 //   TUN   -- super-packets, a call each --> outbound -- trains of ESP packets, all in one call --> UDP, raw
 //   TUN  <-- super-packets, a call each --  inbound <-- what UDP_GRO joined, all in one call --    UDP, raw
+//
+// There may be several (data_workers.h), each with a TUN queue and sockets of its own; between them packets cross inside the
+// engine.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <thread>
 
 #include "daemon/mailbox.h"
 #include "daemon/sockets.h"
 #include "esp/engine.h"
-#include "io/system_rng.h"
 #include "io/tun.h"
 
 namespace merlon::daemon {
@@ -23,26 +30,41 @@ struct WorkerCounters {  // written by the worker, read by anyone
 
 class DataWorker {
  public:
-  // `sockets`, `tun` and `mailbox` must outlive the worker.
-  [[nodiscard]] static Result<std::unique_ptr<DataWorker>> create(const esp::EngineConfig& config,
-                                                                  io::Tun& tun, Sockets& sockets,
-                                                                  Mailbox& mailbox);
+  struct Site {  // what it works with; all outlives it
+    io::Tun& tun;
+    WorkerSockets& sockets;
+    Mailbox& mailbox;
+    packet::PacketPool& pool;
+    esp::Worker& engine;
+    std::string name;  // of the thread
+  };
+  // Carries out that the workers in `mask`, a bit each, were handed packets. Empty: there are no others.
+  using WakeOthers = std::function<void(std::uint64_t mask)>;
+  [[nodiscard]] static Result<std::unique_ptr<DataWorker>> create(Site site, WakeOthers wake_others);
   ~DataWorker();  // stops
 
   void start();
   void stop();  // returns when the thread has ended
   // Something was installed: packets that wait for it can go. Any thread.
   void wake();
+  // The same from another worker that handed packets over: a system call only where this one sleeps.
+  void wake_if_asleep();
 
-  [[nodiscard]] esp::DataPlane& data_plane() { return *data_plane_; }
   [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
   // Grows while the thread runs its loop; a watchdog that sees it stand still knows that the worker hangs.
   [[nodiscard]] std::uint64_t heartbeat() const { return heartbeat_.load(std::memory_order_relaxed); }
+  // The loop comes by at least this often.
+  static constexpr std::chrono::milliseconds kLongestSleep{500};
 
  private:
-  DataWorker(io::Tun& tun, Sockets& sockets, Mailbox& mailbox);
+  DataWorker(Site site, WakeOthers wake_others);
 
   void run();
+  int wait(std::span<epoll_event> events);
+  void handle(const epoll_event& event, Instant now);
+  void poll(Instant now);
+  void take_crossed(Instant now);
+  void wake_receivers();
   void watch(int fd, std::uint32_t tag);
   void read_tun(Instant now);
   void read_natt(io::UdpSocket& socket, Instant now);
@@ -58,19 +80,17 @@ class DataWorker {
   void write_tun(packet::PacketList& packets);
   void read_errors(io::DatagramSocket& socket);
 
-  io::Tun& tun_;
-  Sockets& sockets_;
-  Mailbox& mailbox_;
-  io::SystemRng rng_;
-  std::unique_ptr<packet::PacketPool> pool_;
-  std::unique_ptr<esp::DataPlane> data_plane_;
+  const Site site_;
+  const WakeOthers wake_others_;
   io::Fd epoll_, wake_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, asleep_{false};
   std::atomic<std::uint64_t> heartbeat_{0};
   std::thread thread_;
   WorkerCounters counters_;
 
   // Reused from burst to burst.
+  Instant last_poll_{};
+  bool woken_ = false;
   std::array<packet::PacketPtr, packet::kBurstCapacity> spare_;  // buffers that wait for the next receive
   std::array<io::ReceivedDatagram, packet::kBurstCapacity> received_;
   bool joined_lately_ = true;  // did UDP_GRO join what was received last?

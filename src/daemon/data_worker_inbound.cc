@@ -38,7 +38,7 @@ void for_each_datagram(const io::ReceivedDatagram& received, Visit visit) {
 std::size_t DataWorker::receive(io::DatagramSocket& socket, std::size_t most) {
   std::size_t slots = 0;
   for (; slots < most; ++slots) {
-    if (spare_[slots] == nullptr) spare_[slots] = pool_->allocate();
+    if (spare_[slots] == nullptr) spare_[slots] = site_.pool.allocate();
     if (spare_[slots] == nullptr) break;
     received_[slots].buffer = spare_[slots]->receive_area();
   }
@@ -91,13 +91,14 @@ void DataWorker::take_datagram(const io::ReceivedDatagram& datagram, ByteView by
   const auto kind = wire::classify_udp_encap(bytes);
   switch (kind.kind) {
     case wire::UdpEncapKind::kIke:
-      mailbox_.post(IkeMessageArrived{datagram.destination, datagram.source, true, to_bytes(kind.payload)});
+      site_.mailbox.post(
+          IkeMessageArrived{datagram.destination, datagram.source, true, to_bytes(kind.payload)});
       break;
     case wire::UdpEncapKind::kEsp: {
       packet::PacketPtr packet = std::move(owner);
       if (packet != nullptr) {
         fit(*packet, datagram, bytes);
-      } else if ((packet = pool_->copy_of(bytes)) != nullptr) {
+      } else if ((packet = site_.pool.copy_of(bytes)) != nullptr) {
         packet->meta.source = datagram.source;
         packet->meta.destination = datagram.destination;
         packet->meta.tos = datagram.traffic_class;
@@ -135,7 +136,8 @@ void DataWorker::read_esp(io::RawEspSocket& socket, Instant now) {
 
 void DataWorker::deliver_inbound(Instant now) {
   if (burst_.empty()) return;
-  data_plane_->worker().inbound(now, burst_, inbound_);
+  site_.engine.inbound(now, burst_, inbound_);
+  wake_receivers();
   write_tun(inbound_.to_tun);
   inbound_.clear();
 }
@@ -146,7 +148,7 @@ void DataWorker::read_errors(io::DatagramSocket& socket) {
     const auto error = socket.read_error();
     if (!error) return;
     if (error->error_number == EMSGSIZE && error->mtu != 0)
-      mailbox_.post(PathTooSmall{error->destination.address, error->mtu});
+      site_.mailbox.post(PathTooSmall{error->destination.address, error->mtu});
   }
 }
 

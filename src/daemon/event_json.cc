@@ -159,6 +159,21 @@ std::string event_sentence(const ike::Event& event) {
       event);
 }
 
+json event_json(const WorkerStalled& event) {
+  return {{"event", event.over ? "worker-recovered" : "worker-stalled"},
+          {"worker", event.worker},
+          {"seconds", event.silent.count()},
+          {"text", event_sentence(event)}};
+}
+
+std::string event_sentence(const WorkerStalled& event) {
+  return event.over
+             ? fmt::format("data worker {} runs again, after {} seconds", event.worker, event.silent.count())
+             : fmt::format(
+                   "data worker {} has not moved for {} seconds: the packets of its SAs wait or are lost",
+                   event.worker, event.silent.count());
+}
+
 bool is_failure(const ike::Event& event) {
   if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event))
     return closed->reason.kind != ike::FailureKind::kDeletedByPeer &&

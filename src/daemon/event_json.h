@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "daemon/worker_watch.h"
 #include "ike/events.h"
 #include "ike/status.h"
 #include "ike/supervisor.h"
@@ -17,6 +18,10 @@ namespace merlon::daemon {
 [[nodiscard]] bool is_failure(const ike::Event& event);
 // Which connection it is about; empty when none is known.
 [[nodiscard]] std::string connection_of(const ike::Event& event);
+
+// {"event": "worker-stalled" | "worker-recovered", "worker": 1, "seconds": 5, "text": "..."}
+[[nodiscard]] nlohmann::json event_json(const WorkerStalled& event);
+[[nodiscard]] std::string event_sentence(const WorkerStalled& event);
 
 [[nodiscard]] nlohmann::json failure_json(const ike::Failure& failure);
 

@@ -5,7 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "control/restart.h"
+#include "daemon/event_json.h"
 #include "daemon/status_json.h"
+#include "io/cpus.h"
+#include "io/flow_steering.h"
 #include "io/kernel_settings.h"
 #include "io/resolver.h"
 #include "io/system_clock.h"
@@ -15,6 +18,8 @@ namespace merlon::daemon {
 namespace {
 
 constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to our deletes
+constexpr unsigned kMostWorkersUnasked = 16;
+constexpr unsigned kStallLooks = 20;  // of a tick each
 
 esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::TunOffloads& tun) {
   esp::EngineConfig config;
@@ -26,7 +31,7 @@ esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::T
   return config;
 }
 
-ikev2::EngineOptions engine_options(const control::DaemonConfig& daemon) {
+ikev2::EngineOptions engine_options(const control::DaemonConfig& daemon, unsigned data_workers) {
   ikev2::EngineOptions options;
   options.ike_port = daemon.ike_port;
   options.natt_port = daemon.natt_port;
@@ -34,6 +39,7 @@ ikev2::EngineOptions engine_options(const control::DaemonConfig& daemon) {
   options.half_open_limit = daemon.half_open_limit;
   options.half_open_limit_per_source = daemon.half_open_limit_per_source;
   options.trace_all = daemon.log_level == "debug";
+  options.data_workers = data_workers;
   return options;
 }
 
@@ -44,6 +50,13 @@ class Gateway::Spis final : public ike::SpiAllocator {
  public:
   Spis(esp::DataPlane& data_plane, Rng& rng) : data_plane_(data_plane), rng_(rng) {}
   Result<Spi> allocate() override { return data_plane_.allocate_spi(rng_); }
+  Result<Spi> allocate_for(unsigned resource) override {
+    const auto worker = static_cast<std::uint8_t>(resource % data_plane_.worker_count());
+    return data_plane_.allocate_spi(rng_, esp::WorkerIndex{worker});
+  }
+  Result<Spi> allocate_like(Spi replaced) override {
+    return data_plane_.allocate_spi(rng_, data_plane_.owner(replaced));
+  }
   void release(Spi spi) override { data_plane_.release_spi(spi); }
 
  private:
@@ -59,7 +72,7 @@ Gateway::Gateway(asio::io_context& context, control::Config config, std::string 
       tick_(context) {}
 
 Gateway::~Gateway() {
-  if (worker_) worker_->stop();
+  if (workers_) workers_->stop();
   resolver_.stop();
 }
 
@@ -75,7 +88,7 @@ Result<> Gateway::open() {
   MERLON_TRY(auto resolved, resolve(config_));
   // First what only one daemon can have: a second one, started by mistake, ends here and has touched nothing.
   std::vector<std::string> warnings;
-  MERLON_TRY(sockets_, Sockets::open(config_.daemon, warnings));
+  MERLON_TRY(sockets_, Sockets::open(config_.daemon, worker_count(), warnings));
   for (const std::string& warning : warnings) log_.warning(warning);
   MERLON_TRY(auto network, Network::open());
   network_ = std::make_unique<Network>(std::move(network));
@@ -86,15 +99,17 @@ Result<> Gateway::open() {
   io::TunOptions tun_options;
   tun_options.name = config_.daemon.interface;
   MERLON_TRY(const io::TunOffloads offloads, open_tun(tun_options));
-  static_cast<void>(io::disable_ipv6_autoconfiguration(tun_->name()));
-  static_cast<void>(io::set_reverse_path_filter(tun_->name(), io::ReversePathFilter::kOff));
-  MERLON_TRY_VOID(tun_->set_mtu(config_.daemon.interface_mtu));
-  MERLON_TRY_VOID(tun_->set_up(true));
+  io::Tun& tun = tun_queues_.front();
+  static_cast<void>(io::disable_ipv6_autoconfiguration(tun.name()));
+  static_cast<void>(io::set_reverse_path_filter(tun.name(), io::ReversePathFilter::kOff));
+  MERLON_TRY_VOID(tun.set_mtu(config_.daemon.interface_mtu));
+  MERLON_TRY_VOID(tun.set_up(true));
   MERLON_TRY(mailbox_, Mailbox::open());
-  MERLON_TRY(worker_,
-             DataWorker::create(engine_config(config_.daemon, offloads), *tun_, sockets_, *mailbox_));
-  spis_ = std::make_unique<Spis>(worker_->data_plane(), rng_);
-  engine_ = std::make_unique<ikev2::Engine>(engine_options(config_.daemon), rng_, *spis_);
+  MERLON_TRY(workers_,
+             DataWorkers::create(engine_config(config_.daemon, offloads), tun_queues_, sockets_, *mailbox_));
+  worker_watch_.emplace(workers_->size(), kStallLooks);
+  spis_ = std::make_unique<Spis>(workers_->data_plane(), rng_);
+  engine_ = std::make_unique<ikev2::Engine>(engine_options(config_.daemon, worker_count()), rng_, *spis_);
   MERLON_TRY(monitor_, io::NetlinkMonitor::open());
 
   const auto watch = [this](int fd, void (Gateway::*handler)()) {
@@ -105,35 +120,60 @@ Result<> Gateway::open() {
   if (sockets_.ike_v6) watch(sockets_.ike_v6->fd(), &Gateway::read_ike_v6);
   watch(mailbox_->fd(), &Gateway::read_mail);
   watch(monitor_->fd(), &Gateway::read_network_changes);
-  worker_->start();
+  workers_->start();
   configure(std::move(resolved));
   every_tick();
   pump();
   return {};
 }
 
+unsigned Gateway::worker_count() const {
+  return config_.daemon.workers != 0 ? config_.daemon.workers
+                                     : std::min(io::usable_cpus(), kMostWorkersUnasked);
+}
+
+// A queue for each data worker.
+Result<> Gateway::open_queues(io::TunOptions options) {
+  tun_queues_.clear();
+  options.multi_queue = worker_count() > 1;
+  for (unsigned i = 0; i < worker_count(); ++i) {
+    MERLON_TRY(auto queue, io::Tun::open(options));
+    options.name = queue.name();
+    tun_queues_.push_back(std::move(queue));
+  }
+  return {};
+}
+
 // With all offloads that the kernel has; what is missing costs speed and nothing else.
 Result<io::TunOffloads> Gateway::open_tun(io::TunOptions options) {
   options.vnet_header = config_.daemon.offload;
-  auto opened = io::Tun::open(options);
+  auto opened = open_queues(options);
   if (!opened && options.vnet_header) {
     options.vnet_header = false;
-    opened = io::Tun::open(options);
+    opened = open_queues(options);
   }
-  MERLON_TRY(tun_, std::move(opened));
-  const io::TunOffloads offloads = tun_->enable_offloads();
+  MERLON_TRY_VOID(std::move(opened));
+  io::Tun& tun = tun_queues_.front();
+  const io::TunOffloads offloads = tun.enable_offloads();  // of all queues
+  if (tun_queues_.size() > 1)
+    if (const auto steered = io::keep_flows_in_their_queue(tun); !steered)
+      log_.warning(fmt::format(
+          "{}: the kernel chooses the queue, and a flow's packets may overtake each other when it "
+          "chooses anew",
+          steered.error().message));
   const std::string_view able = offloads.udp_segmentation   ? "TCP and UDP super-packets"
                                 : offloads.tcp_segmentation ? "TCP super-packets, but no UDP super-packets"
                                                             : "single packets only";
-  log_.info(
-      fmt::format("{} carries {}{}", tun_->name(), able, config_.daemon.offload ? "" : " (offload = false)"));
+  log_.info(fmt::format("{} carries {}{}, in {} queue{} for as many data workers", tun.name(), able,
+                        config_.daemon.offload ? "" : " (offload = false)", tun_queues_.size(),
+                        tun_queues_.size() == 1 ? "" : "s"));
   return offloads;
 }
 
 void Gateway::configure(ResolvedConfig resolved) {
   const Now now = io::system_now();
   connections_ = keep_unchanged(std::move(resolved.connections), connections_);
-  worker_->data_plane().set_spd(std::make_shared<const policy::Spd>(policy::build_spd(connections_)));
+  workers_->data_plane().set_spd(std::make_shared<const policy::Spd>(policy::build_spd(connections_)));
   apply_network();
   std::vector<policy::ConnectionPtr> peers;
   for (const auto& connection : connections_)
@@ -144,7 +184,7 @@ void Gateway::configure(ResolvedConfig resolved) {
 
 void Gateway::apply_network() {
   network_dirty_ = network_in_doubt_ = false;
-  const auto plan = network_->apply(config_.daemon, connections_, tun_->index());
+  const auto plan = network_->apply(config_.daemon, connections_, tun_queues_.front().index());
   const std::string error = plan ? "" : plan.error().message;
   if (!plan) {
     network_in_doubt_ = true;  // tried again every second
@@ -218,8 +258,8 @@ void Gateway::trace(const std::string& connection, bool messages, bool keys) {
   engine_->trace(connection, messages, keys);
 }
 
-std::uint64_t Gateway::subscribe(Listener listener) {
-  listeners_.emplace(next_listener_, std::move(listener));
+std::uint64_t Gateway::subscribe(Listener listener, WorkerListener worker_listener) {
+  listeners_.emplace(next_listener_, Subscription{std::move(listener), std::move(worker_listener)});
   return next_listener_++;
 }
 
@@ -232,8 +272,9 @@ nlohmann::json Gateway::status() const {
   sources.now = io::system_now();
   sources.ike_sas = engine_->status();
   sources.supervised = supervisor_.status();
-  sources.data_plane = &worker_->data_plane();
+  sources.data_plane = &workers_->data_plane();
   sources.connections = connections_;
+  sources.worker_watch = &*worker_watch_;
   return status_json(sources);
 }
 
@@ -283,18 +324,18 @@ void Gateway::perform(ike::TransmitKeepalive action) {
 }
 
 void Gateway::perform(const ike::InstallChildSa& action) {
-  const auto installed = worker_->data_plane().install(action.child_sa);
+  const auto installed = workers_->data_plane().install(action.child_sa);
   if (!installed) {
     log_.error(fmt::format("cannot install Child SA {}: {}", action.child_sa->inbound_spi,
                            installed.error().message));
     // The engine must not believe in an SA that carries nothing: to it, the SA has come to its end.
-    worker_->data_plane().release_spi(action.child_sa->inbound_spi);
+    workers_->data_plane().release_spi(action.child_sa->inbound_spi);
     return engine_->report(io::system_now(), ike::ChildSaHardExpired{action.child_sa->id});
   }
   child_sas_[action.child_sa->id] =
       std::make_shared<const policy::ChildSa>(policy::without_keys(*action.child_sa));
   set_path_mtu(*action.child_sa);
-  worker_->wake();
+  workers_->wake();
 }
 
 void Gateway::perform(const ike::UpdateChildSa& action) {
@@ -303,17 +344,17 @@ void Gateway::perform(const ike::UpdateChildSa& action) {
   auto changed = std::make_shared<policy::ChildSa>(policy::without_keys(*at->second));
   changed->path = action.path;
   changed->use_outbound = action.use_outbound;
-  if (const auto updated = worker_->data_plane().update(changed); !updated)
+  if (const auto updated = workers_->data_plane().update(changed); !updated)
     log_.error(updated.error().message);
   at->second = std::move(changed);
   set_path_mtu(*at->second);
-  worker_->wake();
+  workers_->wake();
 }
 
 void Gateway::perform(const ike::RemoveChildSa& action) {
   child_sas_.erase(action.id);
-  static_cast<void>(worker_->data_plane().remove(action.id));
-  worker_->wake();
+  static_cast<void>(workers_->data_plane().remove(action.id));
+  workers_->wake();
 }
 
 void Gateway::perform(const ike::RunKeyExchange& action) {
@@ -328,11 +369,30 @@ void Gateway::perform(const ike::Event& event) {
   log_.event(now.monotonic, event);
   supervisor_.handle(now, event);
   if (const auto* established = std::get_if<ike::IkeSaEstablished>(&event)) hold_path_search(*established);
-  // A listener may unsubscribe while it is called.
+  for_each_subscription([&](const Subscription& subscription) { subscription.listener(event); });
+}
+
+// A listener may unsubscribe while it is called.
+template <class Call>
+void Gateway::for_each_subscription(Call call) {
   std::vector<std::uint64_t> numbers;
-  for (const auto& [number, listener] : listeners_) numbers.push_back(number);
+  for (const auto& [number, subscription] : listeners_) numbers.push_back(number);
   for (const std::uint64_t number : numbers)
-    if (const auto at = listeners_.find(number); at != listeners_.end()) at->second(event);
+    if (const auto at = listeners_.find(number); at != listeners_.end()) call(at->second);
+}
+
+// A worker that hangs keeps its SAs with it: that must not be a riddle.
+void Gateway::watch_workers() {
+  for (const WorkerStalled& change : worker_watch_->look(io::monotonic_now(), workers_->heartbeats())) {
+    if (change.over) {
+      log_.info(event_sentence(change));
+    } else {
+      log_.error(event_sentence(change));
+    }
+    for_each_subscription([&](const Subscription& subscription) {
+      if (subscription.worker_listener) subscription.worker_listener(change);
+    });
+  }
 }
 
 void Gateway::perform(const ike::Initiate& command) {
@@ -380,7 +440,7 @@ void Gateway::shut_down(std::function<void()> done) {
 
 void Gateway::finish_shut_down() {
   stop_deadline_ = kNever;
-  worker_->stop();
+  workers_->stop();
   timer_.cancel();
   tick_.cancel();
   for (auto& descriptor : descriptors_) descriptor->release();  // their owners close them

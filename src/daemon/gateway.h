@@ -15,10 +15,11 @@
 
 #include "control/config.h"
 #include "daemon/credentials_loader.h"
-#include "daemon/data_worker.h"
+#include "daemon/data_workers.h"
 #include "daemon/event_log.h"
 #include "daemon/network.h"
 #include "daemon/path_search.h"
+#include "daemon/worker_watch.h"
 #include "ike/supervisor.h"
 #include "ikev2/engine.h"
 
@@ -26,7 +27,7 @@ namespace merlon::daemon {
 
 class Gateway {
  public:
-  // Opens devices and sockets, installs routes and guards, and starts the data worker.
+  // Opens devices and sockets, installs routes and guards, and starts the data workers.
   [[nodiscard]] static Result<std::unique_ptr<Gateway>> create(asio::io_context& context,
                                                                control::Config config,
                                                                std::string config_path);
@@ -45,7 +46,8 @@ class Gateway {
 
   // Called with every event, in order; returns a number to unsubscribe with.
   using Listener = std::function<void(const ike::Event&)>;
-  std::uint64_t subscribe(Listener listener);
+  using WorkerListener = std::function<void(const WorkerStalled&)>;  // the same of data workers; may be empty
+  std::uint64_t subscribe(Listener listener, WorkerListener worker_listener = {});
   void unsubscribe(std::uint64_t number);
   // Called whenever something happened and everything that follows from it is done.
   void on_settled(std::function<void()> callback) { settled_ = std::move(callback); }
@@ -55,7 +57,8 @@ class Gateway {
   [[nodiscard]] bool knows(const std::string& connection) const;
   [[nodiscard]] ike::Supervisor& supervisor() { return supervisor_; }
   [[nodiscard]] ikev2::Engine& engine() { return *engine_; }
-  [[nodiscard]] DataWorker& worker() { return *worker_; }
+  [[nodiscard]] DataWorkers& workers() { return *workers_; }
+  [[nodiscard]] const WorkerWatch& worker_watch() const { return *worker_watch_; }
   [[nodiscard]] EventLog& log() { return log_; }
   [[nodiscard]] std::uint64_t mail_dropped() const { return mailbox_->dropped(); }
 
@@ -64,7 +67,9 @@ class Gateway {
   Gateway(asio::io_context& context, control::Config config, std::string config_path);
 
   [[nodiscard]] Result<> open();
+  [[nodiscard]] unsigned worker_count() const;
   [[nodiscard]] Result<io::TunOffloads> open_tun(io::TunOptions options);
+  [[nodiscard]] Result<> open_queues(io::TunOptions options);
   void configure(ResolvedConfig resolved);
   void apply_network();
   void look_at_network();
@@ -90,6 +95,7 @@ class Gateway {
   void read_network_changes();
   void arm_timer();
   void every_tick();
+  void watch_workers();
   void read_data_plane_events();
   void handle(const esp::Event& event);
   void report_inbound();
@@ -112,10 +118,11 @@ class Gateway {
   io::SystemRng rng_;
 
   std::unique_ptr<Network> network_;
-  std::optional<io::Tun> tun_;
+  std::vector<io::Tun> tun_queues_;  // of one device, a queue for each data worker
   Sockets sockets_;
   std::unique_ptr<Mailbox> mailbox_;
-  std::unique_ptr<DataWorker> worker_;
+  std::unique_ptr<DataWorkers> workers_;
+  std::optional<WorkerWatch> worker_watch_;
   std::unique_ptr<Spis> spis_;
   std::unique_ptr<ikev2::Engine> engine_;
   ike::Supervisor supervisor_{rng_};
@@ -130,7 +137,13 @@ class Gateway {
   asio::steady_timer timer_, tick_;
   std::vector<std::unique_ptr<asio::posix::stream_descriptor>> descriptors_;
   asio::thread_pool resolver_{1};
-  std::map<std::uint64_t, Listener> listeners_;
+  struct Subscription {
+    Listener listener;
+    WorkerListener worker_listener;
+  };
+  template <class Call>
+  void for_each_subscription(Call call);
+  std::map<std::uint64_t, Subscription> listeners_;
   std::uint64_t next_listener_ = 1;
   std::function<void()> settled_, stopped_;
   Instant stop_deadline_ = kNever;
@@ -138,7 +151,6 @@ class Gateway {
   bool network_dirty_ = false;     // the host's addresses or routes changed
   bool network_in_doubt_ = false;  // our own routes, rules or guard may not be as they should
   std::string network_error_;      // why they are not, as it was last said
-  std::uint64_t last_heartbeat_ = 0;
 };
 
 }  // namespace merlon::daemon

@@ -1,4 +1,4 @@
-// What comes in to the control thread: IKE messages, mail from the data worker, network changes, time.
+// What comes in to the control thread: IKE messages, mail from the data workers, network changes, time.
 #include <algorithm>
 
 #include "base/overloaded.h"
@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t kLargestDatagram = 65535;
 constexpr unsigned kTicksPerSecond = 4;
 constexpr unsigned kPathMtuMaxAge_s = 600;  // then a larger one is tried again (RFC 8201 4)
-constexpr unsigned kWatchdog_s = 30;
 constexpr unsigned kGuardCheck_s = 5;
 
 // Ours is not to be touched by others, but some flush whole tables, or take our device down and so its routes away.
@@ -74,9 +73,9 @@ void Gateway::read_network_changes() {
     relevant |= changes->resync;
     network_in_doubt_ |= changes->resync;
     for (const io::NetlinkChange& change : changes->changes) {
-      const bool ours = concerns_ours(change, tun_->index());
+      const bool ours = concerns_ours(change, tun_queues_.front().index());
       network_in_doubt_ |= ours;
-      relevant |= !ours && change.link_index != tun_->index();
+      relevant |= !ours && change.link_index != tun_queues_.front().index();
     }
   }
   if (!relevant) return;
@@ -106,6 +105,7 @@ void Gateway::every_tick() {
   tick_.async_wait([this](const asio::error_code& error) {
     if (error) return;
     ++ticks_;
+    watch_workers();
     read_data_plane_events();
     ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {
@@ -115,11 +115,6 @@ void Gateway::every_tick() {
     if (ticks_ % (kTicksPerSecond * kPathMtuMaxAge_s) == 0) {
       look_at_paths_again();
       for (const auto& [id, sa] : child_sas_) set_path_mtu(*sa);
-    }
-    if (ticks_ % (kTicksPerSecond * kWatchdog_s) == 0) {
-      if (worker_->heartbeat() == last_heartbeat_)
-        log_.error(fmt::format("the data worker has not moved for {} seconds", kWatchdog_s));
-      last_heartbeat_ = worker_->heartbeat();
     }
     pump();
     if (stop_deadline_ != kNever && io::monotonic_now() >= stop_deadline_) return finish_shut_down();
@@ -143,7 +138,7 @@ void Gateway::look_at_network() {
 }
 
 void Gateway::read_data_plane_events() {
-  while (const auto event = worker_->data_plane().next_event()) handle(*event);
+  while (const auto event = workers_->data_plane().next_event()) handle(*event);
 }
 
 void Gateway::handle(const esp::Event& event) {
@@ -187,7 +182,7 @@ void Gateway::handle(const esp::Event& event) {
 void Gateway::report_inbound() {
   const Now now = io::system_now();
   for (const auto& [id, sa] : child_sas_) {
-    const auto stats = worker_->data_plane().stats(id);
+    const auto stats = workers_->data_plane().stats(id);
     if (stats && stats->inbound.last_used != kNever &&
         now.monotonic - stats->inbound.last_used < std::chrono::seconds(2))
       engine_->report(now, ike::ChildSaInbound{id, stats->inbound.last_used});

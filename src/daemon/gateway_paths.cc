@@ -29,7 +29,7 @@ void Gateway::set_path_mtu(const policy::ChildSa& sa) {
     const auto search = path_searches_.try_emplace(remote, remote.family(), mtu).first;
     mtu = std::min(mtu, search->second.usable());
   }
-  worker_->data_plane().set_path_mtu(sa.id, mtu);
+  workers_->data_plane().set_path_mtu(sa.id, mtu);
 }
 
 void Gateway::set_path_mtu_towards(const IpAddress& remote) {
@@ -40,7 +40,7 @@ void Gateway::set_path_mtu_towards(const IpAddress& remote) {
 bool Gateway::sends_to(const IpAddress& remote, Instant since) const {
   return std::ranges::any_of(child_sas_, [&](const auto& entry) {
     if (entry.second->path.remote.address != remote) return false;
-    const auto stats = worker_->data_plane().stats(entry.first);
+    const auto stats = workers_->data_plane().stats(entry.first);
     return stats && stats->outbound.last_used != kNever && stats->outbound.last_used >= since;
   });
 }

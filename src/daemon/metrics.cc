@@ -74,7 +74,7 @@ void add_sas(Page& page, Gateway& gateway, Instant now) {
                           {"child", child.child},
                           {"spi_in", fmt::format("{}", child.inbound_spi)}};
       page.gauge("merlon_child_sa_age_seconds", "Age of a Child SA", labels, age(child.established));
-      const auto stats = gateway.worker().data_plane().stats(child.id);
+      const auto stats = gateway.workers().data_plane().stats(child.id);
       if (!stats) continue;
       const auto traffic = [&](const char* direction, const esp::TrafficTotals& totals) {
         Labels with = labels;
@@ -107,22 +107,38 @@ void add_data_plane(Page& page, Gateway& gateway) {
     const auto reason = static_cast<esp::DropReason>(i);
     page.counter("merlon_packets_dropped_total", "Packets dropped, by reason",
                  {{"reason", std::string(esp::name(reason))}},
-                 number(gateway.worker().data_plane().drops(reason)));
+                 number(gateway.workers().data_plane().drops(reason)));
   }
-  const WorkerCounters& worker = gateway.worker().counters();
-  page.counter("merlon_io_failures_total", "Packets that the kernel did not take", {{"kind", "tun"}},
-               number(worker.tun_write_failed.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "send"}}, number(worker.send_failed.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "send_blocked"}},
-               number(worker.send_blocked.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "invalid_datagram"}},
-               number(worker.invalid_datagrams.load()));
-  page.counter("merlon_io_failures_total", "", {{"kind", "odd_tun_packet"}},
-               number(worker.odd_tun_packets.load()));
+  const DataWorkers& workers = gateway.workers();
+  const auto failures = [&](const char* kind, std::atomic<std::uint64_t> WorkerCounters::*counter) {
+    page.counter("merlon_io_failures_total", "Packets that the kernel did not take", {{"kind", kind}},
+                 number(workers.sum(counter)));
+  };
+  failures("tun", &WorkerCounters::tun_write_failed);
+  failures("send", &WorkerCounters::send_failed);
+  failures("send_blocked", &WorkerCounters::send_blocked);
+  failures("invalid_datagram", &WorkerCounters::invalid_datagrams);
+  failures("odd_tun_packet", &WorkerCounters::odd_tun_packets);
   page.counter("merlon_mailbox_dropped_total", "IKE messages dropped before the control thread", {},
                number(gateway.mail_dropped()));
   page.counter("merlon_buffers_exhausted_total", "Times that no packet buffer was free", {},
-               number(worker.buffers_exhausted.load()));
+               number(workers.sum(&WorkerCounters::buffers_exhausted)));
+}
+
+void add_workers(Page& page, Gateway& gateway, Instant now) {
+  const esp::DataPlane& data_plane = gateway.workers().data_plane();
+  for (std::size_t i = 0; i < data_plane.worker_count(); ++i) {
+    const auto stats = data_plane.worker_stats({static_cast<std::uint8_t>(i)});
+    const Labels labels{{"worker", std::to_string(i)}};
+    page.gauge("merlon_worker_sas", "Child SAs that belong to a data worker", labels, number(stats.sas));
+    page.gauge("merlon_worker_stalled_seconds", "For how long a data worker has not moved; 0: it runs",
+               labels, static_cast<double>(gateway.worker_watch().silent(now, i).count()));
+    page.counter("merlon_worker_stalls_total", "Times that a data worker stood still", labels,
+                 number(gateway.worker_watch().stalls(i)));
+    page.counter("merlon_worker_crossed_packets_total",
+                 "Packets (or super-packets) that a data worker handed to the owner of their SA", labels,
+                 number(stats.crossed_out));
+  }
 }
 
 std::vector<MetricFamily> collect(Gateway& gateway) {
@@ -131,6 +147,7 @@ std::vector<MetricFamily> collect(Gateway& gateway) {
   add_sas(page, gateway, io::monotonic_now());
   add_engine(page, gateway);
   add_data_plane(page, gateway);
+  add_workers(page, gateway, io::monotonic_now());
   return page.take();
 }
 

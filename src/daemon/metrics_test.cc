@@ -53,6 +53,10 @@ TEST_F(Metrics, ThePageNamesWhatThereIs) {
     for (std::size_t i = 0; i < esp::kDropReasons; ++i)
       EXPECT_THAT(page, HasSubstr(fmt::format("merlon_packets_dropped_total{{reason=\"{}\"}} ",
                                               esp::name(static_cast<esp::DropReason>(i)))));
+    for (std::size_t i = 0; i < gateway.gateway->workers().size(); ++i) {
+      EXPECT_THAT(page, HasSubstr(fmt::format("merlon_worker_sas{{worker=\"{}\"}} 0\n", i)));
+      EXPECT_THAT(page, HasSubstr(fmt::format("merlon_worker_stalled_seconds{{worker=\"{}\"}} 0\n", i)));
+    }
     ASSERT_TRUE(gateway.gateway->up("paris", ""));
     EXPECT_THAT(metrics_text(*gateway.gateway),
                 HasSubstr("merlon_connection_attempts_total{connection=\"paris\"} 1\n"));

@@ -1,5 +1,8 @@
 #include "daemon/sockets.h"
 
+#include "esp/steering.h"
+#include "io/spi_steering.h"
+
 namespace merlon::daemon {
 namespace {
 
@@ -22,42 +25,77 @@ std::optional<Socket> keep(Result<Socket> opened, std::string_view what, std::ve
   return std::nullopt;
 }
 
+std::string_view name(IpFamily family) {
+  return family == IpFamily::kIpv4 ? "IPv4" : "IPv6";
+}
+
 std::optional<io::UdpSocket> open_udp(const control::DaemonConfig& config, IpFamily family,
-                                      std::uint16_t port, std::vector<std::string>& warnings) {
+                                      std::uint16_t port, bool shared, std::vector<std::string>& warnings) {
   auto options = common<io::UdpSocketOptions>(config);
   options.accept_zero_checksum = true;  // RFC 3948 2.1, RFC 6935
   options.receive_segments = port == config.natt_port && config.offload;
+  options.reuse_port = shared;
   options.local = {IpAddress::any(family), port};
-  return keep(io::UdpSocket::open(options),
-              fmt::format("UDP port {} over {}", port, family == IpFamily::kIpv4 ? "IPv4" : "IPv6"),
-              warnings);
+  return keep(io::UdpSocket::open(options), fmt::format("UDP port {} over {}", port, name(family)), warnings);
 }
 
 std::optional<io::RawEspSocket> open_esp(const control::DaemonConfig& config, IpFamily family,
                                          std::vector<std::string>& warnings) {
   auto options = common<io::RawEspSocketOptions>(config);
   options.local = IpAddress::any(family);
-  return keep(io::RawEspSocket::open(options),
-              fmt::format("native ESP over {}", family == IpFamily::kIpv4 ? "IPv4" : "IPv6"), warnings);
+  return keep(io::RawEspSocket::open(options), fmt::format("native ESP over {}", name(family)), warnings);
+}
+
+// Each worker's sockets get what its SAs need, from the first packet on.
+Result<> steer(Sockets& sockets) {
+  const io::SpiSteering steering{esp::kOwnerBits, static_cast<unsigned>(sockets.workers.size())};
+  for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
+    if (io::UdpSocket* socket = sockets.natt(family)) MERLON_TRY_VOID(io::steer_by_spi(*socket, steering));
+    for (unsigned i = 0; i < steering.count; ++i)
+      if (io::RawEspSocket* socket = sockets.workers[i].esp(family))
+        MERLON_TRY_VOID(io::keep_own_spis(*socket, steering, i));
+  }
+  return {};
+}
+
+// Opens a family's UDP sockets; false where some are missing.
+bool open_family(Sockets& out, const control::DaemonConfig& config, IpFamily family,
+                 std::vector<std::string>& warnings) {
+  const bool v4 = family == IpFamily::kIpv4, shared = out.workers.size() > 1;
+  // The port that nobody shares comes first: a second daemon ends here and has taken nothing of the first one's.
+  std::optional<io::UdpSocket>& ike = v4 ? out.ike_v4 : out.ike_v6;
+  ike = open_udp(config, family, config.ike_port, false, warnings);
+  for (WorkerSockets& worker : out.workers) {
+    std::optional<io::UdpSocket>& natt = v4 ? worker.natt_v4 : worker.natt_v6;
+    if (shared && !ike) break;
+    natt = open_udp(config, family, config.natt_port, shared, warnings);
+    if (!natt) break;
+  }
+  const bool complete = (v4 ? out.workers.back().natt_v4 : out.workers.back().natt_v6).has_value();
+  if (!complete)  // all or none, since the kernel counts them
+    for (WorkerSockets& worker : out.workers) (v4 ? worker.natt_v4 : worker.natt_v6).reset();
+  return ike && complete;
 }
 
 }  // namespace
 
-Result<Sockets> Sockets::open(const control::DaemonConfig& config, std::vector<std::string>& warnings) {
+Result<Sockets> Sockets::open(const control::DaemonConfig& config, unsigned worker_count,
+                              std::vector<std::string>& warnings) {
   Sockets out;
-  out.ike_v4 = open_udp(config, IpFamily::kIpv4, config.ike_port, warnings);
-  out.ike_v6 = open_udp(config, IpFamily::kIpv6, config.ike_port, warnings);
-  out.natt_v4 = open_udp(config, IpFamily::kIpv4, config.natt_port, warnings);
-  out.natt_v6 = open_udp(config, IpFamily::kIpv6, config.natt_port, warnings);
-  out.esp_v4 = open_esp(config, IpFamily::kIpv4, warnings);
-  out.esp_v6 = open_esp(config, IpFamily::kIpv6, warnings);
-  const bool v4 = out.ike_v4 && out.natt_v4;
-  const bool v6 = out.ike_v6 && out.natt_v6;
+  out.workers.resize(worker_count);
+  const bool v4 = open_family(out, config, IpFamily::kIpv4, warnings);
+  const bool v6 = open_family(out, config, IpFamily::kIpv6, warnings);
   if (!v4 && !v6) {
     std::string all;
     for (const std::string& warning : warnings) all += (all.empty() ? "" : "; ") + warning;
     return fail(ErrorCode::kSystem, "no socket for IKE (does another IKE daemon run?): {}", all);
   }
+  for (WorkerSockets& worker : out.workers) {
+    worker.esp_v4 = open_esp(config, IpFamily::kIpv4, warnings);
+    worker.esp_v6 = open_esp(config, IpFamily::kIpv6, warnings);
+    if (!worker.esp_v4 && !worker.esp_v6) break;  // said once
+  }
+  if (worker_count > 1) MERLON_TRY_VOID(steer(out));
   return out;
 }
 

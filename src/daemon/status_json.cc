@@ -39,6 +39,7 @@ class Builder {
 
   json build() {
     json out{{"connections", json::array()}, {"unconfigured_ike_sas", json::array()}, {"drops", drops()}};
+    if (sources_.worker_watch != nullptr) out["workers"] = workers();
     for (const auto& connection : sources_.connections)
       out["connections"].push_back(connection_json(*connection));
     for (const ike::IkeSaStatus& sa : sources_.ike_sas) {
@@ -137,6 +138,7 @@ class Builder {
       out["packets_out"] = stats->outbound.packets;
       out["bytes_out"] = stats->outbound.bytes;
       out["mtu"] = stats->inner_mtu;
+      out["worker"] = stats->owner.value;
       out["last_in_s"] = seconds_ago(stats->inbound.last_used);
     }
     return out;
@@ -148,6 +150,22 @@ class Builder {
       const auto reason = static_cast<esp::DropReason>(i);
       if (const std::uint64_t count = sources_.data_plane->drops(reason); count != 0)
         out[std::string(esp::name(reason))] = count;
+    }
+    return out;
+  }
+
+  json workers() const {
+    json out = json::array();
+    for (std::size_t i = 0; i < sources_.data_plane->worker_count(); ++i) {
+      const auto stats = sources_.data_plane->worker_stats({static_cast<std::uint8_t>(i)});
+      const auto silent = sources_.worker_watch->silent(sources_.now.monotonic, i).count();
+      out.push_back({{"worker", i},
+                     {"sas", stats.sas},
+                     {"crossed_in", stats.crossed_in},
+                     {"crossed_out", stats.crossed_out},
+                     {"crossing_refused", stats.crossing_refused},
+                     {"stalls", sources_.worker_watch->stalls(i)},
+                     {"stalled_s", silent == 0 ? json() : json(silent)}});
     }
     return out;
   }

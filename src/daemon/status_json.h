@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
+#include "daemon/worker_watch.h"
 #include "esp/engine.h"
 #include "ike/status.h"
 #include "ike/supervisor.h"
@@ -16,10 +17,11 @@ struct StatusSources {
   std::vector<ike::SupervisorStatus> supervised;
   const esp::DataPlane* data_plane = nullptr;
   std::vector<policy::ConnectionPtr> connections;
+  const WorkerWatch* worker_watch = nullptr;  // null: of no interest
 };
 
 // {"connections": [{"name", "phase", "children": [...], "ike_sas": [...], "last_error": {...}}], "unconfigured_ike_sas": [...],
-// "drops": {...}}. Times are seconds from now; null = without limit.
+// "drops": {...}, "workers": [{"worker", "sas", "crossed_in", "crossed_out", "crossing_refused", "stalled_s"}]}. Times are seconds from now; null = without limit.
 [[nodiscard]] nlohmann::json status_json(const StatusSources& sources);
 
 }  // namespace merlon::daemon

@@ -36,6 +36,9 @@ struct EngineConfig {
   Duration hold_timeout = std::chrono::seconds(10);
   Duration acquire_interval = std::chrono::seconds(1);  // between two Acquire events of one child
 
+  // Packets that may wait for another worker, in each direction from each worker; fewer where that is much of its pool.
+  std::size_t crossing_capacity = 512;
+
   std::size_t event_capacity = 4096;  // of the ring
   unsigned icmp_per_second = 100;     // errors into the inner network, and as many at once
   unsigned unknown_spi_per_second = 10;

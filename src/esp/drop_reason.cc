@@ -54,6 +54,8 @@ std::string_view name(DropReason reason) {
       return "selector_mismatch";
     case DropReason::kEcnInvalid:
       return "ecn_invalid";
+    case DropReason::kCrossingFull:
+      return "crossing_full";
     case DropReason::kCount:
       break;
   }

@@ -38,6 +38,8 @@ enum class DropReason : std::uint8_t {
   kMalformedDecrypted,  // authentic, but what is inside is not a whole IP packet
   kSelectorMismatch,    // RFC 4301 5.2: the packet is not what was negotiated for the SA
   kEcnInvalid,          // RFC 6040 4.2: congestion was marked on a packet that cannot carry the mark
+  // Either
+  kCrossingFull,  // the worker that owns the SA does not keep up with what others hand it
   kCount
 };
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::kCount);

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
+#include <utility>
 
 #include "base/check.h"
 #include "esp/children.h"
@@ -13,25 +15,21 @@
 
 namespace merlon::esp {
 
-void Worker::outbound(Instant now, packet::Burst& in, OutboundResult& out) {
-  core_.outbound().process(now, in, out);
-}
-void Worker::inbound(Instant now, packet::Burst& in, InboundResult& out) {
-  core_.inbound().process(now, in, out);
-}
-void Worker::poll(Instant now, OutboundResult& out) {
-  core_.outbound().poll(now, out);
-}
-
 // The control side's books: what is published, by whose name, and who keeps it alive.
 class DataPlane::Impl {
  public:
-  Impl(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
-      : config_(config),
-        published_(config.sa_capacity),
-        core_(config_, published_, pool, worker_rng),
-        worker_(core_),
-        children_(published_.grace) {}
+  Impl(const EngineConfig& config, std::span<const WorkerResources> workers)
+      : config_(config), published_(config.sa_capacity, workers.size()), children_(published_.grace) {
+    if (workers.size() > 1) {
+      std::vector<packet::PacketPool*> pools;
+      for (const WorkerResources& resources : workers) pools.push_back(resources.pool);
+      field_.emplace(config.crossing_capacity, pools);
+    }
+    for (const WorkerResources& resources : workers)
+      seats_.push_back(std::make_unique<Seat>(
+          WorkerSite{config_, published_, *resources.pool, *resources.rng, field_ ? &*field_ : nullptr,
+                     WorkerIndex{static_cast<std::uint8_t>(seats_.size())}}));
+  }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl();
@@ -42,10 +40,19 @@ class DataPlane::Impl {
   void set_spd(std::shared_ptr<const policy::Spd> spd);
   std::optional<SaStats> stats(policy::ChildSaId id) const;
 
+  [[nodiscard]] WorkerStats worker_stats(WorkerIndex index) const;
+  [[nodiscard]] std::optional<Event> next_event();
+
+  struct Seat {
+    explicit Seat(const WorkerSite& site) : core(site), worker(core) {}
+    WorkerCore core;
+    Worker worker;
+  };
+
   const EngineConfig config_;
   Published published_;
-  WorkerCore core_;
-  Worker worker_;
+  std::optional<CrossingField> field_;        // with several workers
+  std::vector<std::unique_ptr<Seat>> seats_;  // the workers', in order
 
   mutable std::mutex mutex_;  // orders the control threads
   struct ById {
@@ -57,14 +64,15 @@ class DataPlane::Impl {
   Children children_;
 
  private:
-  [[nodiscard]] SaParameters parameters() const {
-    return {config_.first_sequence, config_.default_path_mtu, WorkerIndex{0}};
+  [[nodiscard]] SaParameters parameters_of(Spi inbound_spi) const {
+    return {config_.first_sequence, config_.default_path_mtu, owner_of(inbound_spi, seats_.size())};
   }
   void inherit_path_mtu(SaMaterial& material);
   template <class Sa>
   void retire_moved(const Sa& sa, const Sa& first);
 
   std::shared_ptr<const SpdSnapshot> spd_;
+  std::size_t next_reporter_ = 0;  // whose events are read next
 };
 
 // What is taken back goes with `published_`.
@@ -105,8 +113,15 @@ Result<> DataPlane::Impl::install(const policy::ChildSa& sa) {
   if (sas_.size() >= config_.sa_capacity) {
     return fail(ErrorCode::kExhausted, "all {} places for SAs are in use", config_.sa_capacity);
   }
+  const SaParameters parameters = parameters_of(sa.inbound_spi);
+  if (sa.resource && *sa.resource % seats_.size() != parameters.owner.value) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Child SA {} is for resource {}, so for worker {}, but inbound SPI {} is worker {}'s",
+                sa.id.value, *sa.resource, *sa.resource % seats_.size(), sa.inbound_spi,
+                parameters.owner.value);
+  }
   SaRules& rules = children_.rules_for(sa);
-  auto made = make_material(sa, parameters(), rules);
+  auto made = make_material(sa, parameters, rules);
   if (!made) {
     children_.release(rules);
     return tl::unexpected(std::move(made.error()));
@@ -184,17 +199,45 @@ std::optional<SaStats> DataPlane::Impl::stats(policy::ChildSaId id) const {
   return stats;
 }
 
-DataPlane::DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
-    : impl_(std::make_unique<Impl>(config, pool, worker_rng)) {}
-DataPlane::~DataPlane() = default;
-
-Worker& DataPlane::worker() {
-  return impl_->worker_;
+WorkerStats DataPlane::Impl::worker_stats(WorkerIndex index) const {
+  WorkerStats stats;
+  stats.sas = published_.inbound.owners().in_use(index);
+  if (const CrossingEnd* crossing = std::as_const(seats_[index.value]->core).crossing()) {
+    stats.crossed_out = crossing->counters().sent.load(std::memory_order_relaxed);
+    stats.crossed_in = crossing->counters().taken.load(std::memory_order_relaxed);
+    stats.crossing_refused = crossing->counters().refused.load(std::memory_order_relaxed);
+  }
+  return stats;
 }
 
-Result<Spi> DataPlane::allocate_spi(Rng& rng) {
+// One of each worker in its turn: none of them can fill the others' rings by keeping us busy.
+std::optional<Event> DataPlane::Impl::next_event() {
+  for (std::size_t tried = 0; tried < seats_.size(); ++tried) {
+    next_reporter_ = next_reporter_ + 1 >= seats_.size() ? 0 : next_reporter_ + 1;
+    if (auto event = seats_[next_reporter_]->core.reporter().events().pop()) return event;
+  }
+  return std::nullopt;
+}
+
+DataPlane::DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng)
+    : DataPlane(config, std::array{WorkerResources{&pool, &worker_rng}}) {}
+DataPlane::DataPlane(const EngineConfig& config, std::span<const WorkerResources> workers)
+    : impl_(std::make_unique<Impl>(config, workers)) {}
+DataPlane::~DataPlane() = default;
+
+Worker& DataPlane::worker(WorkerIndex index) {
+  return impl_->seats_[index.value]->worker;
+}
+std::size_t DataPlane::worker_count() const {
+  return impl_->seats_.size();
+}
+
+Result<Spi> DataPlane::allocate_spi(Rng& rng, std::optional<WorkerIndex> owner) {
   const std::lock_guard lock(impl_->mutex_);
-  return impl_->published_.inbound.allocate_spi(rng);
+  return impl_->published_.inbound.allocate_spi(rng, owner);
+}
+WorkerIndex DataPlane::owner(Spi inbound_spi) const {
+  return owner_of(inbound_spi, impl_->seats_.size());
 }
 void DataPlane::release_spi(Spi spi) {
   const std::lock_guard lock(impl_->mutex_);
@@ -244,12 +287,18 @@ std::vector<policy::ChildSaId> DataPlane::installed() const {
   return ids;
 }
 std::uint64_t DataPlane::drops(DropReason reason) const {
-  return impl_->core_.reporter().drops().get(reason);
+  std::uint64_t sum = 0;
+  for (const auto& seat : impl_->seats_) sum += std::as_const(seat->core).reporter().drops().get(reason);
+  return sum;
+}
+WorkerStats DataPlane::worker_stats(WorkerIndex index) const {
+  const std::lock_guard lock(impl_->mutex_);
+  return impl_->worker_stats(index);
 }
 
 std::optional<Event> DataPlane::next_event() {
   const std::lock_guard lock(impl_->mutex_);
-  return impl_->core_.reporter().events().pop();
+  return impl_->next_event();
 }
 std::size_t DataPlane::reclaim() {
   const std::lock_guard lock(impl_->mutex_);

@@ -1,9 +1,12 @@
 // The packet engine as the daemon and the simulator use it: the control side installs policies and SAs, a
 // worker carries packets. No I/O, no clock, no randomness of its own.
 //
-//   control thread(s)                                 worker thread
-//   install, update, remove, set_spd, ...   ----->    outbound(now, burst), inbound(now, burst), poll(now)
-//   next_event                              <-----    (a bounded ring)
+//   control thread(s)                                 worker threads, one or more
+//   install, update, remove, set_spd, ...   ----->    outbound(now, burst), inbound(now, burst), poll(now), crossed(now)
+//   next_event                              <-----    (a bounded ring each)
+//
+// An SA belongs to one worker, which its inbound SPI names (steering.h). What arrives at another crosses to it
+// (crossing.h).
 //
 // What goes right is published: immutable objects behind atomic pointers, freed when no worker can still look
 // at them. What changes with packets stays where it is and belongs to one worker.
@@ -11,6 +14,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/rng.h"
@@ -67,8 +71,31 @@ class Worker {
   // was called, and every second or so. outbound() does the same first.
   void poll(Instant now, OutboundResult& out);
 
+  // --- With several workers. Every call may have handed packets to others, and they to this one.
+
+  // Works on what others handed over, at most a burst of each direction.
+  void crossed(Instant now, OutboundResult& outbound, InboundResult& inbound);
+  // Does anything of that kind wait? A worker that goes to sleep says so first (in a sequentially consistent way), then asks
+  // this; others look whether it sleeps after their calls.
+  [[nodiscard]] bool has_crossed() const;
+  // The workers that were handed something since the last call of this, a bit for each.
+  [[nodiscard]] std::uint64_t take_sent_to();
+
  private:
   WorkerCore& core_;
+};
+
+// What a worker's thread owns and the engine uses.
+struct WorkerResources {
+  packet::PacketPool* pool =
+      nullptr;  // of several workers: with packets of one size, and room to adopt all others' buffers
+  Rng* rng = nullptr;
+};
+
+struct WorkerStats {
+  std::size_t sas = 0;  // that the worker owns, those included for which an SPI is reserved
+  std::uint64_t crossed_out = 0, crossed_in = 0;  // packets handed to other workers, and taken from them
+  std::uint64_t crossing_refused = 0;             // DropReason::kCrossingFull
 };
 
 struct SaStats {
@@ -81,31 +108,39 @@ struct SaStats {
 
 class DataPlane {
  public:
-  // Both outlive the data plane and belong to its worker's thread.
+  // With one worker. Both outlive the data plane and belong to its worker's thread.
   DataPlane(const EngineConfig& config, packet::PacketPool& pool, Rng& worker_rng);
+  // With as many workers as there are resources, 1 to kMaxWorkers.
+  DataPlane(const EngineConfig& config, std::span<const WorkerResources> workers);
   DataPlane(const DataPlane&) = delete;
   DataPlane& operator=(const DataPlane&) = delete;
-  ~DataPlane();  // the worker has stopped
+  ~DataPlane();  // the workers have stopped
 
-  [[nodiscard]] Worker& worker();
+  [[nodiscard]] Worker& worker(WorkerIndex index = {});
+  [[nodiscard]] std::size_t worker_count() const;
 
   // --- The control side: from any thread, one at a time (a lock orders them; workers never take it).
 
   // An SPI for a new inbound SA, not in use nor used lately, never below 256 (RFC 4303 2.1). It is reserved
-  // until install() takes it or release_spi() gives it back. Errors: kExhausted.
-  [[nodiscard]] Result<Spi> allocate_spi(Rng& rng);
+  // until install() takes it or release_spi() gives it back. It says which worker the SA will belong to: `owner`, or where
+  // that is empty (or no worker) the one that has the fewest. Errors: kExhausted.
+  [[nodiscard]] Result<Spi> allocate_spi(Rng& rng, std::optional<WorkerIndex> owner = std::nullopt);
+  // Whose an SA with this inbound SPI is. An SA that replaces another one should have the same owner: then a flow's packets
+  // stay in order when it moves.
+  [[nodiscard]] WorkerIndex owner(Spi inbound_spi) const;
   void release_spi(Spi spi);
 
   // A new Child SA. Inbound at once; outbound too where use_outbound is set, and then it is preferred to
-  // older ones of its child. An inbound SPI that allocate_spi() did not make is accepted as well. The keys
+  // older ones of its child. One with ChildSa::resource (RFC 9611) is the first choice of
+  // worker `resource % worker_count()` and the others' last. An inbound SPI that allocate_spi() did not make is accepted as well. The keys
   // are expanded and not kept otherwise. Errors: kInvalidArgument (an id or SPI in use, keys of the wrong
-  // size), kUnsupported (algorithms), kExhausted.
+  // size, an SPI that names another worker than ChildSa::resource), kUnsupported (algorithms), kExhausted.
   [[nodiscard]] Result<> install(const policy::ChildSaPtr& sa);
   // The same id with another path or use_outbound; whatever else differs is ignored. Sequence numbers, window
   // and counters stay. Errors: kNotFound.
   [[nodiscard]] Result<> update(const policy::ChildSaPtr& sa);
-  // Both directions. The keys are wiped when the worker has finished the burst it may be in: at once where it
-  // is idle. Errors: kNotFound.
+  // Both directions. The keys are wiped when every worker has finished the burst it may be in: at once where they
+  // are idle. Errors: kNotFound.
   [[nodiscard]] Result<> remove(policy::ChildSaId id);
 
   void set_spd(std::shared_ptr<const policy::Spd> spd);
@@ -117,9 +152,10 @@ class DataPlane {
 
   [[nodiscard]] std::optional<SaStats> stats(policy::ChildSaId id) const;
   [[nodiscard]] std::vector<policy::ChildSaId> installed() const;
-  [[nodiscard]] std::uint64_t drops(DropReason reason) const;
+  [[nodiscard]] std::uint64_t drops(DropReason reason) const;  // of all workers
+  [[nodiscard]] WorkerStats worker_stats(WorkerIndex index) const;
 
-  // The worker's next event, if any.
+  // The workers' next event, if any.
   [[nodiscard]] std::optional<Event> next_event();
 
   // Frees (and wipes) what was removed or replaced and no worker looks at any more; every call above does it

@@ -49,7 +49,7 @@ bool decapsulate_ecn(MutableByteView packet, wire::PacketView& view, std::uint8_
 }  // namespace
 
 void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
-  const Grace::Section section(published_.grace);
+  const Grace::Section section(published_.grace, reader_);
   prefetch(in);
   for (packet::PacketPtr& packet : in) {
     if (!packet) continue;

@@ -14,8 +14,13 @@ namespace merlon::esp {
 class Inbound {
  public:
   // All outlive it.
-  Inbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Reporter& reporter)
-      : published_(published), reporter_(reporter), coalescer_(config, pool, reporter) {}
+  Inbound(const EngineConfig& config, Published& published, WorkerIndex self, packet::PacketPool& pool,
+          Reporter& reporter)
+      : published_(published),
+        reader_(published.grace.reader(self.value)),
+        reporter_(reporter),
+        coalescer_(config, pool, reporter) {}
+  // ESP packets for SAs of this worker, and for none.
   void process(Instant now, packet::Burst& in, InboundResult& out);
 
  private:
@@ -40,6 +45,7 @@ class Inbound {
             DropReason reason);
 
   Published& published_;
+  Grace::Reader& reader_;
   Reporter& reporter_;
   Coalescer coalescer_;
   std::array<Item, packet::kBurstCapacity> items_;

@@ -2,7 +2,8 @@
 //           `---- take() ------------'        fit()      `---- Encapsulator -------------------------------------------'
 //                                             fit_segments()
 //
-// A super-packet is classified once; its segments become packets where they will be sent from.
+// A super-packet is classified once; its segments become packets where they will be sent from. What belongs to another
+// worker's SA leaves after take() and begins there anew (crossing.h).
 // A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
 // 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
@@ -57,18 +58,20 @@ bool stays_on_the_link(const wire::PacketView& view) {
 
 }  // namespace
 
-Outbound::Outbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng,
-                   Reporter& reporter)
+Outbound::Outbound(const EngineConfig& config, Published& published, WorkerIndex self,
+                   packet::PacketPool& pool, Rng& rng, Reporter& reporter)
     : config_(config),
       published_(published),
       pool_(pool),
       reporter_(reporter),
       held_(config),
       icmp_(config.icmp_per_second),
-      encapsulator_(config, pool, rng, reporter) {}
+      encapsulator_(config, pool, rng, reporter),
+      reader_(published.grace.reader(self.value)),
+      self_(self) {}
 
 void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
-  const Grace::Section section(published_.grace);
+  const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
   for (packet::PacketPtr& packet : in) {
@@ -83,7 +86,7 @@ void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
 }
 
 void Outbound::poll(Instant now, OutboundResult& out) {
-  const Grace::Section section(published_.grace);
+  const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
   encapsulator_.finish(out.transmit);
@@ -99,7 +102,7 @@ void Outbound::take_all(Round& round) {
       sa->prefetch();
   }
   for (const Item& item : std::span(items_).first(count_)) {
-    if (item.decision.sa == nullptr) continue;
+    if (item.decision.sa == nullptr || item.decision.sa->owner != self_) continue;
     item.decision.sa->prefetch_behind();
   }
   for (Item& item : std::span(items_).first(std::exchange(count_, 0))) take(round, item, std::nullopt);
@@ -137,6 +140,8 @@ void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
   const OutboundSa* const sa = item.decision.sa;
   if (sa == nullptr) return take_without_sa(round, item, deadline);
   packet::PacketPtr packet = std::move(item.packet);
+  if (sa->owner != self_) [[unlikely]]
+    return cross(sa->owner, std::move(packet));
   if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), item.view, *sa);
   fit(round, std::move(packet), item.view, *sa);
 }
@@ -185,10 +190,15 @@ void Outbound::classify(const Round& round, Item& item) {
     item.child = snapshot->children[*index];
   }
   if (item.child != nullptr) {
-    item.decision.sa = item.child->outbound.select(item.view);
+    item.decision.sa = item.child->outbound.select(item.view, self_);
     if (item.decision.sa == nullptr) return;  // rare, and hold() wants the child
   }
   flows_.put(item.key, item.hash, round.generation, item.decision);
+}
+
+// Apart, so that one worker pays no more than the comparison.
+[[gnu::noinline, gnu::cold]] void Outbound::cross(WorkerIndex owner, packet::PacketPtr packet) {
+  crossing_->send(owner, Crossing::kOutbound, std::move(packet));
 }
 
 // --- packets without an SA

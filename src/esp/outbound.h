@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/rng.h"
+#include "esp/crossing.h"
 #include "esp/encapsulator.h"
 #include "esp/engine.h"
 #include "esp/flow_cache.h"
@@ -17,8 +18,10 @@ namespace merlon::esp {
 class Outbound {
  public:
   // All outlive it; `rng` gives the IVs of CBC.
-  Outbound(const EngineConfig& config, Published& published, packet::PacketPool& pool, Rng& rng,
-           Reporter& reporter);
+  Outbound(const EngineConfig& config, Published& published, WorkerIndex self, packet::PacketPool& pool,
+           Rng& rng, Reporter& reporter);
+  // Where packets for the SAs of others go. Needed where there are others.
+  void set_crossing(CrossingEnd* crossing) { crossing_ = crossing; }
 
   void process(Instant now, packet::Burst& in, OutboundResult& out);
   void poll(Instant now, OutboundResult& out);
@@ -44,6 +47,7 @@ class Outbound {
   void take(Round& round, Item& item, std::optional<Instant> deadline);
   void take_without_sa(Round& round, Item& item, std::optional<Instant> deadline);
   void classify(const Round& round, Item& item);
+  void cross(WorkerIndex owner, packet::PacketPtr packet);
   void hold(Round& round, packet::PacketPtr packet, const Item& item, std::optional<Instant> deadline);
   void release_held(Round& round);
 
@@ -75,6 +79,9 @@ class Outbound {
   std::uint64_t held_generation_ = 0;  // when the held packets were looked at
   TokenBucket icmp_;
   Encapsulator encapsulator_;
+  Grace::Reader& reader_;
+  const WorkerIndex self_;
+  CrossingEnd* crossing_ = nullptr;
 };
 
 }  // namespace merlon::esp

@@ -26,7 +26,8 @@ struct SpdSnapshot {
 };
 
 struct Published {
-  explicit Published(std::size_t sa_capacity) : inbound(sa_capacity, grace) {}
+  Published(std::size_t sa_capacity, std::size_t workers)
+      : grace(workers), inbound(sa_capacity, grace, workers) {}
   Grace grace;
   SaTable inbound;
   std::atomic<const SpdSnapshot*> spd{nullptr};

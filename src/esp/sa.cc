@@ -124,6 +124,7 @@ Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, con
   outbound.use_outbound = sa.use_outbound;
   outbound.copies_df = child.df == policy::DfBit::kCopy;
   outbound.clears_df = child.df == policy::DfBit::kClear;
+  outbound.is_bound = sa.resource.has_value();
   outbound.id = sa.id;
   outbound.footprint = outbound_cipher->footprint();
   outbound.cipher = outbound_cipher.release();

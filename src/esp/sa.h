@@ -12,13 +12,11 @@
 #include "esp/compact_endpoint.h"
 #include "esp/counters.h"
 #include "esp/replay_window.h"
+#include "esp/worker_index.h"
 #include "policy/sad.h"
 #include "wire/esp.h"
 
 namespace merlon::esp {
-
-struct WorkerIndexTag;
-using WorkerIndex = StrongNumber<WorkerIndexTag, std::uint8_t>;  // who owns an SA direction
 
 // Which events were raised already; bits of SaFlags.
 enum SaFlag : std::uint8_t {

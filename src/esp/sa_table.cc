@@ -15,8 +15,9 @@ constexpr std::size_t kFirstForeignSize = 16;
 
 const InboundSa SaTable::kErased;  // its SPI is 0, which no packet has an SA for
 
-SaTable::SaTable(std::size_t capacity, Grace& grace)
+SaTable::SaTable(std::size_t capacity, Grace& grace, std::size_t workers)
     : grace_(grace),
+      owners_(workers),
       index_mask_(
           static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::size_t>(capacity, 64, kMaxCapacity)) - 1)),
       index_bits_(static_cast<unsigned>(std::countr_one(index_mask_))),
@@ -32,22 +33,24 @@ SaTable::~SaTable() {
   delete foreign_.load(std::memory_order_relaxed);
 }
 
-Result<Spi> SaTable::allocate_spi(Rng& rng) {
+Result<Spi> SaTable::allocate_spi(Rng& rng, std::optional<WorkerIndex> owner) {
   if (free_count_ == 0) {
     return fail(ErrorCode::kExhausted, "all {} places for inbound SAs are in use", slots_.size());
   }
   const std::uint32_t index = first_free_;
   const auto generation = static_cast<std::uint8_t>((generations_[index] + 1U) % kGenerations);
   const std::uint32_t fixed = std::uint32_t{generation} << index_bits_ | index;
+  const WorkerIndex wanted = owner && owner->value < owners_.workers() ? *owner : owners_.next();
   for (;;) {
     const auto random = rng.uniform<std::uint32_t>() << (index_bits_ + kGenerationBits);
     const Spi spi{random | fixed};
     // RFC 4303 2.1: 0 to 255 are not ours to use.
-    if (spi < wire::kFirstUsableSpi || find_foreign(spi) != nullptr) continue;
+    if (spi < wire::kFirstUsableSpi || owners_.owner(spi) != wanted || find_foreign(spi) != nullptr) continue;
     first_free_ = spis_[index];
     --free_count_;
     spis_[index] = spi.value;
     generations_[index] = generation | kInUse;
+    owners_.taken(spi);
     return spi;
   }
 }
@@ -56,6 +59,7 @@ void SaTable::release_spi(Spi spi) {
   if (!is_ours(spi)) return;
   const std::uint32_t index = spi.value & index_mask_;
   if (slots_[index].load(std::memory_order_relaxed) != nullptr) return;
+  owners_.given_back(spi);
   generations_[index] &= static_cast<std::uint8_t>(~kInUse);
   if (free_count_++ == 0) {
     first_free_ = index;

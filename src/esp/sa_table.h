@@ -2,18 +2,21 @@
 // random bits, so that finding the SA is one load, whatever their number. SPIs that others chose (manual,
 // taken over) are found in a hash.
 //
-// An SPI, from its highest bit: random | generation (4 bits) | index. Places are used again oldest first, and
+// An SPI, from its highest bit: random | generation (4 bits) | index. The random bits name the owner besides (steering.h),
+// so with several workers they are drawn until they name the right one. Places are used again oldest first, and
 // the generation of a place changes with each use: an SPI returns at the earliest after 16 uses of its place.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/large_memory.h"
 #include "base/rng.h"
 #include "esp/grace.h"
 #include "esp/sa.h"
+#include "esp/steering.h"
 
 namespace merlon::esp {
 
@@ -22,15 +25,17 @@ class SaTable {
   static constexpr std::size_t kMaxCapacity = std::size_t{1} << 22U;
 
   // `capacity`: SAs at once, rounded up to a power of two, at least 64 and at most kMaxCapacity.
-  SaTable(std::size_t capacity, Grace& grace);
+  SaTable(std::size_t capacity, Grace& grace, std::size_t workers = 1);
   ~SaTable();
   SaTable(const SaTable&) = delete;
   SaTable& operator=(const SaTable&) = delete;
 
   // --- control side
-  [[nodiscard]] Result<Spi> allocate_spi(Rng& rng);
+  // For an SA of this worker, or of the one that has the fewest.
+  [[nodiscard]] Result<Spi> allocate_spi(Rng& rng, std::optional<WorkerIndex> owner = std::nullopt);
   // Of an SPI that allocate_spi() made and for which no SA stands in the table; others are ignored.
   void release_spi(Spi spi);
+  [[nodiscard]] const OwnerChoice& owners() const { return owners_; }
   // Does an SA stand for the SPI?
   [[nodiscard]] bool has_sa(Spi spi) const { return find(spi) != nullptr; }
   // Publishes. Returns what stood for the SPI before, or null: the caller frees it a grace period later.
@@ -81,6 +86,7 @@ class SaTable {
   void make_room_for_foreign();
 
   Grace& grace_;
+  OwnerChoice owners_;
   std::uint32_t index_mask_;
   unsigned index_bits_;
   LargeVector<std::atomic<const InboundSa*>> slots_;

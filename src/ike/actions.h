@@ -134,6 +134,11 @@ class SpiAllocator {
     static_cast<void>(resource);
     return allocate();
   }
+  // For an SA that replaces the one with this SPI of ours: the packet engine may want to have both in one place.
+  [[nodiscard]] virtual Result<Spi> allocate_like(Spi replaced) {
+    static_cast<void>(replaced);
+    return allocate();
+  }
   // For an SPI that never came to be installed; RemoveChildSa releases the others.
   virtual void release(Spi spi) = 0;
 };

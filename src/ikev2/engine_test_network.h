@@ -32,20 +32,36 @@ inline Endpoint endpoint(std::string_view text, std::uint16_t port) {
   return {address(text), port};
 }
 
+// Each SPI has a place, as a packet engine with several workers would have it: the resource it is for, that of the one it
+// replaces, or one of its own.
 class TestSpis final : public ike::SpiAllocator {
  public:
+  static constexpr unsigned kFirstOwnPlace = 1000;
+
   explicit TestSpis(std::uint32_t first) : next_(first) {}
-  Result<Spi> allocate() override {
-    held_.insert(++next_);
-    return Spi{next_};
-  }
+  Result<Spi> allocate() override { return allocate_at(++last_own_place_); }
+  Result<Spi> allocate_for(unsigned resource) override { return allocate_at(resource); }
+  Result<Spi> allocate_like(Spi replaced) override { return allocate_at(place_of(replaced)); }
   void release(Spi spi) override { EXPECT_EQ(held_.erase(spi.value), 1U) << "an SPI was released twice"; }
   void used_up(Spi spi) { EXPECT_EQ(held_.erase(spi.value), 1U) << "removed with an SPI that nobody holds"; }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
+  [[nodiscard]] unsigned place_of(Spi spi) const {
+    const auto at = places_.find(spi.value);
+    EXPECT_NE(at, places_.end()) << "an SPI that was never given out";
+    return at == places_.end() ? 0 : at->second;
+  }
 
  private:
+  Spi allocate_at(unsigned place) {
+    held_.insert(++next_);
+    places_[next_] = place;
+    return Spi{next_};
+  }
+
   std::uint32_t next_;
+  unsigned last_own_place_ = kFirstOwnPlace;
   std::set<std::uint32_t> held_;
+  std::map<std::uint32_t, unsigned> places_;
 };
 
 struct InstalledChild {

@@ -35,6 +35,8 @@ struct PerResource : testing::Test {
     std::multiset<int> found;
     for (const auto& [id, one] : host.installed) {
       if (one.use_outbound) found.insert(one.sa->resource ? static_cast<int>(*one.sa->resource) : -1);
+      const unsigned place = host.spis.place_of(one.sa->inbound_spi);
+      if (one.sa->resource) EXPECT_EQ(place, *one.sa->resource) << "the SPI names another worker";
       const auto* far = other.by_inbound(one.sa->outbound_spi);
       EXPECT_NE(far, nullptr);
       if (far) expect_mirrored(*one.sa, *far->sa);
@@ -112,6 +114,25 @@ TEST_F(PerResource, ARekeyKeepsTheNumber) {
   pair.a.drain();
   pair.network.run_for(20s);
   pair.expect_clean();
+}
+
+// A flow that moves to the SA that replaces its own stays on one path through the packet engine, and in order.
+TEST(ARekeyedChildSa, StaysWhereItWas) {
+  Pair pair;
+  pair.up();
+  const auto place = [](const Host& host) {
+    return host.spis.place_of(host.outbound("net")->sa->inbound_spi);
+  };
+  const unsigned at_a = place(pair.a), at_b = place(pair.b);
+  for (auto* host : {&pair.a, &pair.b}) {
+    const Spi before = host->outbound("net")->sa->inbound_spi;
+    ASSERT_TRUE(host->engine.rekey_child_sa(pair.network.time(), "office", "net"));
+    host->drain();
+    pair.network.run_for(10s);
+    EXPECT_NE(host->outbound("net")->sa->inbound_spi, before);
+    EXPECT_EQ(place(pair.a), at_a);
+    EXPECT_EQ(place(pair.b), at_b);
+  }
 }
 
 // Both ends begin at once, each with the Child SA of an IKE SA that stands: never fewer than one wants, and never many more.

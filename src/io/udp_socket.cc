@@ -21,6 +21,8 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   const int on = 1;
   if (options.reuse_address && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
     return fail_errno(errno, "set SO_REUSEADDR on a UDP socket");
+  if (options.reuse_port && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+    return fail_errno(errno, "set SO_REUSEPORT on a UDP socket");
   if (v4 && !options.send_checksum && setsockopt(fd.get(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) != 0)
     return fail_errno(errno, "turn off a UDP socket's checksums");
   if (!v4 && options.accept_zero_checksum &&

@@ -13,6 +13,8 @@ struct UdpSocketOptions : DatagramSocketOptions {
   // SO_REUSEADDR. Off: UDP would let a second IKE daemon bind the same port unnoticed, and each would get
   // some of the packets.
   bool reuse_address = false;
+  // SO_REUSEPORT: others of this process (and of its user) may share the address; spi_steering.h says who gets what.
+  bool reuse_port = false;
   bool send_checksum =
       true;  // IPv4 only; RFC 3948 2.1 wants a zero checksum on ESP in UDP, receivers take either
   // UDP_NO_CHECK6_RX: over IPv6, datagrams with a zero checksum are taken too (RFC 6935), as over IPv4.

@@ -91,7 +91,6 @@ class Packet {
   std::uint32_t capacity_ = 0;
   std::uint32_t offset_ = 0;
   std::uint32_t length_ = 0;
-  std::uint32_t index_ = 0;  // in the pool
   PacketPool* pool_ = nullptr;
 };
 

@@ -4,7 +4,7 @@
 
 namespace merlon::packet {
 
-PacketPool::PacketPool(std::size_t count, std::size_t packet_size)
+PacketPool::PacketPool(std::size_t count, std::size_t packet_size, std::size_t most_adopted)
     : count_(count), packet_size_(packet_size) {
   // Whole cache lines, so that no two packets share one.
   const std::size_t capacity = (kDefaultHeadroom + packet_size + kDefaultTailroom + 63) / 64 * 64;
@@ -12,13 +12,12 @@ PacketPool::PacketPool(std::size_t count, std::size_t packet_size)
   // Not zeroed: pages that no packet ever used cost no memory.
   storage_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * capacity);
   packets_ = std::unique_ptr<Packet[]>(new Packet[count]);
-  free_.reserve(count);
+  free_.reserve(count + most_adopted);
   for (std::size_t i = count; i-- > 0;) {
     packets_[i].storage_ = storage_.get() + i * capacity;
     packets_[i].capacity_ = static_cast<std::uint32_t>(capacity);
-    packets_[i].index_ = static_cast<std::uint32_t>(i);
     packets_[i].pool_ = this;
-    free_.push_back(static_cast<std::uint32_t>(i));
+    free_.push_back(&packets_[i]);
   }
 }
 
@@ -31,7 +30,7 @@ PacketPtr PacketPool::allocate() {
     ++exhausted_;
     return nullptr;
   }
-  Packet* packet = &packets_[free_.back()];
+  Packet* packet = free_.back();
   free_.pop_back();
   packet->reset();
   return PacketPtr(packet);
@@ -43,8 +42,17 @@ PacketPtr PacketPool::copy_of(ByteView bytes) {
   return packet;
 }
 
-void PacketPool::release(Packet* packet) noexcept {
-  free_.push_back(packet->index_);  // never beyond what was reserved, so it cannot throw
+Packet* PacketPool::hand_over(PacketPtr packet) {
+  MERLON_ASSERT(packet != nullptr && packet->pool_ == this);
+  --count_;
+  return packet.release();
+}
+
+PacketPtr PacketPool::adopt(Packet* packet) {
+  MERLON_ASSERT(count_ < free_.capacity());
+  ++count_;
+  packet->pool_ = this;
+  return PacketPtr(packet);
 }
 
 }  // namespace merlon::packet

@@ -9,12 +9,13 @@
 
 namespace merlon::packet {
 
-// Belongs to one thread, as do the packets taken from it: a worker has its own. It must outlive its packets.
+// Belongs to one thread, as do the packets taken from it: a worker has its own. It must outlive its packets, and all
+// pools that exchange buffers (hand_over(), adopt()) end together.
 class PacketPool {
  public:
   // `packet_size`: the longest packet, in bytes, that a reader may put into a buffer; head- and tailroom come
-  // on top.
-  PacketPool(std::size_t count, std::size_t packet_size);
+  // on top. `most_adopted`: how many buffers of other pools may be this one's besides.
+  PacketPool(std::size_t count, std::size_t packet_size, std::size_t most_adopted = 0);
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;
   ~PacketPool();
@@ -24,7 +25,13 @@ class PacketPool {
   // allocate() and assign() in one; null where either fails.
   [[nodiscard]] PacketPtr copy_of(ByteView bytes);
 
-  [[nodiscard]] std::size_t size() const { return count_; }
+  // The buffer leaves this pool for good, with what stands in it: adopt() makes it another pool's, whose thread it now
+  // belongs to, so that nothing is copied. Null is not allowed. To be balanced by buffers that come back.
+  [[nodiscard]] Packet* hand_over(PacketPtr packet);
+  // The other end; room for that was reserved where no more buffers come than `most_adopted` of the constructor says.
+  [[nodiscard]] PacketPtr adopt(Packet* packet);
+
+  [[nodiscard]] std::size_t size() const { return count_; }  // buffers that are this pool's now
   [[nodiscard]] std::size_t available() const { return free_.size(); }
   [[nodiscard]] std::size_t in_use() const { return count_ - free_.size(); }
   [[nodiscard]] std::size_t packet_size() const { return packet_size_; }
@@ -32,12 +39,14 @@ class PacketPool {
 
  private:
   friend struct PacketReturner;
-  void release(Packet* packet) noexcept;
+  void release(Packet* packet) noexcept {
+    free_.push_back(packet);
+  }  // into room that was reserved: it cannot throw
 
   std::size_t count_, packet_size_;
   std::unique_ptr<std::uint8_t[]> storage_;
   std::unique_ptr<Packet[]> packets_;
-  std::vector<std::uint32_t> free_;  // a stack: the packet used last is the warmest
+  std::vector<Packet*> free_;  // a stack: the packet used last is the warmest
   std::uint64_t exhausted_ = 0;
 };
 

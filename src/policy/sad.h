@@ -54,7 +54,8 @@ struct ChildSa {
   // (RFC 7296 2.8): the newest ChildSa of a (connection, child) whose `use_outbound` is set carries what goes
   // out.
   bool use_outbound = true;
-  // One of several for the same selectors (RFC 9611): our number of it, which names the data worker that carries it.
+  // One of several for the same selectors (RFC 9611): our number of it. The data worker that carries it is this number modulo
+  // the number of workers; its inbound SPI names the worker too (esp::DataPlane::allocate_spi). Empty: for all packets.
   std::optional<unsigned> resource;
   std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;  // 0 = no limit
 

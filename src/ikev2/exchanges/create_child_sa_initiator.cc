@@ -86,7 +86,10 @@ void fail_unsent_child(Shard& shard, IkeSa& sa, Established& established, const 
 
 // Makes the request; with a key exchange of its own only after the key pair is there.
 void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<CreatingChild> own) {
-  auto spi = own->resource ? shard.spis().allocate_for(*own->resource) : shard.spis().allocate();
+  const ChildSaRecord* replaced = own->rekeys ? find_child(established, *own->rekeys) : nullptr;
+  auto spi = replaced != nullptr ? shard.spis().allocate_like(replaced->sa->inbound_spi)
+             : own->resource     ? shard.spis().allocate_for(*own->resource)
+                                 : shard.spis().allocate();
   if (!spi) {
     shard.count(RarePath::kNoSpiLeft);
     return fail_own_child(shard, sa, established, *own,

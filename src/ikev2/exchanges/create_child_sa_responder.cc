@@ -174,7 +174,9 @@ void answer_child_request(Shard& shard, IkeSa& sa, Established& established, con
     // RFC 9611 4: as many as we can make use of stand already.
     if (!resource) return respond_error(shard, sa, established, wire::make_notify(NotifyType::kTsMaxQueue));
   }
-  auto spi = resource ? shard.spis().allocate_for(*resource) : shard.spis().allocate();
+  auto spi = named.record ? shard.spis().allocate_like(named.record->sa->inbound_spi)
+             : resource   ? shard.spis().allocate_for(*resource)
+                          : shard.spis().allocate();
   if (!spi) {
     shard.count(RarePath::kNoSpiLeft);
     return respond_error(shard, sa, established, wire::make_notify(NotifyType::kNoAdditionalSas));
