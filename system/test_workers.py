@@ -167,7 +167,9 @@ def parallel_child_sas(lab):
     wait_until(lambda: not before & {child["spi_in"] for child in a.child_sas("b0")}, "all were rekeyed")
     exchange.check(a, b)
     for merlon, name in ((a, "b0"), (b, "a0")):
-        expect({child["worker"] for child in merlon.child_sas(name)} == {0, 1}, "each worker should still own one")
+        owners = {child["worker"] for child in merlon.child_sas(name)}
+        expect(owners == {0, 1}, f"each worker should still own a Child SA, not only {owners}")
+    for merlon in (a, b):
         merlon.check_clean_end()
 
 

@@ -36,7 +36,7 @@ struct PerResource : testing::Test {
     for (const auto& [id, one] : host.installed) {
       if (one.use_outbound) found.insert(one.sa->resource ? static_cast<int>(*one.sa->resource) : -1);
       const unsigned place = host.spis.place_of(one.sa->inbound_spi);
-      if (one.sa->resource) EXPECT_EQ(place, *one.sa->resource) << "the SPI names another worker";
+      EXPECT_EQ(place, one.sa->resource.value_or(place)) << "the SPI names another worker";
       const auto* far = other.by_inbound(one.sa->outbound_spi);
       EXPECT_NE(far, nullptr);
       if (far) expect_mirrored(*one.sa, *far->sa);
