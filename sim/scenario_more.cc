@@ -128,10 +128,7 @@ void MoreFaults::add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, co
   for (const std::size_t end : {0U, 1U}) {
     policy::Connection& connection = ends.connections[end];
     if (no_initial_contact_ && chance_of(700)) connection.initial_contact = false;
-    // Where both may begin, two that cross stay beside each other for good: "keep" ends neither.
-    const bool one_begins = ends.connections[1 - end].start == policy::StartMode::kWait ||
-                            connection.start == policy::StartMode::kWait;
-    if (keep_ && one_begins && chance_of(500)) connection.unique = policy::Connection::Uniqueness::kKeep;
+    if (keep_ && chance_of(500)) connection.unique = policy::Connection::Uniqueness::kKeep;
     const HostPlan& remote = hosts[tunnel.hosts[1 - end]];
     if (!remote.nat)
       for (const IpAddress& address : remote.other_addresses)

@@ -262,6 +262,24 @@ TEST_F(Twice, KeepKeepsTheOlder) {
   EXPECT_EQ(c->established().size(), 1U);
 }
 
+// Neither is the older: each end has answered the other's before its own stood. Both let go of the same one.
+TEST(Keep, OfTwoThatWereBegunAtOnceOneStays) {
+  for (int lead_ms = 0; lead_ms <= 45; lead_ms += 3) {
+    SCOPED_TRACE(lead_ms);
+    Pair pair;
+    pair.at_a().unique = pair.at_b().unique = policy::Connection::Uniqueness::kKeep;
+    pair.configure();
+    ASSERT_TRUE(pair.a.initiate("office", pair.b));
+    pair.network.run_for(std::chrono::milliseconds(lead_ms));
+    (void)pair.b.initiate("office", pair.a);
+    pair.network.run_for(20s);
+    ASSERT_EQ(pair.a.established().size(), 1U);
+    ASSERT_EQ(pair.b.established().size(), 1U);
+    EXPECT_EQ(pair.a.established().front().id, pair.b.established().front().id);
+    expect_in_step(pair.a, pair.b, "net");
+  }
+}
+
 TEST_F(Twice, NeverHasBoth) {
   again(policy::Connection::Uniqueness::kNever);
   EXPECT_EQ(pair.b.established().size(), 2U);

@@ -402,8 +402,9 @@ void Shard::resolve_uniqueness(IkeSa& newest, const Established& established, bo
     if (old.successor && !restarted) continue;  // the peer deletes it, if it is still the same
     const bool crossing =
         other->initiator != newest.initiator && !restarted && time() - old.established < kCrossing;
-    if (crossing && unique == policy::Connection::Uniqueness::kReplace) {
-      // Both ends see the same two SPIs, so both let go of the same one.
+    if (crossing) {
+      // Neither is the older one that "keep" means: each end answered the other's before its own stood. Both ends see the same
+      // two SPIs, so both let go of the same one.
       auto& loser = other->id.initiator < newest.id.initiator ? newest : *other;
       count(&loser == &newest ? RarePath::kNewestIkeSaRedundant : RarePath::kOlderIkeSaRedundant);
       if (&loser == &newest)

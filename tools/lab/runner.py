@@ -9,6 +9,7 @@ import concurrent.futures
 import importlib.util
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,8 @@ def main(directory, jobs=1):
     parser.add_argument("--without", action="append", default=[], help="no tests whose names have this in them")
     parser.add_argument("names", nargs="*", help="parts of names of tests; default: all")
     options = parser.parse_args()
+    # A shell's background job ignores SIGINT, and so would all that tests start and end with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.modules.setdefault("runner", sys.modules[__name__])
     for path in sorted(pathlib.Path(directory).glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
