@@ -1,13 +1,12 @@
 """What the system tests share: configurations with short timers, traffic that runs beside a test, what captures say."""
 import json
-import pathlib
 import re
 import signal
 import socket
 import textwrap
 import time
 
-from lab import Failure, Merlon, Offices, Process, run, wait_until
+from lab import Failure, Merlon, Offices, wait_until
 
 PYTHON = "/usr/bin/python3"
 PSK = "correct horse battery staple"

@@ -1,4 +1,4 @@
-"""What test_floods.py, test_faults.py and soak share: the gateway under fire and its clients, what a process holds, faults from below."""
+"""What test_floods.py, test_faults*.py and soak share: the gateway under fire and its clients, what a process holds, faults from below."""
 import contextlib
 import json
 import pathlib

@@ -1,5 +1,4 @@
 """Keys do not live for ever: seconds, bytes, packets, sequence numbers; and nothing is lost when they change."""
-import time
 
 from common import Ping, esp_sequences, expect, pair, spis
 from lab import Offices, wait_until

@@ -2,8 +2,8 @@
 import re
 import time
 
-from common import Ping, expect, expect_nothing_in_clear, pair, python, tcp_server, tcp_transfer
-from lab import Merlon, Offices, wait_until
+from common import expect, pair, python, tcp_server, tcp_transfer
+from lab import Offices, wait_until
 from runner import test
 
 

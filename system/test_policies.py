@@ -1,8 +1,8 @@
 """The SPD: protect, bypass, discard; order; ports."""
 import time
 
-from common import expect, python, start_python, tcp_server, tcp_transfer, toml_a, toml_b
-from lab import Failure, Merlon, Offices, wait_until
+from common import expect, tcp_server, tcp_transfer, toml_a, toml_b
+from lab import Merlon, Offices
 from runner import test
 
 PRINTER4, PUBLIC4 = "10.2.0.130", "10.2.0.70"  # of host_b: bypassed, and discarded

@@ -1,9 +1,8 @@
 """Failures, and how tunnels come back by themselves."""
 import pathlib
 import shutil
-import time
 
-from common import FAST, PSK, Ping, expect, pair, spis, toml_a, toml_b, unique_keys
+from common import expect, pair, spis, toml_a, toml_b
 from lab import Merlon, Offices, wait_until
 from runner import test
 

@@ -2,8 +2,8 @@
 import re
 import signal
 
-from common import INSIDE_A, Ping, expect, expect_nothing_in_clear, pair, spis, toml_a, toml_b
-from lab import Merlon, Offices, wait_until
+from common import Ping, expect, expect_nothing_in_clear, pair, spis, toml_a
+from lab import Offices, wait_until
 from runner import test
 
 

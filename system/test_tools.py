@@ -1,11 +1,10 @@
 """What people use: pairing, a small CA and its CRL, trace, monitor, status, metrics; and secrets, which nobody sees."""
 import json
-import os
 import re
 import time
 
 from common import FAST, PSK, expect, pair, python, spis, toml_a, toml_b, wait_watching
-from lab import Failure, Merlon, Offices, wait_until
+from lab import Merlon, Offices, wait_until
 from runner import test
 
 

@@ -1,4 +1,4 @@
-// Faults from below the daemon, for test_faults.py: a library for LD_PRELOAD that steps the wall clock and makes system calls fail, as
+// Faults from below the daemon, for test_faults*.py: a library for LD_PRELOAD that steps the wall clock and makes system calls fail, as
 // the file named by MERLON_FAULTS says. The file holds the struct below and is mapped, so that a test changes it while the daemon runs.
 #define _GNU_SOURCE
 #include <dlfcn.h>
