@@ -92,6 +92,21 @@ def our_own_address_changes(lab):
 
 
 @test
+def up_right_after_down_answers_when_the_new_tunnel_is_there(lab):
+    net = Offices(lab)
+    a, b = pair(net)
+    for _ in range(5):
+        old = spis(a, "b")
+        a.cli("down", "b")
+        a.cli("up", "b")
+        new = spis(a, "b")
+        expect(new and not set(old) & set(new), f"after down and up there is {new}, before it was {old}")
+        net.host_a.ping(net.HOST_B4, count=1)
+    a.check_clean_end()
+    b.check_clean_end()
+
+
+@test
 def many_ups_and_downs_leak_nothing(lab):
     from common import ask
     net = Offices(lab)

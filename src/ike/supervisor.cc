@@ -90,7 +90,7 @@ SupervisorStatus Supervisor::Impl::status_of(const std::string& connection, cons
   status.connection = connection;
   status.attempts = supervised.attempts;
   for (const auto& [child_name, child] : supervised.children) {
-    if (!child.sas.empty()) status.children_up.push_back(child_name);
+    if (child.up()) status.children_up.push_back(child_name);
     if (!supervised.down && child.missing()) status.children_missing.push_back(child_name);
   }
   status.failures = supervised.anything_missing() ? supervised.failures : 0;
@@ -101,7 +101,7 @@ SupervisorStatus Supervisor::Impl::status_of(const std::string& connection, cons
     status.phase = SupervisorPhase::kDown;
   } else if (supervised.stage == SupervisorStage::kResolving) {
     status.phase = SupervisorPhase::kResolving;
-  } else if (supervised.stage == SupervisorStage::kTrying) {
+  } else if (supervised.stage == SupervisorStage::kTrying || supervised.waits_for_closing()) {
     status.phase = SupervisorPhase::kTrying;
   } else if (supervised.stage == SupervisorStage::kBackingOff && supervised.anything_missing()) {
     status.phase = SupervisorPhase::kBackingOff;

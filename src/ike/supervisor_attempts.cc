@@ -39,7 +39,7 @@ void Supervisor::Impl::stop(Supervised& supervised) {
 
 // Begins an attempt when something is missing and nothing stands against it.
 void Supervisor::Impl::evaluate(Now now, Supervised& supervised) {
-  if (supervised.stage != SupervisorStage::kIdle) return;
+  if (supervised.stage != SupervisorStage::kIdle || supervised.closing) return;
   if (supervised.anything_missing()) begin(now, supervised);
 }
 

@@ -28,7 +28,10 @@ void Supervisor::Impl::on(Now, const IkeSaEstablished& event) {
   supervised->ike_sas.insert(event.id);
   supervised->local = event.local;
   supervised->remote = event.remote;
-  if (supervised->down) commands_.emplace_back(Terminate{event.connection, {}});
+  if (supervised->down)
+    commands_.emplace_back(Terminate{event.connection, {}});
+  else
+    supervised->closing = false;
 }
 
 void Supervisor::Impl::on(Now now, const IkeSaClosed& event) {
@@ -39,6 +42,10 @@ void Supervisor::Impl::on(Now now, const IkeSaClosed& event) {
   for (auto& [child_name, child] : supervised->children) {
     child.sas.clear();
     child.closing = false;
+  }
+  if (std::exchange(supervised->closing, false)) {
+    evaluate(now, *supervised);
+    return;
   }
   if (supervised->stage == SupervisorStage::kTrying) {
     fail_attempt(now, *supervised, event.reason);
@@ -58,6 +65,7 @@ void Supervisor::Impl::on(Now now, const ChildSaEstablished& event) {
   SupervisedChild& child = at->second;
   child.sas.insert(event.id);
   child.wanted_once = child.pending = false;
+  if (!child.down && !supervised->down) child.closing = false;
   if (child.down && !supervised->down) commands_.emplace_back(Terminate{event.connection, event.child});
   attempt_may_be_over(now, *supervised);
 }
@@ -68,7 +76,12 @@ void Supervisor::Impl::on(Now now, const ChildSaClosed& event) {
   const auto at = supervised->children.find(event.child);
   if (at == supervised->children.end()) return;
   at->second.sas.erase(event.id);
+  const bool was_closing = at->second.closing;
   if (at->second.sas.empty()) at->second.closing = false;
+  if (was_closing || supervised->closing) {
+    evaluate(now, *supervised);
+    return;
+  }
   if (event.replaced || !at->second.missing() || supervised->stage != SupervisorStage::kIdle ||
       supervised->down)
     return;
@@ -148,7 +161,10 @@ Result<> Supervisor::Impl::down(const std::string& connection, const std::string
     one.closing = !one.sas.empty();
     if (!child.empty()) one.down = true;
   }
-  if (child.empty()) supervised->down = true;
+  if (child.empty()) {
+    supervised->down = true;
+    supervised->closing = !supervised->ike_sas.empty();
+  }
   const bool attempt_is_moot =
       supervised->stage == SupervisorStage::kTrying && !supervised->anything_pending();
   if (attempt_is_moot || !supervised->anything_missing()) stop(*supervised);

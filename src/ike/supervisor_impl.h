@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "ike/remote_targets.h"
 #include "ike/supervisor.h"
@@ -20,6 +21,7 @@ struct SupervisedChild {
   std::optional<TriggeringPacket> packet;
   std::set<policy::ChildSaId> sas;
 
+  [[nodiscard]] bool up() const { return !sas.empty() && !closing; }
   [[nodiscard]] bool missing() const {
     return !down && ((sas.empty() && (starts || wanted_once)) || one_more);
   }
@@ -31,6 +33,7 @@ struct Supervised {
   policy::ConnectionPtr connection;
   TimerWheel::Key key = 0;
   bool down = false;
+  bool closing = false;  // taken down, and its IKE SAs are not all gone yet: nothing is begun over them
   SupervisorStage stage = SupervisorStage::kIdle;
   std::map<std::string, SupervisedChild> children;
   std::set<IkeSaId> ike_sas;
@@ -50,6 +53,13 @@ struct Supervised {
   [[nodiscard]] bool anything_missing() const {
     return !down && std::any_of(children.begin(), children.end(),
                                 [](const auto& entry) { return entry.second.missing(); });
+  }
+  // Taken down and up again: what is wanted begins when the old SAs are gone.
+  [[nodiscard]] bool waits_for_closing() const {
+    return !down && (closing || std::any_of(children.begin(), children.end(), [](const auto& entry) {
+                       const SupervisedChild& child = entry.second;
+                       return child.closing && !child.down && (child.starts || child.wanted_once);
+                     }));
   }
   [[nodiscard]] bool anything_pending() const {
     return std::any_of(children.begin(), children.end(),

@@ -187,6 +187,55 @@ TEST_F(Supervising, UpWhileTheOldSaIsStillClosingBringsAWaitingConnectionBack) {
   EXPECT_EQ(initiates().size(), 1U);
 }
 
+// A person who restarts a tunnel is told that it is up only when the new one is, and does not wait for a backoff.
+TEST_F(Supervising, UpRightAfterDownWaitsForTheOldSaToGoAndThenBeginsAtOnce) {
+  configure(connection_named("office"));
+  (void)initiates();
+  const auto ike = ike_up();
+  const auto child = child_up(ike);
+  ASSERT_TRUE(supervisor_.down(now_, "office", ""));
+  ASSERT_TRUE(supervisor_.up(now_, "office", ""));
+  EXPECT_EQ(status().phase, SupervisorPhase::kTrying);
+  EXPECT_TRUE(status().children_up.empty());
+  EXPECT_TRUE(initiates().empty()) << "over an IKE SA that is being deleted";
+  child_closed(child);
+  EXPECT_TRUE(initiates().empty()) << "over an IKE SA that is being deleted";
+  EXPECT_EQ(status().phase, SupervisorPhase::kTrying);
+  ike_closed(ike, FailureKind::kDeletedByUs);
+  EXPECT_EQ(initiates().size(), 1U);
+  EXPECT_EQ(status().failures, 0U);
+  EXPECT_FALSE(status().last_error.has_value());
+  child_up(ike_up());
+  EXPECT_EQ(status().phase, SupervisorPhase::kUp);
+}
+
+TEST_F(Supervising, UpOfOneChildRightAfterItsDownIsTheSame) {
+  configure(connection_named("office"));
+  (void)initiates();
+  const auto child = child_up(ike_up());
+  ASSERT_TRUE(supervisor_.down(now_, "office", "net"));
+  ASSERT_TRUE(supervisor_.up(now_, "office", "net"));
+  EXPECT_EQ(status().phase, SupervisorPhase::kTrying);
+  child_closed(child);
+  EXPECT_EQ(initiates().size(), 1U);
+  EXPECT_EQ(status().failures, 0U);
+}
+
+TEST_F(Supervising, ThePeerMayComeWhileTheOldSaIsStillClosing) {
+  configure(connection_named("office"));
+  (void)initiates();
+  const auto ike = ike_up();
+  const auto child = child_up(ike);
+  ASSERT_TRUE(supervisor_.down(now_, "office", ""));
+  ASSERT_TRUE(supervisor_.up(now_, "office", ""));
+  child_up(ike_up());
+  EXPECT_EQ(status().phase, SupervisorPhase::kUp);
+  child_closed(child);
+  ike_closed(ike, FailureKind::kDeletedByUs);
+  EXPECT_EQ(status().phase, SupervisorPhase::kUp);
+  EXPECT_TRUE(initiates().empty());
+}
+
 TEST_F(Supervising, OneChildDownLeavesTheOthersAlone) {
   auto connection = connection_named("office");
   policy::ChildConfig second;
