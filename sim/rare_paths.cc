@@ -126,6 +126,7 @@ constexpr Unreached kUnreached[] = {
     {"drop unsupported_segments", kInnerPackets},
     {"drop ecn_invalid", kInnerPackets},
     {"drop no_buffer", "a pool that runs dry is a violation: buffers are given back"},
+    {"drop crossing_full", "a simulated gateway has one data worker: esp/crossing_test.cc"},
     {"drop padding", kForgedInside},
     {"drop next_header", kForgedInside},
     {"drop dummy", kForgedInside},
