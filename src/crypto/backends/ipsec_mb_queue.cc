@@ -62,8 +62,10 @@ class JobCipher final : public IpsecMbCipher {
   bool set_keys(IMB_MGR* manager, const EspTransform& transform, ByteView keymat_encr,
                 ByteView keymat_integ) {
     std::copy_n(keymat_encr.begin() + static_cast<std::ptrdiff_t>(facts_.key), facts_.salt, keys_.salt);
-    return set_cipher(manager, transform.encr, keymat_encr.first(facts_.key)) &&
-           (is_aead_ || set_integrity(manager, transform.integ, keymat_integ));
+    if (!set_cipher(manager, transform.encr, keymat_encr.first(facts_.key))) return false;
+    if (!is_aead_ && !set_integrity(manager, transform.integ, keymat_integ)) return false;
+    begin_sessions(manager);
+    return true;
   }
 
   void seal(std::span<PacketJob> jobs) override { run_all(jobs, {}, IMB_DIR_ENCRYPT); }
@@ -155,6 +157,32 @@ class JobCipher final : public IpsecMbCipher {
     return false;
   }
 
+  // From 1.4 on the library does not look at what a job of a burst asks for, but at the marks that it has given to such jobs.
+#if IMB_VERSION_NUM >= IMB_VERSION(1, 4, 0)
+  struct Session {
+    std::uint32_t suite[2];
+    std::uint32_t id;
+  };
+  void begin_sessions(IMB_MGR* manager) {
+    for (const IMB_CIPHER_DIRECTION direction : {IMB_DIR_ENCRYPT, IMB_DIR_DECRYPT}) {
+      IMB_JOB job{};
+      fill_fixed(job, direction);
+      Session& session = sessions_[direction == IMB_DIR_ENCRYPT ? 0 : 1];
+      session.id = imb_set_session(manager, &job);
+      std::copy(std::begin(job.suite_id), std::end(job.suite_id), session.suite);
+    }
+  }
+  void mark(IMB_JOB& out, IMB_CIPHER_DIRECTION direction) const {
+    const Session& session = sessions_[direction == IMB_DIR_ENCRYPT ? 0 : 1];
+    std::copy(std::begin(session.suite), std::end(session.suite), out.suite_id);
+    out.session_id = session.id;
+  }
+  Session sessions_[2] = {};  // to seal, to open
+#else
+  void begin_sessions(IMB_MGR* /*manager*/) {}
+  void mark(IMB_JOB& /*out*/, IMB_CIPHER_DIRECTION /*direction*/) const {}
+#endif
+
   // `ciphers`: beside the jobs, or empty where all are this one's.
   void run_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers,
                IMB_CIPHER_DIRECTION direction) {
@@ -206,7 +234,8 @@ class JobCipher final : public IpsecMbCipher {
     return count;
   }
 
-  void fill(IMB_JOB& out, PacketJob& job, Slot& slot, IMB_CIPHER_DIRECTION direction) {
+  // What all packets of a direction have in common.
+  void fill_fixed(IMB_JOB& out, IMB_CIPHER_DIRECTION direction) const {
     const bool encrypts = direction == IMB_DIR_ENCRYPT;
     // In the order of RFC 4303 the ciphertext is what is authenticated; CCM authenticates the plaintext.
     const bool hash_last = encrypts != (cipher_mode_ == IMB_CIPHER_CCM);
@@ -217,9 +246,14 @@ class JobCipher final : public IpsecMbCipher {
     out.enc_keys = keys_.encrypt;
     out.dec_keys = keys_.decrypt;
     out.key_len_in_bytes = facts_.key;
+    out.auth_tag_output_len_in_bytes = sizes_.icv;
+    mark(out, direction);
+  }
+
+  void fill(IMB_JOB& out, PacketJob& job, Slot& slot, IMB_CIPHER_DIRECTION direction) {
+    fill_fixed(out, direction);
     out.msg_len_to_cipher_in_bytes = job.length;
     out.auth_tag_output = slot.icv;
-    out.auth_tag_output_len_in_bytes = sizes_.icv;
     if (facts_.salt == 0) {
       out.iv = job.iv;
       out.iv_len_in_bytes = facts_.iv;
