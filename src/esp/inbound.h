@@ -24,10 +24,9 @@ class Inbound {
   void process(Instant now, packet::Burst& in, InboundResult& out);
 
  private:
-  struct Item {             // an ESP packet on its way through the burst, beside its job
-    MutableByteView bytes;  // the ESP packet; then what is inside, as far as it is known
-    packet::PacketPtr* owner =
-        nullptr;  // of the buffer; empty once an earlier packet of the same buffer took it
+  struct Item {  // an ESP packet on its way through the burst, beside its job
+    // Of the buffer; empty once an earlier packet of the same buffer took it.
+    packet::PacketPtr* owner = nullptr;
     const packet::PacketMeta* meta = nullptr;  // the buffer's
     const InboundSa* sa = nullptr;
     SequenceNumber sequence;
@@ -37,10 +36,13 @@ class Inbound {
              InboundResult& out);
   void run(Instant now, InboundResult& out);
   void prefetch(packet::Burst& in) const;
-  void deliver(Instant now, Item& item, InboundResult& out);
-  [[nodiscard]] bool strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view);
+  [[nodiscard]] const InboundSa* find(Spi spi);
+  void deliver(Instant now, const Item& item, const crypto::PacketJob& job, InboundResult& out);
+  [[nodiscard]] bool is_plainly_right(const Item& item, MutableByteView& inner) const;
+  [[nodiscard]] bool strip(Instant now, const Item& item, IpFamily family, MutableByteView& inner,
+                           wire::PacketView& view);
   void refuse(Instant now, const Item& item, DropReason reason);
-  void note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size);
+  void note_authentic(Instant now, const Item& item, bool is_newest, std::size_t payload_size);
   void drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
             DropReason reason);
 
@@ -52,6 +54,7 @@ class Inbound {
   std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
   std::array<crypto::PacketCipher*, packet::kBurstCapacity> ciphers_;  // of the jobs
   std::size_t count_ = 0, bytes_ = 0;
+  const InboundSa* last_found_ = nullptr;  // in this burst
 };
 
 }  // namespace merlon::esp
