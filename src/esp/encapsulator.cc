@@ -137,18 +137,17 @@ bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std:
 
 // Header, IV, padding and trailer around the inner packet, which stands in its place behind `esp` (RFC 4303 3.3.2);
 // the rest is the cipher's.
-inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size, Frame frame,
-                               SequenceNumber sequence) {
-  const OutboundSa& sa = *frame.sa;
-  const std::size_t iv_size = sa.sizes.iv, icv_size = sa.sizes.icv;
-  const std::size_t pad_length = wire::esp_pad_length(inner_size, sa.sizes.alignment);
+inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size, const OutboundSa& sa,
+                               TunnelSizes sizes, IpFamily family, SequenceNumber sequence) {
+  const std::size_t iv_size = sizes.iv, icv_size = sizes.icv;
+  const std::size_t pad_length = wire::esp_pad_length(inner_size, sizes.alignment);
   const std::size_t length = inner_size + pad_length + wire::kEspTrailerSize;
   std::uint8_t* const iv = esp + wire::kEspHeaderSize;
   std::uint8_t* const data = iv + iv_size;
   write_trailer(data + inner_size, pad_length, icv_size,
-                frame.family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
+                family == IpFamily::kIpv4 ? IpProtocol::kIpv4 : IpProtocol::kIpv6);
   store_u64(esp, std::uint64_t{sa.spi.value} << 32U | static_cast<std::uint32_t>(sequence.value));
-  if (sa.has_random_iv()) {
+  if (iv_size > 8) {
     rng_.fill({iv, iv_size});  // RFC 3602 3: an attacker must not foresee it
   } else if (iv_size == 8) {
     // RFC 4106 3.1, RFC 4309 3.1, RFC 3686 2.1, RFC 7634 2: it must only never return, and the sequence
@@ -177,11 +176,9 @@ inline void Encapsulator::add_alone(Instant now, packet::PacketPtr packet, Frame
     return reporter_.drop(DropReason::kNoBuffer);
   SequenceNumber sequence;
   if (!take_sequence(now, sa, inner_size, sequence)) return;
-  packet->prepend(before);
-  packet->extend(behind);
-  std::uint8_t* const esp = packet->bytes().data();
+  std::uint8_t* const esp = packet->surround(before, behind).data();
   open_train(std::move(packet), frame, esp_size, transmit);
-  wrap(esp, inner_size, frame, sequence);
+  wrap(esp, inner_size, sa, sa.sizes, frame.family, sequence);
 }
 
 void Encapsulator::add(Instant now, packet::PacketPtr packet, Frame frame, packet::PacketList& transmit) {
@@ -195,22 +192,59 @@ void Encapsulator::add(Instant now, packet::PacketPtr packet, Frame frame, packe
   const MutableByteView esp = append_to(*train, esp_size);
   const ByteView inner = packet->bytes();
   std::copy(inner.begin(), inner.end(), esp.subspan(wire::kEspHeaderSize + sa.sizes.iv).begin());
-  wrap(esp.data(), inner_size, frame, sequence);
+  wrap(esp.data(), inner_size, sa, sa.sizes, frame.family, sequence);
+}
+
+// As many numbers and counts at once, where no limit can have anything to say to any of them.
+bool Encapsulator::claim(Instant now, const OutboundSa& sa, std::size_t count, std::size_t bytes,
+                         SequenceNumber& first) {
+  OutboundState& state = sa.state();
+  if (state.counters.packets() + count >= state.quiet_packets) return false;
+  first.value = state.last_sequence + 1;
+  state.last_sequence += count;
+  state.counters.add(now, bytes, count);
+  return true;
+}
+
+// Packets in their own buffers. What is the same for all of them stands outside of the loop.
+void Encapsulator::add_claimed(const OutboundSa& sa, std::span<InnerPacket> packets, SequenceNumber first,
+                               OuterFragments may_fragment, packet::PacketList& transmit) {
+  const TunnelSizes sizes = sa.sizes;
+  const std::size_t before = wire::kEspHeaderSize + sizes.iv;
+  packet::PacketMeta meta[2];
+  address(meta[0], {.sa = &sa, .may_fragment_outer = may_fragment.without_df});
+  address(meta[1], {.sa = &sa, .may_fragment_outer = may_fragment.with_df});
+  for (InnerPacket& one : packets) {
+    packet::Packet& packet = *one.packet;
+    const InnerTraits traits = one.traits;
+    const std::size_t inner_size = packet.size();
+    const std::size_t behind = sizes.esp_size(inner_size) - before - inner_size;
+    const SequenceNumber sequence{first.value++};
+    if (packet.headroom() < before || packet.tailroom() < behind) {
+      one.packet.reset();
+      reporter_.drop(DropReason::kNoBuffer);
+      continue;
+    }
+    std::uint8_t* const esp = packet.surround(before, behind).data();
+    const std::uint32_t mark = packet.meta.mark;
+    packet.meta = meta[traits.dont_fragment ? 1 : 0];
+    packet.meta.mark = mark;
+    packet.meta.tos = outer_tos(traits.tos, sa.copy_dscp);
+    transmit.push_back(std::move(one.packet));
+    wrap(esp, inner_size, sa, sizes, traits.family, sequence);
+  }
 }
 
 void Encapsulator::add_all(Instant now, const OutboundSa& sa, std::span<InnerPacket> packets,
-                           const bool (&may_fragment_outer)[2], packet::PacketList& transmit) {
-  const bool joins_them = joins(sa);
+                           std::size_t bytes, OuterFragments may_fragment, packet::PacketList& transmit) {
+  SequenceNumber first;
+  if (packets.size() > 1 && !joins(sa) && claim(now, sa, packets.size(), bytes, first))
+    return add_claimed(sa, packets, first, may_fragment, transmit);
   for (InnerPacket& one : packets) {
     const InnerTraits& traits = one.traits;
-    const Frame frame{&sa,        traits.family,
-                      traits.tos, may_fragment_outer[traits.dont_fragment ? 1 : 0],
-                      true,       one.packet->meta.mark};
-    if (joins_them) {
-      add(now, std::move(one.packet), frame, transmit);
-    } else {
-      add_alone(now, std::move(one.packet), frame, transmit);
-    }
+    const bool may = traits.dont_fragment ? may_fragment.with_df : may_fragment.without_df;
+    const Frame frame{&sa, traits.family, traits.tos, may, true, one.packet->meta.mark};
+    add(now, std::move(one.packet), frame, transmit);
   }
 }
 
@@ -237,7 +271,7 @@ void Encapsulator::add_segments(Instant now, const wire::SegmentCutter& cutter, 
       open_train(std::move(fresh), frame, esp_size, transmit);
     }
     cutter.cut(i, esp.subspan(before, inner_size));
-    wrap(esp.data(), inner_size, frame, sequence);
+    wrap(esp.data(), inner_size, sa, sa.sizes, frame.family, sequence);
   }
 }
 

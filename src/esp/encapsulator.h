@@ -48,9 +48,13 @@ class Encapsulator {
 
   // What is made is appended to `transmit` at once, but is whole only after finish().
 
-  // Whole inner packets that fit the path. `may_fragment_outer`: without DF, and with it.
-  void add_all(Instant now, const OutboundSa& sa, std::span<InnerPacket> packets,
-               const bool (&may_fragment_outer)[2], packet::PacketList& transmit);
+  // May outer packets around inner ones be fragmented, by the inner DF?
+  struct OuterFragments {
+    bool without_df = false, with_df = false;
+  };
+  // Whole inner packets that fit the path, `bytes` in all.
+  void add_all(Instant now, const OutboundSa& sa, std::span<InnerPacket> packets, std::size_t bytes,
+               OuterFragments may_fragment, packet::PacketList& transmit);
   // A whole inner packet: in place where it opens a train, copied behind the train's last else.
   void add(Instant now, packet::PacketPtr packet, Frame frame, packet::PacketList& transmit);
   // Every segment of a super-packet, written straight into its place.
@@ -79,8 +83,13 @@ class Encapsulator {
                                    SequenceNumber& sequence);
   [[nodiscard]] bool take_watched_sequence(Instant now, const OutboundSa& sa, std::size_t size,
                                            SequenceNumber& sequence);
+  [[nodiscard]] static bool claim(Instant now, const OutboundSa& sa, std::size_t count, std::size_t bytes,
+                                  SequenceNumber& first);
   void add_alone(Instant now, packet::PacketPtr packet, Frame frame, packet::PacketList& transmit);
-  void wrap(std::uint8_t* esp, std::size_t inner_size, Frame frame, SequenceNumber sequence);
+  void add_claimed(const OutboundSa& sa, std::span<InnerPacket> packets, SequenceNumber first,
+                   OuterFragments may_fragment, packet::PacketList& transmit);
+  void wrap(std::uint8_t* esp, std::size_t inner_size, const OutboundSa& sa, TunnelSizes sizes,
+            IpFamily family, SequenceNumber sequence);
   void seal();
   static void address(packet::PacketMeta& meta, Frame frame);
 

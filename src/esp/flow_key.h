@@ -37,9 +37,9 @@ struct FlowKey {
     numbers = numbers_of(upper, packet.protocol, packet.upper, packet.is_protocol_opaque, packet.family);
   }
   friend bool operator==(const FlowKey& a, const FlowKey& b) {
-    return ((a.addresses[0] ^ b.addresses[0]) | (a.addresses[1] ^ b.addresses[1]) |
-            (a.addresses[2] ^ b.addresses[2]) | (a.addresses[3] ^ b.addresses[3]) |
-            (a.numbers ^ b.numbers)) == 0;
+    if (((a.addresses[0] ^ b.addresses[0]) | (a.numbers ^ b.numbers)) != 0) return false;
+    return a.is_v4() || ((a.addresses[1] ^ b.addresses[1]) | (a.addresses[2] ^ b.addresses[2]) |
+                         (a.addresses[3] ^ b.addresses[3])) == 0;
   }
   // All bits of the key reach the result, and most of them its upper half.
   [[nodiscard]] std::uint64_t hash() const {

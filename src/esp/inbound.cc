@@ -100,16 +100,32 @@ void Inbound::prefetch(packet::Burst& in) const {
 
 void Inbound::run(Instant now, InboundResult& out) {
   crypto::PacketCipher::open_all(std::span(jobs_).first(count_), std::span(ciphers_).first(count_));
+  Tally tally;
   for (std::size_t i = 0; i < count_; ++i) {
     const Item& item = items_[i];
     const crypto::PacketJob& job = jobs_[i];
     if (job.ok) {
-      deliver(now, item, job, out);
+      if (item.sa != tally.sa) {
+        count(now, tally);
+        tally = {item.sa};
+      }
+      deliver(now, item, job, tally, out);
     } else {  // RFC 4303 3.4.4.1
       drop(now, {job.header, wire::kEspHeaderSize}, *item.meta, item.sa, DropReason::kIntegrity);
     }
   }
+  count(now, tally);
   count_ = bytes_ = 0;
+}
+
+void Inbound::count(Instant now, Tally& tally) {
+  if (tally.packets == 0) return;
+  const InboundSa& sa = *tally.sa;
+  InboundState& state = sa.state();
+  state.counters.add(now, tally.bytes, tally.packets);
+  if (state.counters.packets() < state.quiet_packets) return;
+  raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules().limits, state.flags);
+  state.quiet_packets = quiet_packets(state.counters, sa.rules().limits, state.flags);
 }
 
 // Packets of one SA often stand behind each other.
@@ -119,8 +135,9 @@ inline const InboundSa* Inbound::find(Spi spi) {
 }
 
 // Everything that can be known before the cipher has run. Changes nothing but counters.
-void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketMeta& meta,
-                    MutableByteView esp, InboundResult& out) {
+[[gnu::always_inline]] inline void Inbound::admit(Instant now, packet::PacketPtr& owner,
+                                                  const packet::PacketMeta& meta, MutableByteView esp,
+                                                  InboundResult& out) {
   const auto header = wire::parse_esp_header(esp);
   if (!header) return drop(now, esp, meta, nullptr, DropReason::kRunt);
   const InboundSa* sa = find(header->spi);
@@ -160,7 +177,9 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
   if (count_ == items_.size() || bytes_ >= kCipherBytes) run(now, out);
 }
 
-void Inbound::deliver(Instant now, const Item& item, const crypto::PacketJob& job, InboundResult& out) {
+[[gnu::always_inline]] inline void Inbound::deliver(Instant now, const Item& item,
+                                                    const crypto::PacketJob& job, Tally& tally,
+                                                    InboundResult& out) {
   const InboundSa& sa = *item.sa;
   ReplayWindow& window = sa.state().window;
   const bool is_newest = item.sequence > window.highest();
@@ -170,20 +189,25 @@ void Inbound::deliver(Instant now, const Item& item, const crypto::PacketJob& jo
 
   const MutableByteView data(job.header + wire::kEspHeaderSize + sa.sizes.iv, job.length);
   const auto trailer = wire::parse_esp_trailer(data);
-  note_authentic(now, item, is_newest, trailer ? trailer->payload_size : data.size());
+  ++tally.packets;
+  tally.bytes += trailer ? trailer->payload_size : data.size();
+  note_authentic(now, item, is_newest);
   if (!trailer) return refuse(now, item, DropReason::kPadding);
   MutableByteView inner = data.first(trailer->payload_size);
-  if (trailer->next_header == IpProtocol::kIpv4) {
-    if (!coalescer_.is_on() && is_plainly_right(item, inner)) {
-      coalescer_.pass(inner, *item.owner, out.to_tun);
-      return;
-    }
-  } else if (trailer->next_header != IpProtocol::kIpv6) {
-    // RFC 4303 2.6: "no next header" is a dummy.
-    return refuse(now, item,
-                  trailer->next_header == IpProtocol::kNoNext ? DropReason::kDummy : DropReason::kNextHeader);
+  if (trailer->next_header == IpProtocol::kIpv4 && !coalescer_.is_on() && is_plainly_right(item, inner)) {
+    coalescer_.pass(inner, *item.owner, out.to_tun);
+  } else {
+    deliver_any(now, item, trailer->next_header, inner, out);
   }
-  const IpFamily family = trailer->next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
+}
+
+// RFC 4303 2.6
+void Inbound::deliver_any(Instant now, const Item& item, IpProtocol next_header, MutableByteView inner,
+                          InboundResult& out) {
+  if (next_header == IpProtocol::kNoNext) return refuse(now, item, DropReason::kDummy);
+  if (next_header != IpProtocol::kIpv4 && next_header != IpProtocol::kIpv6)
+    return refuse(now, item, DropReason::kNextHeader);
+  const IpFamily family = next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
   wire::PacketView view;
   if (strip(now, item, family, inner, view)) coalescer_.add(inner, view, *item.owner, out.to_tun);
 }
@@ -204,27 +228,27 @@ inline bool Inbound::is_plainly_right(const Item& item, MutableByteView& inner) 
 }
 
 // What an authentic packet tells, whatever is inside.
-inline void Inbound::note_authentic(Instant now, const Item& item, bool is_newest, std::size_t payload_size) {
+inline void Inbound::note_authentic(Instant now, const Item& item, bool is_newest) {
   const InboundSa& sa = *item.sa;
   InboundState& state = sa.state();
-  state.counters.add(now, payload_size);
-  if (state.counters.packets() >= state.quiet_packets) {
-    raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules().limits, state.flags);
-    state.quiet_packets = quiet_packets(state.counters, sa.rules().limits, state.flags);
-  }
-  if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
-    state.flags |= kFirstInboundRaised;
-  }
-  // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
-  // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
-  const packet::PacketMeta& meta = *item.meta;
-  if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || sa.remote == meta.source) return;
+  if ((state.flags & kFirstInboundRaised) == 0) note_first(sa);
+  if (is_newest && sa.udp_encapsulation && item.meta->udp_encapsulated) note_source(now, sa, *item.meta);
+}
+
+void Inbound::note_first(const InboundSa& sa) {
+  if (reporter_.tell(FirstInbound{sa.id})) sa.state().flags |= kFirstInboundRaised;
+}
+
+// RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
+// one that was held back or comes by another way would move the tunnel to where the peer no longer is.
+void Inbound::note_source(Instant now, const InboundSa& sa, const packet::PacketMeta& meta) {
+  if (sa.remote == meta.source) return;
   // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
+  InboundState& state = sa.state();
   const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
   const auto said = static_cast<std::uint32_t>(std::hash<Endpoint>{}(meta.source) + period);
-  if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
+  if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source}))
     state.reported_source = said;
-  }
 }
 
 // Whether what ESP carried may come out (RFC 4303 2.7, RFC 4301 5.2). `view` tells of it then.

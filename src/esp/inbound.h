@@ -37,14 +37,24 @@ class Inbound {
   void run(Instant now, InboundResult& out);
   void prefetch(packet::Burst& in) const;
   [[nodiscard]] const InboundSa* find(Spi spi);
-  void deliver(Instant now, const Item& item, const crypto::PacketJob& job, InboundResult& out);
+  struct Tally {  // of packets of one SA that were authentic
+    const InboundSa* sa = nullptr;
+    std::uint64_t packets = 0, bytes = 0;
+  };
+  void count(Instant now, Tally& tally);
+  void deliver(Instant now, const Item& item, const crypto::PacketJob& job, Tally& tally, InboundResult& out);
+  [[gnu::noinline]] void deliver_any(Instant now, const Item& item, IpProtocol next_header,
+                                     MutableByteView inner, InboundResult& out);
   [[nodiscard]] bool is_plainly_right(const Item& item, MutableByteView& inner) const;
   [[nodiscard]] bool strip(Instant now, const Item& item, IpFamily family, MutableByteView& inner,
                            wire::PacketView& view);
-  void refuse(Instant now, const Item& item, DropReason reason);
-  void note_authentic(Instant now, const Item& item, bool is_newest, std::size_t payload_size);
-  void drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
-            DropReason reason);
+  [[gnu::noinline, gnu::cold]] void note_first(const InboundSa& sa);
+  [[gnu::noinline]] void note_source(Instant now, const InboundSa& sa, const packet::PacketMeta& meta);
+  // Apart: what is rare should not make room for itself among what is not.
+  [[gnu::noinline, gnu::cold]] void refuse(Instant now, const Item& item, DropReason reason);
+  void note_authentic(Instant now, const Item& item, bool is_newest);
+  [[gnu::noinline, gnu::cold]] void drop(Instant now, ByteView esp, const packet::PacketMeta& meta,
+                                         const InboundSa* sa, DropReason reason);
 
   Published& published_;
   Grace::Reader& reader_;

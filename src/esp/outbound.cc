@@ -292,18 +292,18 @@ Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view
 void Outbound::fit_all(Round& round, std::span<InnerPacket> packets, const OutboundSa& sa) {
   const std::uint32_t path_mtu = sa.state().path_mtu.load(std::memory_order_relaxed);
   const std::size_t inner_mtu = sa.sizes.inner_mtu(path_mtu);
-  const bool is_narrow = path_mtu < sa.sizes.mtu_floor();
-  const bool may_fragment[] = {is_narrow || clears_outer_df(sa, false),
-                               is_narrow || clears_outer_df(sa, true)};
-  const auto fits = [&](const InnerPacket& one) {
-    return one.packet->size() <= inner_mtu && one.packet->meta.segment_size == 0 &&
-           !(sa.tcp_mss_clamp && one.traits.may_say_mss);
-  };
+  const bool is_narrow = path_mtu < sa.sizes.mtu_floor(), clamps = sa.tcp_mss_clamp;
+  const Encapsulator::OuterFragments outer_fragments{is_narrow || clears_outer_df(sa, false),
+                                                     is_narrow || clears_outer_df(sa, true)};
   while (!packets.empty()) {
-    std::size_t count = 0;
-    for (; count < packets.size() && fits(packets[count]); ++count) {
+    std::size_t count = 0, bytes = 0;
+    for (; count < packets.size(); ++count) {
+      const InnerPacket& one = packets[count];
+      const std::size_t size = one.packet->size();
+      if (size > inner_mtu || one.packet->meta.segment_size != 0 || (clamps && one.traits.may_say_mss)) break;
+      bytes += size;
     }
-    encapsulator_.add_all(round.now, sa, packets.first(count), may_fragment, round.out.transmit);
+    encapsulator_.add_all(round.now, sa, packets.first(count), bytes, outer_fragments, round.out.transmit);
     packets = packets.subspan(count);
     if (packets.empty()) return;
     packet::PacketPtr packet = std::move(packets.front().packet);
