@@ -88,14 +88,7 @@ class CipherSubject final : public Subject {
     for (std::size_t i = 0; i < count; ++i) {
       Buffer& one = buffers[i];
       ciphers[i] = ciphers_[one.sa].get();
-      std::uint8_t* const data = one.bytes + 8 + ciphers[i]->iv_size();
-      jobs[i] = {.header = one.bytes,
-                 .sequence_high = 0,
-                 .iv = one.bytes + 8,
-                 .data = data,
-                 .length = one.length,
-                 .icv = data + one.length,
-                 .ok = false};
+      jobs[i] = {.header = one.bytes, .length = one.length};
     }
     const std::uint64_t begin = cycles_begin();
     function({jobs, count}, {ciphers, count});

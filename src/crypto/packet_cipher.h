@@ -42,16 +42,17 @@ struct EspSizes {
 };
 [[nodiscard]] Result<EspSizes> esp_sizes(const EspTransform& transform);  // errors: kUnsupported
 
-// One packet, in place. The four parts must stand one behind the other, as on the wire:
-//   header (8 bytes) | iv (iv_size) | data (length) | icv (icv_size)
+// One packet, in place, as it stands on the wire:
+//   header (8 bytes) | iv (sizes.iv) | data (length) | icv (sizes.icv)
 struct PacketJob {
   std::uint8_t* header = nullptr;   // SPI | low half of the sequence number, network order; authenticated
-  std::uint32_t sequence_high = 0;  // high half, host order; used with ESN only
-  std::uint8_t* iv = nullptr;       // == header + 8
-  std::uint8_t* data = nullptr;     // == iv + iv_size
   std::uint32_t length = 0;         // of data, padding and trailer included: 1 to kMaxPacketData
-  std::uint8_t* icv = nullptr;      // == data + length
+  std::uint32_t sequence_high = 0;  // high half, host order; used with ESN only
   bool ok = false;                  // written by open(); seal() sets it to true
+
+  [[nodiscard]] std::uint8_t* iv() const { return header + 8; }
+  [[nodiscard]] std::uint8_t* data(const EspSizes& sizes) const { return iv() + sizes.iv; }
+  [[nodiscard]] std::uint8_t* icv(const EspSizes& sizes) const { return data(sizes) + length; }
 };
 
 inline constexpr std::uint32_t kMaxPacketData = 65500;
@@ -77,6 +78,7 @@ class PacketCipher {
   PacketCipher& operator=(const PacketCipher&) = delete;
   virtual ~PacketCipher() = default;
 
+  [[nodiscard]] const EspSizes& sizes() const { return sizes_; }
   [[nodiscard]] std::size_t iv_size() const { return sizes_.iv; }
   [[nodiscard]] std::size_t icv_size() const { return sizes_.icv; }
   [[nodiscard]] std::size_t block_size() const { return sizes_.block; }

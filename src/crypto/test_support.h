@@ -55,10 +55,7 @@ class TestPacket {
     PacketJob out;
     out.header = bytes_.data();
     out.sequence_high = sequence_high_;
-    out.iv = out.header + 8;
-    out.data = out.iv + iv_size_;
     out.length = static_cast<std::uint32_t>(data_size_);
-    out.icv = out.data + data_size_;
     return out;
   }
   void set_icv(ByteView icv) {

@@ -91,10 +91,7 @@ Coalescer::Coalescer(const EngineConfig& config, packet::PacketPool& pool, Repor
 
 void Coalescer::add(MutableByteView inner, const wire::PacketView& view, packet::PacketPtr& owner,
                     packet::PacketList& out) {
-  if (!config_.coalesce_tcp && !config_.coalesce_udp) {
-    emit(inner, owner, out);
-    return;
-  }
+  if (!is_on()) return pass(inner, owner, out);
   const auto candidate = Candidate::of(inner, view);
   const bool may_join =
       candidate.has_value() && (candidate->is_tcp ? config_.coalesce_tcp : config_.coalesce_udp);

@@ -23,6 +23,18 @@ class Coalescer {
   // The result is appended to `out`: at once, or as a part of a packet that is there already.
   void add(MutableByteView inner, const wire::PacketView& view, packet::PacketPtr& owner,
            packet::PacketList& out);
+  // Does it put anything together?
+  [[nodiscard]] bool is_on() const { return config_.coalesce_tcp || config_.coalesce_udp; }
+  // As add(), where it is off.
+  void pass(MutableByteView inner, packet::PacketPtr& owner, packet::PacketList& out) {
+    if (owner == nullptr) {
+      emit(inner, owner, out);
+      return;
+    }
+    owner->narrow_to(inner);
+    owner->meta.segment_size = owner->meta.checksum_start = 0;
+    out.push_back(std::move(owner));
+  }
   // Writes the headers of super-packets; only then is what was appended to `out` whole.
   void finish();
 

@@ -17,8 +17,8 @@ struct TrafficTotals {
 
 class TrafficCounters {
  public:
-  void add(Instant now, std::uint64_t bytes) {
-    increase(packets_, 1);
+  void add(Instant now, std::uint64_t bytes, std::uint64_t packets = 1) {
+    increase(packets_, packets);
     increase(bytes_, bytes);
     last_used_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   }

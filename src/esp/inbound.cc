@@ -6,6 +6,7 @@
 #include "esp/inbound.h"
 
 #include "esp/ecn.h"
+#include "esp/plain_v4.h"
 #include "wire/esp.h"
 #include "wire/ip/ipv4.h"
 #include "wire/ip/ipv6.h"
@@ -50,6 +51,7 @@ bool decapsulate_ecn(MutableByteView packet, wire::PacketView& view, std::uint8_
 
 void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
   const Grace::Section section(published_.grace, reader_);
+  last_found_ = nullptr;
   prefetch(in);
   for (packet::PacketPtr& packet : in) {
     if (!packet) continue;
@@ -98,23 +100,47 @@ void Inbound::prefetch(packet::Burst& in) const {
 
 void Inbound::run(Instant now, InboundResult& out) {
   crypto::PacketCipher::open_all(std::span(jobs_).first(count_), std::span(ciphers_).first(count_));
+  Tally tally;
   for (std::size_t i = 0; i < count_; ++i) {
-    Item& item = items_[i];
-    if (jobs_[i].ok) {
-      deliver(now, item, out);
-    } else {
-      drop(now, item.bytes, *item.meta, item.sa, DropReason::kIntegrity);  // RFC 4303 3.4.4.1
+    const Item& item = items_[i];
+    const crypto::PacketJob& job = jobs_[i];
+    if (job.ok) {
+      if (item.sa != tally.sa) {
+        count(now, tally);
+        tally = {item.sa};
+      }
+      deliver(now, item, job, tally, out);
+    } else {  // RFC 4303 3.4.4.1
+      drop(now, {job.header, wire::kEspHeaderSize}, *item.meta, item.sa, DropReason::kIntegrity);
     }
   }
+  count(now, tally);
   count_ = bytes_ = 0;
 }
 
+void Inbound::count(Instant now, Tally& tally) {
+  if (tally.packets == 0) return;
+  const InboundSa& sa = *tally.sa;
+  InboundState& state = sa.state();
+  state.counters.add(now, tally.bytes, tally.packets);
+  if (state.counters.packets() < state.quiet_packets) return;
+  raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules().limits, state.flags);
+  state.quiet_packets = quiet_packets(state.counters, sa.rules().limits, state.flags);
+}
+
+// Packets of one SA often stand behind each other.
+inline const InboundSa* Inbound::find(Spi spi) {
+  if (last_found_ == nullptr || last_found_->spi != spi) last_found_ = published_.inbound.find(spi);
+  return last_found_;
+}
+
 // Everything that can be known before the cipher has run. Changes nothing but counters.
-void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketMeta& meta,
-                    MutableByteView esp, InboundResult& out) {
+[[gnu::always_inline]] inline void Inbound::admit(Instant now, packet::PacketPtr& owner,
+                                                  const packet::PacketMeta& meta, MutableByteView esp,
+                                                  InboundResult& out) {
   const auto header = wire::parse_esp_header(esp);
   if (!header) return drop(now, esp, meta, nullptr, DropReason::kRunt);
-  const InboundSa* sa = published_.inbound.find(header->spi);
+  const InboundSa* sa = find(header->spi);
   if (sa == nullptr) {
     reporter_.unknown_spi(now, {header->spi, meta.source, meta.destination, meta.udp_encapsulated});
     return drop(now, esp, meta, nullptr, DropReason::kUnknownSpi);
@@ -136,83 +162,110 @@ void Inbound::admit(Instant now, packet::PacketPtr& owner, const packet::PacketM
   const ReplayWindow::Verdict verdict = window.check(*sequence);
   if (verdict != ReplayWindow::Verdict::kFresh) return drop(now, esp, meta, sa, drop_reason_of(verdict));
 
-  const std::size_t data_offset = wire::kEspHeaderSize + sa->sizes.iv;
-  const std::size_t length = esp.size() - around;
-  jobs_[count_] = {.header = esp.data(),
-                   .sequence_high = static_cast<std::uint32_t>(sequence->value >> 32U),
-                   .iv = esp.subspan(wire::kEspHeaderSize).data(),
-                   .data = esp.subspan(data_offset).data(),
-                   .length = static_cast<std::uint32_t>(length),
-                   .icv = esp.subspan(data_offset + length).data(),
-                   .ok = false};
-  items_[count_] = {esp, &owner, &meta, sa, *sequence};
+  crypto::PacketJob& job = jobs_[count_];
+  job.header = esp.data();
+  job.length = static_cast<std::uint32_t>(esp.size() - around);
+  job.sequence_high = static_cast<std::uint32_t>(sequence->value >> 32U);
+  Item& item = items_[count_];
+  item.owner = &owner;
+  item.meta = &meta;
+  item.sa = sa;
+  item.sequence = *sequence;
   ciphers_[count_] = sa->cipher;
   ++count_;
   bytes_ += esp.size();
   if (count_ == items_.size() || bytes_ >= kCipherBytes) run(now, out);
 }
 
-void Inbound::deliver(Instant now, Item& item, InboundResult& out) {
+[[gnu::always_inline]] inline void Inbound::deliver(Instant now, const Item& item,
+                                                    const crypto::PacketJob& job, Tally& tally,
+                                                    InboundResult& out) {
   const InboundSa& sa = *item.sa;
   ReplayWindow& window = sa.state().window;
   const bool is_newest = item.sequence > window.highest();
   const ReplayWindow::Verdict verdict = window.advance(item.sequence);
   if (verdict != ReplayWindow::Verdict::kFresh)
-    return drop(now, item.bytes, *item.meta, &sa, drop_reason_of(verdict));
+    return drop(now, {job.header, wire::kEspHeaderSize}, *item.meta, &sa, drop_reason_of(verdict));
 
-  const std::size_t before = wire::kEspHeaderSize + sa.sizes.iv;
-  item.bytes = item.bytes.subspan(before, item.bytes.size() - before - sa.sizes.icv);
-  const auto trailer = wire::parse_esp_trailer(item.bytes);
-  note_authentic(now, item, is_newest, trailer ? trailer->payload_size : item.bytes.size());
+  const MutableByteView data(job.header + wire::kEspHeaderSize + sa.sizes.iv, job.length);
+  const auto trailer = wire::parse_esp_trailer(data);
+  ++tally.packets;
+  tally.bytes += trailer ? trailer->payload_size : data.size();
+  note_authentic(now, item, is_newest);
   if (!trailer) return refuse(now, item, DropReason::kPadding);
+  MutableByteView inner = data.first(trailer->payload_size);
+  if (trailer->next_header == IpProtocol::kIpv4 && !coalescer_.is_on() && is_plainly_right(item, inner)) {
+    coalescer_.pass(inner, *item.owner, out.to_tun);
+  } else {
+    deliver_any(now, item, trailer->next_header, inner, out);
+  }
+}
+
+// RFC 4303 2.6
+void Inbound::deliver_any(Instant now, const Item& item, IpProtocol next_header, MutableByteView inner,
+                          InboundResult& out) {
+  if (next_header == IpProtocol::kNoNext) return refuse(now, item, DropReason::kDummy);
+  if (next_header != IpProtocol::kIpv4 && next_header != IpProtocol::kIpv6)
+    return refuse(now, item, DropReason::kNextHeader);
+  const IpFamily family = next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
   wire::PacketView view;
-  if (strip(now, item, *trailer, view)) coalescer_.add(item.bytes, view, *item.owner, out.to_tun);
+  if (strip(now, item, family, inner, view)) coalescer_.add(inner, view, *item.owner, out.to_tun);
+}
+
+// The short way through what strip() asks, for most packets. False says nothing, but that strip() must be asked.
+inline bool Inbound::is_plainly_right(const Item& item, MutableByteView& inner) const {
+  const InboundSa& sa = *item.sa;
+  PlainV4 plain;
+  if (!plain.read(inner) || !sa.plain.hold(static_cast<std::uint32_t>(plain.addresses),
+                                           static_cast<std::uint32_t>(plain.addresses >> 32U)))
+    return false;
+  // What stands in RFC 6040's figure 4 as unchanged whatever the inner field is.
+  const Ecn outer = ecn_of(item.meta->tos);
+  if (outer != Ecn::kNotEct && outer != ecn_of(plain.tos)) return false;
+  if (sa.tcp_mss_clamp && plain.is_syn) return false;
+  inner = inner.first(plain.total_length);  // RFC 4303 2.7: TFC padding
+  return true;
 }
 
 // What an authentic packet tells, whatever is inside.
-void Inbound::note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size) {
+inline void Inbound::note_authentic(Instant now, const Item& item, bool is_newest) {
   const InboundSa& sa = *item.sa;
   InboundState& state = sa.state();
-  state.counters.add(now, payload_size);
-  if (state.counters.packets() >= state.quiet_packets) {
-    raise_limits(reporter_, sa.id, Direction::kInbound, state.counters, sa.rules().limits, state.flags);
-    state.quiet_packets = quiet_packets(state.counters, sa.rules().limits, state.flags);
-  }
-  if ((state.flags & kFirstInboundRaised) == 0 && reporter_.tell(FirstInbound{sa.id})) {
-    state.flags |= kFirstInboundRaised;
-  }
-  // RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
-  // one that was held back or comes by another way would move the tunnel to where the peer no longer is.
-  const packet::PacketMeta& meta = *item.meta;
-  if (!is_newest || !sa.udp_encapsulation || !meta.udp_encapsulated || sa.remote == meta.source) return;
-  // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
-  const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
-  const auto said = static_cast<std::uint32_t>(std::hash<Endpoint>{}(meta.source) + period);
-  if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source})) {
-    state.reported_source = said;
-  }
+  if ((state.flags & kFirstInboundRaised) == 0) note_first(sa);
+  if (is_newest && sa.udp_encapsulation && item.meta->udp_encapsulated) note_source(now, sa, *item.meta);
 }
 
-// What ESP carried, and whether it may come out (RFC 4303 2.6 and 2.7, RFC 4301 5.2). `view` tells of it then.
-bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view) {
+void Inbound::note_first(const InboundSa& sa) {
+  if (reporter_.tell(FirstInbound{sa.id})) sa.state().flags |= kFirstInboundRaised;
+}
+
+// RFC 7296 2.23: the peer's address is taken from any authentic packet; only from the newest, since an old
+// one that was held back or comes by another way would move the tunnel to where the peer no longer is.
+void Inbound::note_source(Instant now, const InboundSa& sa, const packet::PacketMeta& meta) {
+  if (sa.remote == meta.source) return;
+  // Once for an address, but not for ever: the tunnel may have been moved there and away again since it was said.
+  InboundState& state = sa.state();
+  const auto period = static_cast<std::uint64_t>(now.time_since_epoch() / kSayAgainAfter);
+  const auto said = static_cast<std::uint32_t>(std::hash<Endpoint>{}(meta.source) + period);
+  if (said != state.reported_source && reporter_.tell(PeerMoved{sa.id, meta.destination, meta.source}))
+    state.reported_source = said;
+}
+
+// Whether what ESP carried may come out (RFC 4303 2.7, RFC 4301 5.2). `view` tells of it then.
+bool Inbound::strip(Instant now, const Item& item, IpFamily family, MutableByteView& inner,
+                    wire::PacketView& view) {
   const InboundSa& sa = *item.sa;
   const auto refused = [&](DropReason reason) {
     refuse(now, item, reason);
     return false;
   };
-  if (trailer.next_header == IpProtocol::kNoNext) return refused(DropReason::kDummy);  // RFC 4303 2.6
-  if (trailer.next_header != IpProtocol::kIpv4 && trailer.next_header != IpProtocol::kIpv6) {
-    return refused(DropReason::kNextHeader);
-  }
-  const ByteView inner = item.bytes.first(trailer.payload_size);
-  const IpFamily family = trailer.next_header == IpProtocol::kIpv4 ? IpFamily::kIpv4 : IpFamily::kIpv6;
   if (!wire::read_plain_packet(inner, view)) {
     const auto parsed = wire::parse_any_packet(inner);
     if (!parsed) return refused(DropReason::kMalformedDecrypted);
     view = *parsed;
   }
   if (view.family != family) return refused(DropReason::kMalformedDecrypted);
-  item.bytes = item.bytes.first(view.total_length);  // RFC 4303 2.7: TFC padding
+  inner = inner.first(view.total_length);  // RFC 4303 2.7: TFC padding
 
   // RFC 4301 5.2 step 4
   const bool is_plainly_ours = family == IpFamily::kIpv4 && sa.plain.hold(view.destination, view.source);
@@ -220,10 +273,10 @@ bool Inbound::strip(Instant now, Item& item, const wire::EspTrailer& trailer, wi
       !policy::matches(sa.rules().local_ts, sa.rules().remote_ts, view, Direction::kInbound)) {
     return refused(DropReason::kSelectorMismatch);
   }
-  if (!decapsulate_ecn(item.bytes, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
+  if (!decapsulate_ecn(inner, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
     const std::size_t mtu = sa.sizes.inner_mtu(sa.path_mtu());
-    wire::clamp_tcp_mss(item.bytes, view, wire::mss_for_mtu(view.family, mtu));
+    wire::clamp_tcp_mss(inner, view, wire::mss_for_mtu(view.family, mtu));
   }
   return true;
 }

@@ -24,10 +24,9 @@ class Inbound {
   void process(Instant now, packet::Burst& in, InboundResult& out);
 
  private:
-  struct Item {             // an ESP packet on its way through the burst, beside its job
-    MutableByteView bytes;  // the ESP packet; then what is inside, as far as it is known
-    packet::PacketPtr* owner =
-        nullptr;  // of the buffer; empty once an earlier packet of the same buffer took it
+  struct Item {  // an ESP packet on its way through the burst, beside its job
+    // Of the buffer; empty once an earlier packet of the same buffer took it.
+    packet::PacketPtr* owner = nullptr;
     const packet::PacketMeta* meta = nullptr;  // the buffer's
     const InboundSa* sa = nullptr;
     SequenceNumber sequence;
@@ -37,12 +36,25 @@ class Inbound {
              InboundResult& out);
   void run(Instant now, InboundResult& out);
   void prefetch(packet::Burst& in) const;
-  void deliver(Instant now, Item& item, InboundResult& out);
-  [[nodiscard]] bool strip(Instant now, Item& item, const wire::EspTrailer& trailer, wire::PacketView& view);
-  void refuse(Instant now, const Item& item, DropReason reason);
-  void note_authentic(Instant now, Item& item, bool is_newest, std::size_t payload_size);
-  void drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
-            DropReason reason);
+  [[nodiscard]] const InboundSa* find(Spi spi);
+  struct Tally {  // of packets of one SA that were authentic
+    const InboundSa* sa = nullptr;
+    std::uint64_t packets = 0, bytes = 0;
+  };
+  void count(Instant now, Tally& tally);
+  void deliver(Instant now, const Item& item, const crypto::PacketJob& job, Tally& tally, InboundResult& out);
+  [[gnu::noinline]] void deliver_any(Instant now, const Item& item, IpProtocol next_header,
+                                     MutableByteView inner, InboundResult& out);
+  [[nodiscard]] bool is_plainly_right(const Item& item, MutableByteView& inner) const;
+  [[nodiscard]] bool strip(Instant now, const Item& item, IpFamily family, MutableByteView& inner,
+                           wire::PacketView& view);
+  [[gnu::noinline, gnu::cold]] void note_first(const InboundSa& sa);
+  [[gnu::noinline]] void note_source(Instant now, const InboundSa& sa, const packet::PacketMeta& meta);
+  // Apart: what is rare should not make room for itself among what is not.
+  [[gnu::noinline, gnu::cold]] void refuse(Instant now, const Item& item, DropReason reason);
+  void note_authentic(Instant now, const Item& item, bool is_newest);
+  [[gnu::noinline, gnu::cold]] void drop(Instant now, ByteView esp, const packet::PacketMeta& meta,
+                                         const InboundSa* sa, DropReason reason);
 
   Published& published_;
   Grace::Reader& reader_;
@@ -52,6 +64,7 @@ class Inbound {
   std::array<crypto::PacketJob, packet::kBurstCapacity> jobs_;
   std::array<crypto::PacketCipher*, packet::kBurstCapacity> ciphers_;  // of the jobs
   std::size_t count_ = 0, bytes_ = 0;
+  const InboundSa* last_found_ = nullptr;  // in this burst
 };
 
 }  // namespace merlon::esp

@@ -43,10 +43,7 @@ class Forger : public ::testing::Test {
     packet.bytes.resize(packet.bytes.size() + cipher_->icv_size());
     crypto::PacketJob job;
     job.header = packet.bytes.data();
-    job.iv = job.header + 8;
-    job.data = job.iv + cipher_->iv_size();
     job.length = static_cast<std::uint32_t>(plaintext.size());
-    job.icv = job.data + job.length;
     cipher_->seal({&job, 1});
     packet.meta.source = peers_.end_a();
     packet.meta.destination = peers_.end_b();

@@ -1,9 +1,9 @@
 // outbound: classify (flow cache, then SPD) -> segment -> sequence number, IV, padding, trailer -> AEAD burst -> outer headers
-//           `---- take() ------------'        fit()      `---- Encapsulator -------------------------------------------'
+//           `---- add(), classify() -'        fit_all()  `---- Encapsulator -------------------------------------------'
 //                                             fit_segments()
 //
 // A super-packet is classified once; its segments become packets where they will be sent from. What belongs to another
-// worker's SA leaves after take() and begins there anew (crossing.h).
+// worker's SA leaves in take() and begins there anew (crossing.h).
 // A packet's TTL or hop limit is decremented by the kernel when it forwards the packet to the TUN device (RFC
 // 4301 5.1.2.1), so not here.
 #include "esp/outbound.h"
@@ -14,7 +14,6 @@
 #include "wire/ip/fragment.h"
 #include "wire/ip/icmp.h"
 #include "wire/ip/ipv6.h"
-#include "wire/ip/plain_packet.h"
 #include "wire/ip/segment.h"
 #include "wire/ip/tcp_mss.h"
 
@@ -25,11 +24,11 @@ constexpr std::size_t kMaxIpPacket = 65535;
 
 // RFC 4301 8.1: does the outer header let routers fragment? It says for IPv6 inside what DF = 1 says, since a
 // router may not fragment such a packet either. Over IPv6 no router fragments at all.
-bool clears_outer_df(const OutboundSa& sa, const wire::PacketView& view) {
+bool clears_outer_df(const OutboundSa& sa, bool dont_fragment) {
   if (sa.sizes.over_ipv6) return false;
   switch (sa.df()) {
     case policy::DfBit::kCopy:
-      return !view.dont_fragment;
+      return !dont_fragment;
     case policy::DfBit::kSet:
       return false;
     case policy::DfBit::kClear:
@@ -56,6 +55,11 @@ bool stays_on_the_link(const wire::PacketView& view) {
          (to[0] == 0xff && (to[1] & 0x0fU) <= 2);
 }
 
+// Of a packet that was read before, and so can be parsed.
+wire::PacketView view_of(const packet::Packet& packet) {
+  return wire::parse_packet(packet.bytes()).value_or(wire::PacketView{});
+}
+
 }  // namespace
 
 Outbound::Outbound(const EngineConfig& config, Published& published, WorkerIndex self,
@@ -74,82 +78,104 @@ void Outbound::process(Instant now, packet::Burst& in, OutboundResult& out) {
   const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
-  for (packet::PacketPtr& packet : in) {
-    if (!packet) continue;
-    Item& item = items_[count_];
-    item.packet = std::move(packet);
-    if (read(item)) ++count_;
-  }
+  for (packet::PacketPtr& packet : in)
+    if (packet) add(std::move(packet));
   in.clear();
   take_all(round);
-  encapsulator_.finish(out.transmit);
+  encapsulator_.finish();
 }
 
 void Outbound::poll(Instant now, OutboundResult& out) {
   const Grace::Section section(published_.grace, reader_);
   Round round{now, section.generation(), out};
   release_held(round);
-  encapsulator_.finish(out.transmit);
+  encapsulator_.finish();
 }
 
 // --- classify
 
-void Outbound::take_all(Round& round) {
-  const OutboundSa* sa = nullptr;
-  for (Item& item : std::span(items_).first(count_)) {
-    classify(round, item);
-    if (item.decision.sa != nullptr && item.decision.sa != std::exchange(sa, item.decision.sa))
-      sa->prefetch();
+// To the flow that it belongs to: mostly that of the packet before.
+inline void Outbound::add(packet::PacketPtr packet) {
+  FlowKey key;
+  InnerPacket& place = packets_[packet_count_];
+  if (!read(*packet, key, place.traits)) return reporter_.drop(DropReason::kMalformedInner);
+  place.packet = std::move(packet);
+  ++packet_count_;
+  if (flow_count_ != 0 && flows_[flow_count_ - 1].key == key) {
+    ++flows_[flow_count_ - 1].end;
+    return;
   }
-  for (const Item& item : std::span(items_).first(count_)) {
-    if (item.decision.sa == nullptr || item.decision.sa->owner != self_) continue;
-    item.decision.sa->prefetch_behind();
-  }
-  for (Item& item : std::span(items_).first(std::exchange(count_, 0))) take(round, item, std::nullopt);
+  Flow& flow = flows_[flow_count_++];
+  flow.key = key;
+  flow.hash = key.hash();
+  flow.end = packet_count_;
+  flow_cache_.prefetch(flow.key, flow.hash);
 }
 
-// What the packet says of itself; false, and the packet is gone, where it makes no sense.
-bool Outbound::read(Item& item) {
-  packet::Packet& packet = *item.packet;
+// What the packet says of itself; false where it makes no sense.
+inline bool Outbound::read(packet::Packet& packet, FlowKey& key, InnerTraits& traits) {
   packet::PacketMeta& meta = packet.meta;
-  const auto refuse = [&] {
-    reporter_.drop(DropReason::kMalformedInner);
-    item.packet.reset();
-    return false;
-  };
-  item.view = {};
-  if (!wire::read_plain_packet(packet.bytes(), item.view)) {
-    const auto view = wire::parse_any_packet(packet.bytes());
-    if (!view) return refuse();
-    item.view = *view;
+  std::size_t total_length = 0;
+  if (PlainV4 plain; plain.read(packet.bytes())) {
+    key = FlowKey(plain);
+    traits = {IpFamily::kIpv4, plain.tos, plain.dont_fragment, plain.is_syn};
+    total_length = plain.total_length;
+  } else {
+    const auto view = wire::parse_packet(packet.bytes());
+    if (!view) return false;
+    key = FlowKey(*view);
+    traits = {view->family, view->tos, view->dont_fragment, view->protocol == IpProtocol::kTcp};
+    total_length = view->total_length;
   }
-  packet.trim_back(packet.size() - item.view.total_length);
+  packet.trim_back(packet.size() - total_length);
   if (meta.segment_size == 0 && meta.checksum_start != 0) {
-    if (!wire::finish_checksum(packet.bytes(), meta.checksum_start, meta.checksum_offset)) return refuse();
+    if (!wire::finish_checksum(packet.bytes(), meta.checksum_start, meta.checksum_offset)) return false;
     meta.checksum_start = 0;
   }
-  item.key = FlowKey(item.view);
-  item.hash = item.key.hash();
-  flows_.prefetch(item.key, item.hash);
   return true;
 }
 
-// `deadline`: of a packet that was held back before.
-void Outbound::take(Round& round, Item& item, std::optional<Instant> deadline) {
-  // Without a look at the policy, which would be one more cache line: what has an SA is to be protected.
-  const OutboundSa* const sa = item.decision.sa;
-  if (sa == nullptr) return take_without_sa(round, item, deadline);
-  packet::PacketPtr packet = std::move(item.packet);
-  if (sa->owner != self_) [[unlikely]]
-    return cross(sa->owner, std::move(packet));
-  if (packet->meta.segment_size != 0) return fit_segments(round, std::move(packet), item.view, *sa);
-  fit(round, std::move(packet), item.view, *sa);
+void Outbound::take_all(Round& round) {
+  const std::span<Flow> flows = std::span(flows_).first(std::exchange(flow_count_, 0));
+  const OutboundSa* sa = nullptr;
+  std::size_t first = 0;
+  for (Flow& flow : flows) {
+    classify(round, flow, *packets_[first].packet);
+    if (flow.decision.sa != nullptr && flow.decision.sa != std::exchange(sa, flow.decision.sa))
+      sa->prefetch();
+    first = flow.end;
+  }
+  for (const Flow& flow : flows) {
+    if (flow.decision.sa == nullptr || flow.decision.sa->owner != self_) continue;
+    flow.decision.sa->prefetch_behind();
+  }
+  first = packet_count_ = 0;
+  for (const Flow& flow : flows) {
+    take(round, flow, std::span(packets_).subspan(first, flow.end - first), std::nullopt);
+    first = flow.end;
+  }
 }
 
-void Outbound::take_without_sa(Round& round, Item& item, std::optional<Instant> deadline) {
-  packet::PacketPtr packet = std::move(item.packet);
-  const wire::PacketView& view = item.view;
-  const OutboundDecision& decision = item.decision;
+// `deadline`: of a packet that was held back before.
+void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packets,
+                    std::optional<Instant> deadline) {
+  // Without a look at the policy, which would be one more cache line: what has an SA is to be protected.
+  const OutboundSa* const sa = flow.decision.sa;
+  if (sa != nullptr && sa->owner == self_) [[likely]]
+    return fit_all(round, packets, *sa);
+  for (InnerPacket& one : packets) {
+    if (sa == nullptr) {
+      take_without_sa(round, std::move(one.packet), flow, deadline);
+    } else {
+      cross(sa->owner, std::move(one.packet));
+    }
+  }
+}
+
+void Outbound::take_without_sa(Round& round, packet::PacketPtr packet, const Flow& flow,
+                               std::optional<Instant> deadline) {
+  const wire::PacketView view = view_of(*packet);
+  const OutboundDecision& decision = flow.decision;
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
     if (stays_on_the_link(view)) return reporter_.drop(DropReason::kLinkLocal);
     return reporter_.drop(round.now, {DropReason::kNoPolicy,
@@ -165,35 +191,29 @@ void Outbound::take_without_sa(Round& round, Item& item, std::optional<Instant> 
     case policy::ChildAction::kBypass:
       return reporter_.drop(DropReason::kPolicyBypass);
     case policy::ChildAction::kProtect:
-      hold(round, std::move(packet), item, deadline);
+      hold(round, std::move(packet), view, flow, deadline);
   }
 }
 
-void Outbound::classify(const Round& round, Item& item) {
-  // Packets of one flow often stand behind each other.
-  if (&item != items_.data() && (&item - 1)->key == item.key) {
-    item.decision = (&item - 1)->decision;
-    item.child = (&item - 1)->child;
+void Outbound::classify(const Round& round, Flow& flow, const packet::Packet& first) {
+  if (const auto known = flow_cache_.find(flow.key, flow.hash, round.generation)) {
+    flow.decision = *known;
     return;
   }
-  if (const auto known = flows_.find(item.key, item.hash, round.generation)) {
-    item.decision = *known;
-    return;
-  }
-  item.decision = {};
-  item.child = nullptr;
+  flow.decision = {};
+  flow.child = nullptr;
   const SpdSnapshot* snapshot = published_.spd.load(std::memory_order_seq_cst);
-  const auto index =
-      snapshot == nullptr ? std::nullopt : snapshot->spd->find_index(item.view, policy::Direction::kOutbound);
-  if (index) {
-    item.decision.entry = &snapshot->spd->entries()[*index];
-    item.child = snapshot->children[*index];
+  if (snapshot == nullptr) return;
+  const wire::PacketView view = view_of(first);
+  if (const auto index = snapshot->spd->find_index(view, policy::Direction::kOutbound)) {
+    flow.decision.entry = &snapshot->spd->entries()[*index];
+    flow.child = snapshot->children[*index];
   }
-  if (item.child != nullptr) {
-    item.decision.sa = item.child->outbound.select(item.view, self_);
-    if (item.decision.sa == nullptr) return;  // rare, and hold() wants the child
+  if (flow.child != nullptr) {
+    flow.decision.sa = flow.child->outbound.select(view, self_);
+    if (flow.decision.sa == nullptr) return;  // rare, and hold() wants the child
   }
-  flows_.put(item.key, item.hash, round.generation, item.decision);
+  flow_cache_.put(flow.key, flow.hash, round.generation, flow.decision);
 }
 
 // Apart, so that one worker pays no more than the comparison.
@@ -204,15 +224,15 @@ void Outbound::classify(const Round& round, Item& item) {
 // --- packets without an SA
 
 // RFC 4301 4.4.1: an SA is to be made, and the packet waits for it.
-void Outbound::hold(Round& round, packet::PacketPtr packet, const Item& item,
+void Outbound::hold(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const Flow& flow,
                     std::optional<Instant> deadline) {
-  const policy::SpdEntry& entry = *item.decision.entry;
-  const std::uint64_t child = item.child->number;
+  const policy::SpdEntry& entry = *flow.decision.entry;
+  const std::uint64_t child = flow.child->number;
   if (entry.connection->children[entry.child_index].start == policy::StartMode::kWait) {
     return reporter_.drop(DropReason::kNoSa);
   }
   if (!deadline && held_.may_acquire(child, round.now) &&
-      reporter_.tell(Acquire{entry.connection, entry.child_index, item.view})) {
+      reporter_.tell(Acquire{entry.connection, entry.child_index, view})) {
     held_.acquire_raised(child, round.now);
   }
   if (!held_.hold(child, packet, deadline.value_or(round.now + config_.hold_timeout))) {
@@ -229,14 +249,20 @@ void Outbound::release_held(Round& round) {
     if (round.now >= held.deadline) {
       reporter_.drop(DropReason::kHoldTimeout);
     } else {
-      Item& item = items_[0];
-      item.packet = std::move(held.packet);
-      if (!read(item)) continue;
-      classify(round, item);
-      take(round, item, held.deadline);
+      release(round, std::move(held.packet), held.deadline);
     }
   }
   released_.clear();
+}
+
+// As process() does, but for one packet that has a deadline.
+void Outbound::release(Round& round, packet::PacketPtr packet, Instant deadline) {
+  add(std::move(packet));
+  flow_count_ = 0;
+  if (std::exchange(packet_count_, 0) == 0) return;
+  Flow& flow = flows_[0];
+  classify(round, flow, *packets_[0].packet);
+  take(round, flow, std::span(packets_).first(1), deadline);
 }
 
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside
@@ -246,7 +272,7 @@ Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view
   Room room;
   room.inner_mtu = sa.sizes.inner_mtu(path_mtu);
   // A path narrower than any should be: then outer fragments are what is left.
-  room.may_fragment_outer = clears_outer_df(sa, view) || path_mtu < sa.sizes.mtu_floor();
+  room.may_fragment_outer = clears_outer_df(sa, view.dont_fragment) || path_mtu < sa.sizes.mtu_floor();
   if (size <= room.inner_mtu) return room;
   // RFC 8200 5: every IPv6 link carries 1,280 bytes, this tunnel too.
   const bool is_least_ipv6 = view.family == IpFamily::kIpv6 && size <= wire::kIpv6MinimumMtu;
@@ -260,6 +286,35 @@ Outbound::Room Outbound::room_for(std::size_t size, const wire::PacketView& view
     room.fit = view.dont_fragment || must_stay_whole ? Fit::kTooBig : Fit::kInnerFragments;  // RFC 4301 8.2.1
   }
   return room;
+}
+
+// Packets that fit as they are go on together, the others by themselves.
+void Outbound::fit_all(Round& round, std::span<InnerPacket> packets, const OutboundSa& sa) {
+  const std::uint32_t path_mtu = sa.state().path_mtu.load(std::memory_order_relaxed);
+  const std::size_t inner_mtu = sa.sizes.inner_mtu(path_mtu);
+  const bool is_narrow = path_mtu < sa.sizes.mtu_floor(), clamps = sa.tcp_mss_clamp;
+  const Encapsulator::OuterFragments outer_fragments{is_narrow || clears_outer_df(sa, false),
+                                                     is_narrow || clears_outer_df(sa, true)};
+  while (!packets.empty()) {
+    std::size_t count = 0, bytes = 0;
+    for (; count < packets.size(); ++count) {
+      const InnerPacket& one = packets[count];
+      const std::size_t size = one.packet->size();
+      if (size > inner_mtu || one.packet->meta.segment_size != 0 || (clamps && one.traits.may_say_mss)) break;
+      bytes += size;
+    }
+    encapsulator_.add_all(round.now, sa, packets.first(count), bytes, outer_fragments, round.out.transmit);
+    packets = packets.subspan(count);
+    if (packets.empty()) return;
+    packet::PacketPtr packet = std::move(packets.front().packet);
+    packets = packets.subspan(1);
+    const wire::PacketView view = view_of(*packet);
+    if (packet->meta.segment_size != 0) {
+      fit_segments(round, std::move(packet), view, sa);
+    } else {
+      fit(round, std::move(packet), view, sa);
+    }
+  }
 }
 
 void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
@@ -279,7 +334,8 @@ void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketVie
   }
   const std::uint32_t mark = packet->meta.mark;
   encapsulator_.add(round.now, std::move(packet),
-                    {&sa, view.family, view.tos, room.may_fragment_outer, room.fit == Fit::kWhole, mark});
+                    {&sa, view.family, view.tos, room.may_fragment_outer, room.fit == Fit::kWhole, mark},
+                    round.out.transmit);
 }
 
 // Cut at the size that the super-packet carries: its sender chose it for a path that it believes in. Where that
@@ -292,7 +348,8 @@ void Outbound::fit_segments(Round& round, packet::PacketPtr packet, const wire::
   const Room room = room_for(cutter->largest(), view, sa);
   if (room.fit == Fit::kWhole) {
     return encapsulator_.add_segments(
-        round.now, *cutter, {&sa, view.family, view.tos, room.may_fragment_outer, true, packet->meta.mark});
+        round.now, *cutter, {&sa, view.family, view.tos, room.may_fragment_outer, true, packet->meta.mark},
+        round.out.transmit);
   }
   for (std::size_t i = 0; i < cutter->count(); ++i) {
     if (i != 0 && room_for(cutter->size_of(i), view, sa).fit == Fit::kTooBig) {
@@ -321,8 +378,10 @@ void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::
   for (const Bytes& bytes : *fragments) {
     packet::PacketPtr piece = pool_.copy_of(bytes);
     if (!piece) return reporter_.drop(DropReason::kNoBuffer);
-    encapsulator_.add(round.now, std::move(piece),
-                      {&sa, view.family, view.tos, clears_outer_df(sa, view), true, packet.meta.mark});
+    encapsulator_.add(
+        round.now, std::move(piece),
+        {&sa, view.family, view.tos, clears_outer_df(sa, view.dont_fragment), true, packet.meta.mark},
+        round.out.transmit);
   }
 }
 

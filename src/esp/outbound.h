@@ -32,24 +32,27 @@ class Outbound {
     std::uint64_t generation = 0;
     OutboundResult& out;
   };
-  // A packet of the burst. The stages run over all of them one after the other, so that what one packet waits for is
-  // on its way for the next ones as well.
-  struct Item {
-    packet::PacketPtr packet;
-    wire::PacketView view;
+  // Packets of one flow that stand behind each other in the burst. The stages run over all flows one after the other, so
+  // that what one of them waits for is on its way for the next ones as well.
+  struct Flow {
     FlowKey key;
     std::uint64_t hash = 0;  // the key's
     OutboundDecision decision;
     const ChildEntry* child = nullptr;  // where the decision has no SA and the policy says protect
+    std::size_t end = 0;                // behind its last packet; its first is where the flow before ends
   };
+  void add(packet::PacketPtr packet);
+  [[nodiscard]] bool read(packet::Packet& packet, FlowKey& key, InnerTraits& traits);
   void take_all(Round& round);
-  [[nodiscard]] bool read(Item& item);
-  void take(Round& round, Item& item, std::optional<Instant> deadline);
-  void take_without_sa(Round& round, Item& item, std::optional<Instant> deadline);
-  void classify(const Round& round, Item& item);
+  void take(Round& round, const Flow& flow, std::span<InnerPacket> packets, std::optional<Instant> deadline);
+  void take_without_sa(Round& round, packet::PacketPtr packet, const Flow& flow,
+                       std::optional<Instant> deadline);
+  void classify(const Round& round, Flow& flow, const packet::Packet& first);
   void cross(WorkerIndex owner, packet::PacketPtr packet);
-  void hold(Round& round, packet::PacketPtr packet, const Item& item, std::optional<Instant> deadline);
+  void hold(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const Flow& flow,
+            std::optional<Instant> deadline);
   void release_held(Round& round);
+  void release(Round& round, packet::PacketPtr packet, Instant deadline);
 
   // Which of the ways through the tunnel a packet of some size takes.
   enum class Fit { kWhole, kOuterFragments, kInnerFragments, kTooBig };
@@ -59,6 +62,7 @@ class Outbound {
     bool may_fragment_outer = false;
   };
   [[nodiscard]] static Room room_for(std::size_t size, const wire::PacketView& view, const OutboundSa& sa);
+  void fit_all(Round& round, std::span<InnerPacket> packets, const OutboundSa& sa);
   void fit(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const OutboundSa& sa);
   void fit_segments(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
                     const OutboundSa& sa);
@@ -71,9 +75,10 @@ class Outbound {
   Published& published_;
   packet::PacketPool& pool_;
   Reporter& reporter_;
-  std::array<Item, packet::kBurstCapacity> items_;
-  std::size_t count_ = 0;
-  FlowCache flows_;
+  std::array<InnerPacket, packet::kBurstCapacity> packets_;
+  std::array<Flow, packet::kBurstCapacity> flows_;
+  std::size_t packet_count_ = 0, flow_count_ = 0;
+  FlowCache flow_cache_;
   HoldQueue held_;
   std::vector<HoldQueue::Held> released_;
   std::uint64_t held_generation_ = 0;  // when the held packets were looked at

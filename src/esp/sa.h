@@ -87,7 +87,9 @@ struct PlainSelectors {
   static PlainSelectors of(policy::SelectorView local, policy::SelectorView remote);
   // Both addresses are IPv4.
   [[nodiscard]] bool hold(const IpAddress& local, const IpAddress& remote) const {
-    const std::uint32_t at_local = number(local), at_remote = number(remote);
+    return hold(number(local), number(remote));
+  }
+  [[nodiscard]] bool hold(std::uint32_t at_local, std::uint32_t at_remote) const {
     return local_first <= at_local && at_local <= local_last && remote_first <= at_remote &&
            at_remote <= remote_last;
   }

@@ -25,7 +25,8 @@ class Burst {
     packets_[size_++] = std::move(packet);
   }
   void clear() {
-    for (PacketPtr& packet : *this) packet.reset();
+    for (PacketPtr& packet : *this)
+      if (packet) packet.reset();
     size_ = 0;
   }
 

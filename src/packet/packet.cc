@@ -21,7 +21,9 @@ bool Packet::assign(ByteView bytes) {
 }
 
 void Packet::reset() {
-  meta = PacketMeta{};
+  // Built in place: a PacketMeta made elsewhere and copied would wait for the stores of its parts.
+  std::destroy_at(&meta);
+  std::construct_at(&meta);
   offset_ = kDefaultHeadroom;
   length_ = 0;
 }

@@ -41,13 +41,14 @@ struct PacketMeta {
   // super-packet is always so. 0 = the checksum is finished, or there is none.
   std::uint16_t checksum_start = 0;
   std::uint16_t checksum_offset = 0;
-  std::uint8_t tos = 0;           // outer TOS or Traffic Class, the whole octet: DSCP and ECN
-  bool udp_encapsulated = false;  // ESP in UDP (RFC 3948), else IP protocol 50
+  std::uint8_t tos = 0;               // outer TOS or Traffic Class, the whole octet: DSCP and ECN
+  bool udp_encapsulated : 1 = false;  // ESP in UDP (RFC 3948), else IP protocol 50
   // May the outer datagram be fragmented on its way (IPv4: DF clear; IPv6: fragmented by the sender)?
-  bool may_fragment_outer = false;
+  bool may_fragment_outer : 1 = false;
   // With it: bytes of the largest outer IP packet that the path is known to carry; 0: not known.
   std::uint32_t outer_mtu = 0;
 };
+static_assert(sizeof(PacketMeta) == 64, "it is copied for every packet");
 
 class Packet {
  public:
@@ -75,6 +76,8 @@ class Packet {
   // caller has asked headroom() or tailroom() before: what does not fit is a broken invariant.
   MutableByteView prepend(std::size_t size);
   MutableByteView extend(std::size_t size);
+  // Both at once; returns all bytes.
+  MutableByteView surround(std::size_t before, std::size_t behind);
   // Each cuts bytes off; `size` must not exceed size().
   void trim_front(std::size_t size);
   void trim_back(std::size_t size);
@@ -106,6 +109,13 @@ inline MutableByteView Packet::extend(std::size_t size) {
   std::uint8_t* end = storage_ + offset_ + length_;
   length_ += static_cast<std::uint32_t>(size);
   return {end, size};
+}
+
+inline MutableByteView Packet::surround(std::size_t before, std::size_t behind) {
+  MERLON_ASSERT(before <= headroom() && behind <= tailroom());
+  offset_ -= static_cast<std::uint32_t>(before);
+  length_ += static_cast<std::uint32_t>(before + behind);
+  return bytes();
 }
 
 inline void Packet::trim_front(std::size_t size) {

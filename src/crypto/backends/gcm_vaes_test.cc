@@ -45,13 +45,7 @@ class Placed {
   }
   PacketJob job() {
     std::uint8_t* const header = bytes_.get() + before_;
-    return {.header = header,
-            .sequence_high = high_,
-            .iv = header + 8,
-            .data = header + 16,
-            .length = length_,
-            .icv = header + 16 + length_,
-            .ok = false};
+    return {.header = header, .length = length_, .sequence_high = high_, .ok = false};
   }
   // As it was made, in one piece.
   [[nodiscard]] Bytes clear() const { return to_bytes(ByteView(was_).subspan(before_)); }
@@ -77,9 +71,6 @@ Bytes sealed_by_openssl(PacketCipher& openssl, Placed& packet) {
   Bytes copy = packet.clear();
   PacketJob job = packet.job();
   job.header = copy.data();
-  job.iv = job.header + 8;
-  job.data = job.header + 16;
-  job.icv = job.data + job.length;
   openssl.seal({&job, 1});
   return copy;
 }
@@ -147,9 +138,6 @@ TEST_F(VaesKernel, NothingOutsideOfAPacketIsTouched) {
       std::copy(clear.begin(), clear.end(), header);
       PacketJob job = made.job();
       job.header = header;
-      job.iv = header + 8;
-      job.data = header + 16;
-      job.icv = job.data + length;
       pair.kernel->seal({&job, 1});
       pair.kernel->open({&job, 1});
       ASSERT_TRUE(job.ok && equal({header, 16 + length}, ByteView(clear).first(16 + length))) << length;

@@ -17,8 +17,8 @@ class IpsecMbCipher : public PacketCipher {
 
  protected:
   [[nodiscard]] static bool icv_matches(const std::uint8_t* expected, const PacketJob& job,
-                                        std::size_t icv_size) {
-    return equal_constant_time({expected, icv_size}, {job.icv, icv_size});
+                                        const EspSizes& sizes) {
+    return equal_constant_time({expected, sizes.icv}, {job.icv(sizes), sizes.icv});
   }
 };
 

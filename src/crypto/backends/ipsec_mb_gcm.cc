@@ -56,8 +56,9 @@ struct GcmExtras {
   alignas(16) std::uint8_t aad[16];    // SPI | sequence number (RFC 4106 5); 8 bytes count, with ESN 12
 
   void set_nonce(std::uint32_t salt, const PacketJob& job) {
-    _mm_store_si128(reinterpret_cast<__m128i*>(nonce),
-                    _mm_set_epi32(0, as_int(load_word(job.iv + 4)), as_int(load_word(job.iv)), as_int(salt)));
+    _mm_store_si128(
+        reinterpret_cast<__m128i*>(nonce),
+        _mm_set_epi32(0, as_int(load_word(job.iv() + 4)), as_int(load_word(job.iv())), as_int(salt)));
   }
   void set_aad(const PacketJob& job, bool esn) {
     const int spi = as_int(load_word(job.header)), low = as_int(load_word(job.header + 4));
@@ -155,27 +156,25 @@ class GcmCipher : public IpsecMbCipher {
   }
 
   void seal_one(PacketJob& job, GcmScratch& scratch) const {
-    assert_layout(job, sizes_);
     MERLON_ASSERT(is_possible_length(job));
     GcmExtras extras;
     extras.set_nonce(salt_, job);
     extras.set_aad(job, esn_);
-    functions().encrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
-                        AdditionalData::size(esn_), job.icv, sizes_.icv);
+    functions().encrypt(&key_, &scratch.context, job.data(sizes_), job.data(sizes_), job.length, extras.nonce,
+                        extras.aad, AdditionalData::size(esn_), job.icv(sizes_), sizes_.icv);
     job.ok = true;
   }
 
   void open_one(PacketJob& job, GcmScratch& scratch) const {
-    assert_layout(job, sizes_);
     job.ok = is_possible_length(job);
     if (!job.ok) return;
     GcmExtras extras;
     extras.set_nonce(salt_, job);
     extras.set_aad(job, esn_);
     alignas(16) std::uint8_t icv[kBlockSize];
-    functions().decrypt(&key_, &scratch.context, job.data, job.data, job.length, extras.nonce, extras.aad,
-                        AdditionalData::size(esn_), icv, sizes_.icv);
-    job.ok = icv_matches(icv, job, sizes_.icv);
+    functions().decrypt(&key_, &scratch.context, job.data(sizes_), job.data(sizes_), job.length, extras.nonce,
+                        extras.aad, AdditionalData::size(esn_), icv, sizes_.icv);
+    job.ok = icv_matches(icv, job, sizes_);
   }
 };
 
@@ -189,21 +188,19 @@ class GmacCipher final : public GcmCipher {
 
   void seal(std::span<PacketJob> jobs) override {
     for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
       MERLON_ASSERT(is_possible_length(job));
-      compute(job, job.icv);
+      compute(job, job.icv(sizes_));
       job.ok = true;
     }
   }
 
   void open(std::span<PacketJob> jobs) override {
     for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
       job.ok = is_possible_length(job);
       if (!job.ok) continue;
       std::uint8_t icv[kBlockSize];
       compute(job, icv);
-      job.ok = icv_matches(icv, job, sizes_.icv);
+      job.ok = icv_matches(icv, job, sizes_);
     }
   }
 
@@ -215,7 +212,7 @@ class GmacCipher final : public GcmCipher {
     extras.set_aad(job, esn_);
     functions().gmac_begin(&key_, &scratch.context, extras.nonce, 12);
     functions().gmac_update(&key_, &scratch.context, extras.aad, AdditionalData::size(esn_));
-    functions().gmac_update(&key_, &scratch.context, job.iv, sizes_.iv + job.length);
+    functions().gmac_update(&key_, &scratch.context, job.iv(), sizes_.iv + job.length);
     functions().gmac_finish(&key_, &scratch.context, icv, sizes_.icv);
   }
 };

@@ -206,7 +206,6 @@ class JobCipher final : public IpsecMbCipher {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       JobCipher& cipher = ciphers.empty() ? *this : static_cast<JobCipher&>(*ciphers[i]);
       PacketJob& job = jobs[i];
-      assert_layout(job, cipher.sizes_);
       job.ok = false;
       const bool is_possible = cipher.can_be_mine(job);
       MERLON_ASSERT(is_possible || direction == IMB_DIR_DECRYPT);
@@ -255,11 +254,11 @@ class JobCipher final : public IpsecMbCipher {
     out.msg_len_to_cipher_in_bytes = job.length;
     out.auth_tag_output = slot.icv;
     if (facts_.salt == 0) {
-      out.iv = job.iv;
+      out.iv = job.iv();
       out.iv_len_in_bytes = facts_.iv;
     } else {
       std::memcpy(slot.nonce, keys_.salt, facts_.salt);
-      std::memcpy(slot.nonce + facts_.salt, job.iv, facts_.iv);
+      std::memcpy(slot.nonce + facts_.salt, job.iv(), facts_.iv);
       out.iv = slot.nonce;
       out.iv_len_in_bytes = facts_.salt + facts_.iv;
     }
@@ -272,8 +271,8 @@ class JobCipher final : public IpsecMbCipher {
 
   void fill_aead(IMB_JOB& out, const PacketJob& job, Slot& slot) const {
     std::memcpy(slot.aad, AdditionalData(job, esn_).bytes.data(), sizeof slot.aad);
-    out.src = job.data;
-    out.dst = job.data;
+    out.src = job.data(sizes_);
+    out.dst = job.data(sizes_);
     out.cipher_start_src_offset_in_bytes = 0;
     out.hash_start_src_offset_in_bytes = 0;
     out.msg_len_to_hash_in_bytes = job.length;
@@ -288,14 +287,14 @@ class JobCipher final : public IpsecMbCipher {
 
   void fill_mac(IMB_JOB& out, PacketJob& job, Slot& slot) const {
     out.src = job.header;
-    out.dst = job.data;
+    out.dst = job.data(sizes_);
     out.cipher_start_src_offset_in_bytes = kEspHeaderSize + sizes_.iv;
     out.hash_start_src_offset_in_bytes = 0;
     out.msg_len_to_hash_in_bytes = kEspHeaderSize + sizes_.iv + job.length;
     if (esn_) {
       // RFC 4303 2.2.1: the high half goes behind what is authenticated. The ICV's place lends it room.
-      std::memcpy(slot.received, job.icv, sizes_.icv);
-      write_u32(job.icv, job.sequence_high);
+      std::memcpy(slot.received, job.icv(sizes_), sizes_.icv);
+      write_u32(job.icv(sizes_), job.sequence_high);
       out.msg_len_to_hash_in_bytes += kEsnSize;
     }
     if (hash_alg_ == IMB_AUTH_AES_XCBC) {
@@ -314,12 +313,12 @@ class JobCipher final : public IpsecMbCipher {
 
   void finish(PacketJob& job, const Slot& slot, IMB_CIPHER_DIRECTION direction) const {
     if (direction == IMB_DIR_ENCRYPT) {
-      std::memcpy(job.icv, slot.icv, sizes_.icv);
+      std::memcpy(job.icv(sizes_), slot.icv, sizes_.icv);
       job.ok = true;
       return;
     }
-    if (!is_aead_ && esn_) std::memcpy(job.icv, slot.received, sizes_.icv);
-    job.ok = icv_matches(slot.icv, job, sizes_.icv);
+    if (!is_aead_ && esn_) std::memcpy(job.icv(sizes_), slot.received, sizes_.icv);
+    job.ok = icv_matches(slot.icv, job, sizes_);
   }
 
   JobKeys keys_;

@@ -18,7 +18,6 @@ class OpensslPacketCipher : public PacketCipher {
 
   void seal(std::span<PacketJob> jobs) final {
     for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
       MERLON_ASSERT(is_possible_length(job));
       seal_one(job);
       job.ok = true;
@@ -27,7 +26,6 @@ class OpensslPacketCipher : public PacketCipher {
 
   void open(std::span<PacketJob> jobs) final {
     for (PacketJob& job : jobs) {
-      assert_layout(job, sizes_);
       job.ok = is_possible_length(job) && open_one(job);
     }
   }
@@ -45,11 +43,11 @@ class AeadPacketCipher final : public OpensslPacketCipher {
  private:
   void seal_one(const PacketJob& job) override {
     const AdditionalData aad(job, esn_);
-    aead_->seal(job.iv, {aad.view(esn_)}, {job.data, job.length}, job.icv);
+    aead_->seal(job.iv(), {aad.view(esn_)}, {job.data(sizes_), job.length}, job.icv(sizes_));
   }
   bool open_one(const PacketJob& job) override {
     const AdditionalData aad(job, esn_);
-    return aead_->open(job.iv, {aad.view(esn_)}, {job.data, job.length}, job.icv);
+    return aead_->open(job.iv(), {aad.view(esn_)}, {job.data(sizes_), job.length}, job.icv(sizes_));
   }
 
   std::unique_ptr<Aead> aead_;
@@ -64,11 +62,11 @@ class GmacPacketCipher final : public OpensslPacketCipher {
  private:
   void seal_one(const PacketJob& job) override {
     const AdditionalData aad(job, esn_);
-    aead_->seal(job.iv, {aad.view(esn_), {job.iv, sizes_.iv + job.length}}, {}, job.icv);
+    aead_->seal(job.iv(), {aad.view(esn_), {job.iv(), sizes_.iv + job.length}}, {}, job.icv(sizes_));
   }
   bool open_one(const PacketJob& job) override {
     const AdditionalData aad(job, esn_);
-    return aead_->open(job.iv, {aad.view(esn_), {job.iv, sizes_.iv + job.length}}, {}, job.icv);
+    return aead_->open(job.iv(), {aad.view(esn_), {job.iv(), sizes_.iv + job.length}}, {}, job.icv(sizes_));
   }
 
   std::unique_ptr<Aead> aead_;
@@ -88,15 +86,16 @@ class MacPacketCipher final : public OpensslPacketCipher {
  private:
   void seal_one(const PacketJob& job) override {
     MERLON_ASSERT(job.length % cipher_block_ == 0);
-    if (mode_) mode_->encrypt(job.iv, {job.data, job.length});
-    std::memcpy(job.icv, compute(job).data(), sizes_.icv);
+    if (mode_) mode_->encrypt(job.iv(), {job.data(sizes_), job.length});
+    std::memcpy(job.icv(sizes_), compute(job).data(), sizes_.icv);
   }
 
   bool open_one(const PacketJob& job) override {
     if (job.length % cipher_block_ != 0) return false;
     const auto expected = compute(job);
-    if (!equal_constant_time(ByteView(expected).first(sizes_.icv), {job.icv, sizes_.icv})) return false;
-    if (mode_) mode_->decrypt(job.iv, {job.data, job.length});
+    if (!equal_constant_time(ByteView(expected).first(sizes_.icv), {job.icv(sizes_), sizes_.icv}))
+      return false;
+    if (mode_) mode_->decrypt(job.iv(), {job.data(sizes_), job.length});
     return true;
   }
 

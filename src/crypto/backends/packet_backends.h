@@ -29,12 +29,6 @@ inline constexpr std::size_t kEspHeaderSize = 8;
 inline constexpr std::size_t kEsnSize = 4;
 inline constexpr std::size_t kMaxIcvSize = 32;
 
-// The layout that packet_cipher.h promises.
-inline void assert_layout(const PacketJob& job, const EspSizes& sizes) {
-  MERLON_ASSERT(job.iv == job.header + kEspHeaderSize && job.data == job.iv + sizes.iv &&
-                job.icv == job.data + job.length);
-}
-
 // RFC 4303 2.4: a packet has a trailer of two bytes at least, so data are never empty.
 inline bool is_possible_length(const PacketJob& job) {
   return job.length != 0 && job.length <= kMaxPacketData;
