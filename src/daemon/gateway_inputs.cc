@@ -170,9 +170,8 @@ void Gateway::handle(const esp::Event& event) {
                                          : fmt::format("ESP from {} with SPI {} and sequence number {}",
                                                        e.source, e.spi, e.sequence);
             log_.limited(now.monotonic, fmt::format("audit: {} dropped: {}", what, esp::name(e.reason)));
-            // The packet itself is gone; its SA and that it happened are what the peer needs to know.
             if (e.reason == esp::DropReason::kSelectorMismatch && e.sa.value != 0)
-              engine_->selectors_violated(now, e.sa, {});
+              engine_->selectors_violated(now, e.sa, e.packet.bytes());
           },
       },
       event);

@@ -3,6 +3,8 @@
 // may be lost.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <variant>
 
 #include "esp/drop_reason.h"
@@ -51,6 +53,19 @@ struct UnknownSpi {
   Endpoint source, destination;
   bool udp_encapsulated = false;
 };
+// As much of a packet as ICMP would quote (RFC 7296 3.10.1, INVALID_SELECTORS).
+struct PacketStart {
+  std::array<std::uint8_t, 64> octets{};
+  std::uint8_t size = 0;
+
+  static PacketStart of(ByteView packet) {
+    PacketStart start;
+    start.size = static_cast<std::uint8_t>(std::min(packet.size(), start.octets.size()));
+    std::copy_n(packet.begin(), start.size, start.octets.begin());
+    return start;
+  }
+  [[nodiscard]] ByteView bytes() const { return ByteView(octets).first(size); }
+};
 // An auditable drop (RFC 4301 5.2, RFC 4303 3.4 and 4) with what the RFCs want to be logged. Rate-limited.
 struct Audit {
   DropReason reason = DropReason::kIntegrity;
@@ -58,6 +73,7 @@ struct Audit {
   Spi spi;
   std::uint32_t sequence = 0;    // as on the wire
   Endpoint source, destination;  // outer; of kNoPolicy, which never had an SA: the packet's own
+  PacketStart packet{};          // of kSelectorMismatch: the inner packet, for INVALID_SELECTORS
 };
 
 using Event = std::variant<SoftExpired, HardExpired, Acquire, PeerMoved, FirstInbound, UnknownSpi, Audit>;

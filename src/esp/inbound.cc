@@ -271,7 +271,8 @@ bool Inbound::strip(Instant now, const Item& item, IpFamily family, MutableByteV
   const bool is_plainly_ours = family == IpFamily::kIpv4 && sa.plain.hold(view.destination, view.source);
   if (!is_plainly_ours &&
       !policy::matches(sa.rules().local_ts, sa.rules().remote_ts, view, Direction::kInbound)) {
-    return refused(DropReason::kSelectorMismatch);
+    refuse(now, item, DropReason::kSelectorMismatch, inner);
+    return false;
   }
   if (!decapsulate_ecn(inner, view, item.meta->tos)) return refused(DropReason::kEcnInvalid);
   if (sa.tcp_mss_clamp && view.protocol == IpProtocol::kTcp) {
@@ -282,17 +283,22 @@ bool Inbound::strip(Instant now, const Item& item, IpFamily family, MutableByteV
 }
 
 // Of a packet whose ESP header is gone already.
-void Inbound::refuse(Instant now, const Item& item, DropReason reason) {
+void Inbound::refuse(Instant now, const Item& item, DropReason reason, ByteView inner) {
   const packet::PacketMeta& meta = *item.meta;
   reporter_.drop(now, {reason, item.sa->id, item.sa->spi, static_cast<std::uint32_t>(item.sequence.value),
-                       meta.source, meta.destination});
+                       meta.source, meta.destination, PacketStart::of(inner)});
 }
 
 void Inbound::drop(Instant now, ByteView esp, const packet::PacketMeta& meta, const InboundSa* sa,
                    DropReason reason) {
   const auto header = wire::parse_esp_header(esp);
-  reporter_.drop(now, {reason, sa == nullptr ? policy::ChildSaId{} : sa->id, header ? header->spi : Spi{},
-                       header ? header->sequence : 0, meta.source, meta.destination});
+  reporter_.drop(now, {reason,
+                       sa == nullptr ? policy::ChildSaId{} : sa->id,
+                       header ? header->spi : Spi{},
+                       header ? header->sequence : 0,
+                       meta.source,
+                       meta.destination,
+                       {}});
 }
 
 }  // namespace merlon::esp

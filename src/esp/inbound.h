@@ -51,7 +51,8 @@ class Inbound {
   [[gnu::noinline, gnu::cold]] void note_first(const InboundSa& sa);
   [[gnu::noinline]] void note_source(Instant now, const InboundSa& sa, const packet::PacketMeta& meta);
   // Apart: what is rare should not make room for itself among what is not.
-  [[gnu::noinline, gnu::cold]] void refuse(Instant now, const Item& item, DropReason reason);
+  [[gnu::noinline, gnu::cold]] void refuse(Instant now, const Item& item, DropReason reason,
+                                           ByteView inner = {});
   void note_authentic(Instant now, const Item& item, bool is_newest);
   [[gnu::noinline, gnu::cold]] void drop(Instant now, ByteView esp, const packet::PacketMeta& meta,
                                          const InboundSa* sa, DropReason reason);

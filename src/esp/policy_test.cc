@@ -147,7 +147,8 @@ TEST(SaChoice, SelectorsOfTheSaAreCheckedInbound) {
   sa_b->local_ts = test::ts("10.2.0.0/24");  // the sender believes more than was agreed
   ASSERT_TRUE(peers.a.engine.install(sa_a));
   ASSERT_TRUE(peers.b.engine.install(sa_b));
-  const auto packets = peers.a.protect({inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.1.9")});
+  const Bytes inner = inner_packet(IpFamily::kIpv4, 60, "10.1.0.1", "10.2.1.9");
+  const auto packets = peers.a.protect({inner});
   EXPECT_THAT(peers.b.unprotect(packets), IsEmpty());
   EXPECT_EQ(peers.b.engine.drops(DropReason::kSelectorMismatch), 1U);
   const auto audits = peers.b.events_of<Audit>();
@@ -156,6 +157,8 @@ TEST(SaChoice, SelectorsOfTheSaAreCheckedInbound) {
   EXPECT_EQ(audits[0].spi, sa_b->inbound_spi);
   EXPECT_EQ(audits[0].sequence, 1U);
   EXPECT_EQ(audits[0].source, peers.end_a());
+  // RFC 7296 3.10.1: "the start of the offending packet"; the forwarding hop has not been counted yet.
+  EXPECT_EQ(to_bytes(audits[0].packet.bytes()), to_bytes(ByteView(inner).first(60)));
 }
 
 // RFC 7296 2.8: old and new SA live side by side, and what is sent moves when the control side says so.
