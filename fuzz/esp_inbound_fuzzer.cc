@@ -109,7 +109,7 @@ class Target {
     if (length == 0) return nullptr;
     packet::PacketPtr packet = pool_.copy_of(plaintext.first(length));
     packet->prepend(8 + sender.cipher->iv_size());
-    const MutableByteView icv = packet->extend(sender.cipher->icv_size());
+    packet->extend(sender.cipher->icv_size());
     const MutableByteView bytes = packet->bytes();
     ++sender.sequence;
     wire::write_esp_header(bytes, {sender.spi, static_cast<std::uint32_t>(sender.sequence)});
@@ -118,10 +118,7 @@ class Target {
     crypto::PacketJob job;
     job.header = bytes.data();
     job.sequence_high = static_cast<std::uint32_t>(sender.sequence >> 32U);
-    job.iv = iv.data();
-    job.data = bytes.subspan(8 + iv.size()).data();
     job.length = static_cast<std::uint32_t>(length);
-    job.icv = icv.data();
     sender.cipher->seal({&job, 1});
     return packet;
   }

@@ -70,7 +70,8 @@ struct Direction {
     auto job = job_for(copy, sequence);
     cipher->open({&job, 1});
     if (!job.ok) return std::nullopt;
-    return Bytes(job.data, job.data + job.length);
+    const std::uint8_t* const data = job.iv() + cipher->iv_size();
+    return Bytes(data, data + job.length);
   }
   // The plaintext (whole blocks, trailer and all) as an ESP packet.
   [[nodiscard]] Bytes seal(ByteView plaintext, std::uint64_t sequence) const {
@@ -89,10 +90,7 @@ struct Direction {
     crypto::PacketJob job;
     job.header = esp.data();
     job.sequence_high = static_cast<std::uint32_t>(sequence >> 32U);
-    job.iv = esp.data() + 8;
-    job.data = job.iv + cipher->iv_size();
     job.length = static_cast<std::uint32_t>(esp.size() - 8 - cipher->iv_size() - cipher->icv_size());
-    job.icv = job.data + job.length;
     return job;
   }
 };
