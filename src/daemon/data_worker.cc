@@ -73,7 +73,7 @@ void DataWorker::wake_if_asleep() {
 void DataWorker::run() {
   io::set_thread_name(site_.name);
   last_poll_ = io::monotonic_now();
-  std::array<epoll_event, 8> events;
+  std::array<epoll_event, 8> events{};
   while (!stopping_.load(std::memory_order_relaxed)) {
     heartbeat_.store(heartbeat_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     const int count = wait(events);

@@ -235,21 +235,20 @@ bool Gateway::knows(const std::string& connection) const {
 }
 
 Result<> Gateway::up(const std::string& connection, const std::string& child) {
-  const auto done = supervisor_.up(io::system_now(), connection, child);
+  auto done = supervisor_.up(io::system_now(), connection, child);
   pump();
   return done;
 }
 
 Result<> Gateway::down(const std::string& connection, const std::string& child) {
-  const auto done = supervisor_.down(io::system_now(), connection, child);
+  auto done = supervisor_.down(io::system_now(), connection, child);
   pump();
   return done;
 }
 
 Result<> Gateway::rekey(const std::string& connection, const std::string& child, bool ike) {
   const Now now = io::system_now();
-  const auto done =
-      ike ? engine_->rekey_ike_sa(now, connection) : engine_->rekey_child_sa(now, connection, child);
+  auto done = ike ? engine_->rekey_ike_sa(now, connection) : engine_->rekey_child_sa(now, connection, child);
   pump();
   return done;
 }

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::size_t kLargestDatagram = 65535;
 constexpr unsigned kTicksPerSecond = 4;
-constexpr unsigned kPathMtuMaxAge_s = 600;  // then a larger one is tried again (RFC 8201 4)
-constexpr unsigned kGuardCheck_s = 5;
+constexpr unsigned kPathMtuMaxAgeSeconds = 600;  // then a larger one is tried again (RFC 8201 4)
+constexpr unsigned kGuardCheckSeconds = 5;
 
 // Ours is not to be touched by others, but some flush whole tables, or take our device down and so its routes away.
 bool concerns_ours(const io::NetlinkChange& change, int tun_index) {
@@ -112,7 +112,7 @@ void Gateway::every_tick() {
       report_inbound();
       look_at_network();
     }
-    if (ticks_ % (kTicksPerSecond * kPathMtuMaxAge_s) == 0) {
+    if (ticks_ % (kTicksPerSecond * kPathMtuMaxAgeSeconds) == 0) {
       look_at_paths_again();
       for (const auto& [id, sa] : child_sas_) set_path_mtu(*sa);
     }
@@ -123,7 +123,7 @@ void Gateway::every_tick() {
 }
 
 void Gateway::look_at_network() {
-  if (ticks_ % (kTicksPerSecond * kGuardCheck_s) == 0 && network_->guard_is_gone()) {
+  if (ticks_ % (kTicksPerSecond * kGuardCheckSeconds) == 0 && network_->guard_is_gone()) {
     log_.warning("somebody has removed the nftables guard: it is put in place again");
     network_in_doubt_ = true;
   }

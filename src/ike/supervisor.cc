@@ -142,8 +142,8 @@ Result<> Supervisor::down(Now, const std::string& connection, const std::string&
   return impl_->down(connection, child);
 }
 void Supervisor::acquire(Now now, const std::string& connection, const std::string& child,
-                         std::optional<TriggeringPacket> packet) {
-  impl_->acquire(now, connection, child, std::move(packet));
+                         const std::optional<TriggeringPacket>& packet) {
+  impl_->acquire(now, connection, child, packet);
 }
 void Supervisor::network_changed(Now now) {
   impl_->network_changed(now);

@@ -108,7 +108,7 @@ class Supervisor {
 
   // The data plane has a packet for a child without an SA.
   void acquire(Now now, const std::string& connection, const std::string& child,
-               std::optional<TriggeringPacket> packet);
+               const std::optional<TriggeringPacket>& packet);
   // Addresses or routes of this host changed: whatever waits for its next attempt begins now.
   void network_changed(Now now);
   // The answer to ResolveName: addresses in the order in which they should be tried.

@@ -174,7 +174,7 @@ Result<> Supervisor::Impl::down(const std::string& connection, const std::string
 }
 
 void Supervisor::Impl::acquire(Now now, const std::string& connection, const std::string& child,
-                               std::optional<TriggeringPacket> packet) {
+                               const std::optional<TriggeringPacket>& packet) {
   Supervised* supervised = find(connection);
   if (supervised == nullptr || supervised->down || supervised->stage == SupervisorStage::kBackingOff) return;
   const auto at = supervised->children.find(child);
@@ -188,7 +188,7 @@ void Supervisor::Impl::acquire(Now now, const std::string& connection, const std
     one.extra_not_before = now.monotonic + kExtraAcquireInterval;
     one.one_more = true;
   }
-  one.packet = std::move(packet);
+  one.packet = packet;
   evaluate(now, *supervised);
 }
 

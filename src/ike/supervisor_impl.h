@@ -82,7 +82,7 @@ class Supervisor::Impl {
   Result<> up(Now now, const std::string& connection, const std::string& child);
   Result<> down(const std::string& connection, const std::string& child);
   void acquire(Now now, const std::string& connection, const std::string& child,
-               std::optional<TriggeringPacket> packet);
+               const std::optional<TriggeringPacket>& packet);
   void network_changed(Now now);
   void resolved(Now now, RequestId request, const Result<std::vector<IpAddress>>& addresses);
   void nothing_to_do(Now now, const std::string& connection);

@@ -117,7 +117,7 @@ std::vector<bpf_insn> steering_program() {
 
 Result<Fd> load(const std::vector<bpf_insn>& program) {
   static constexpr char kLicense[] = "Apache-2.0";
-  bpf_attr attributes;
+  bpf_attr attributes;  // NOLINT(cppcoreguidelines-pro-type-member-init): a union, cleared whole
   std::memset(&attributes, 0, sizeof attributes);
   attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
   attributes.insn_cnt = static_cast<std::uint32_t>(program.size());

@@ -88,8 +88,8 @@ int NetlinkMonitor::fd() const {
 
 Result<NetlinkMonitor::Changes> NetlinkMonitor::read_changes() {
   Changes out;
-  alignas(nlmsghdr) std::array<char, 65536>
-      buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled below
+  alignas(nlmsghdr) std::array<char, 65536> buffer;
   for (;;) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;

@@ -49,8 +49,8 @@ Result<std::string> run(const std::string& commands, std::string_view attempt) {
 }
 
 const std::string& table_name() {
-  static const std::string kName = fmt::format("inet {}", NftGuard::kTable);
-  return kName;
+  static const std::string table = fmt::format("inet {}", NftGuard::kTable);
+  return table;
 }
 
 // The number behind a word, from a place in the text on; 0 where there is none.
