@@ -7,15 +7,16 @@ PACKAGES = ("iproute2", "nftables", "procps")
 TARGETS = ("bench-native",)
 SIZES = (64, 1424)
 OURS = "raw"
-IN = {"ring2": "AF_PACKET ring (TPACKET_V2)", "ring3": "AF_PACKET ring (TPACKET_V3)", "xdp": "AF_XDP, driver mode, copy", "xdp-generic": "AF_XDP, generic mode"}
-SEVERAL = {"raw-of-2": "raw sockets of 2 workers", "raw-of-8": "raw sockets of 8 workers", "ring2-of-2": "AF_PACKET rings of 2 workers, PACKET_FANOUT"}
+IN = {"ring2": "AF_PACKET ring (TPACKET_V2)", "ring3": "AF_PACKET ring (TPACKET_V3)", "xdp": "AF_XDP, driver mode, copy", "xdp-generic": "AF_XDP, generic mode",
+      "ring2-stack": "AF_PACKET ring (TPACKET_V2), right with any devices"}
+SEVERAL = {"raw-of-2": "raw sockets of 2 that read", "raw-of-8": "raw sockets of 8 that read", "ring2-of-2": "AF_PACKET rings of 2 that read, PACKET_FANOUT"}
 OUT = {"raw-bare": "raw socket, destination only", "raw-connected": "raw socket, connected", "raw-headers": "raw socket, own IP headers",
        "packet": "AF_PACKET, past the queueing discipline", "ring": "AF_PACKET ring (PACKET_TX_RING)", "xdp": "AF_XDP, copy"}
 
 
 def run(options):
     rounds = options.rounds or (2 if options.quick else 9)
-    turns = 4 if options.quick else 12
+    turns = 20 if options.quick else 60
     rows = []
     with Server("bench-native", common.program(options.build, TARGETS[0]), cpu=common.quietest_cpu()) as one, \
             Server("bench-native", common.program(options.build, TARGETS[0])) as two:
@@ -49,8 +50,9 @@ def way_in(options, server, family, size, rounds, turns):
     case = f"in, IPv{family}, {size:,} bytes, 1 core"
     if options.only not in case:
         return []
-    several = SEVERAL if family == 4 else {way: name for way, name in SEVERAL.items() if way.startswith("raw")}
-    peers = {**IN, **several}
+    peers = {**IN, **SEVERAL}
+    if family == 6:  # the rest was written for IPv4
+        peers = {way: name for way, name in peers.items() if way not in ("ring2-stack", "ring2-of-2")}
     samples = taking_turns(case, server, ("drop", OURS, *peers), rounds, lambda way: f"in {way} {family} {size} {turns}")
     floor = samples["drop"].median
     beyond = {way: Sample([value - floor for value in sample.values]) for way, sample in samples.items()}

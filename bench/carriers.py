@@ -53,7 +53,7 @@ class Carrier:
 
 
 class MerlonCarrier(Carrier):
-    """With the defaults, so as many data workers as CPUs: two."""
+    """With the defaults, so one data worker: there are two CPUs."""
     name, slug = "merlon", "mrl"
     daemon, encapsulation, child = "", "udp", ""
 
@@ -66,10 +66,6 @@ class MerlonCarrier(Carrier):
                             f'remote_ts = "{beyond}"\nesp_proposals = ["aes128gcm16-x25519"]\n{self.child}\n').start()
 
 
-class OneWorkerCarrier(MerlonCarrier):
-    name, slug, daemon = "merlon, workers = 1", "mrl1", "workers = 1"
-
-
 class TwoWorkersCarrier(MerlonCarrier):
     name, slug, daemon = "merlon, workers = 2", "mrl2", "workers = 2"
 
@@ -79,7 +75,7 @@ class ParallelCarrier(MerlonCarrier):
 
 
 class NativeCarrier(MerlonCarrier):
-    name, slug, daemon, encapsulation = "merlon, workers = 1, native ESP", "mrln", "workers = 1", "native"
+    name, slug, daemon, encapsulation = "merlon, native ESP", "mrln", "", "native"
 
 
 class NativeTwoWorkersCarrier(MerlonCarrier):
