@@ -93,10 +93,18 @@ struct SharedRing {
   std::uint32_t *producer = nullptr, *consumer = nullptr;
   Entry* entries = nullptr;
 
+  SharedRing() = default;
+  ~SharedRing() {
+    if (memory_ != nullptr) munmap(memory_, size_);
+  }
+  SharedRing(const SharedRing&) = delete;
+  SharedRing& operator=(const SharedRing&) = delete;
+
   void map(int fd, const xdp_ring_offset& offset, off_t page) {
-    const std::size_t size = offset.desc + kRing * sizeof(Entry);
-    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, page);
+    size_ = offset.desc + kRing * sizeof(Entry);
+    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, page);
     if (memory == MAP_FAILED) give_up(reason("no AF_XDP ring"));
+    memory_ = memory;
     auto* base = static_cast<std::uint8_t*>(memory);
     producer = reinterpret_cast<std::uint32_t*>(base + offset.producer);
     consumer = reinterpret_cast<std::uint32_t*>(base + offset.consumer);
@@ -112,6 +120,10 @@ struct SharedRing {
   void produce(std::uint32_t count) {
     std::atomic_ref(*producer).store(*producer + count, std::memory_order_release);
   }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 class XdpSocket {
@@ -144,8 +156,11 @@ class XdpSocket {
     address.sxdp_family = AF_XDP;
     address.sxdp_ifindex = index;
     address.sxdp_flags = XDP_COPY;
-    if (bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-      give_up(reason("bind AF_XDP"));
+    // The kernel gives a queue free a little after its socket was closed.
+    for (int i = 0; bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0; ++i) {
+      if (errno != EBUSY || i == 500) give_up(reason("bind AF_XDP"));
+      usleep(10'000);
+    }
   }
   ~XdpSocket() { munmap(frames, std::size_t{kFrames} * kBuffer); }
   XdpSocket(const XdpSocket&) = delete;
