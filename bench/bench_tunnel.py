@@ -1,9 +1,11 @@
 """tunnel: TCP and small UDP packets through two gateways in namespaces, all on two cores; peers: plain veth, strongSwan's kernel-libipsec,
-wireguard-go of Debian 12 and, where a root folder of Debian 13 can be made, its newer one with offloads."""
+wireguard-go of Debian 12 and, where a root folder of Debian 13 can be made, its newer one with offloads; and ourselves with two data workers, with
+RFC 9611's Child SA for each of them, and with native ESP."""
 import json
 
 import common
-from carriers import HOST_B, Carrier, MerlonCarrier, NewWireguardGoCarrier, StrongSwanCarrier, WireguardGoCarrier, start_all, two_cores
+from carriers import (HOST_B, Carrier, MerlonCarrier, NativeCarrier, NativeTwoWorkersCarrier, NewWireguardGoCarrier, ParallelCarrier, StrongSwanCarrier, TwoWorkersCarrier,
+                      WireguardGoCarrier, start_all, two_cores)
 from common import Sample, row, say
 
 PACKAGES = ("iproute2", "nftables", "iputils-ping", "procps", "iperf3", "strongswan-charon", "strongswan-swanctl", "libcharon-extra-plugins",
@@ -11,6 +13,7 @@ PACKAGES = ("iproute2", "nftables", "iputils-ping", "procps", "iperf3", "strongs
 TARGETS = ("merlond", "merlon", "bench-udp")
 CASES = ("TCP, 1 stream", "TCP, 8 streams", "UDP, 64 bytes")
 SINK_PORT = 7001
+KINDS = (MerlonCarrier, Carrier, StrongSwanCarrier, WireguardGoCarrier, NewWireguardGoCarrier, TwoWorkersCarrier, ParallelCarrier, NativeCarrier, NativeTwoWorkersCarrier)
 
 
 def run(options):
@@ -20,7 +23,7 @@ def run(options):
     two_cores()
     cases = [case for case in CASES if options.only in case]
     with Lab(options.build) as lab:
-        carriers = start_all(lab, (MerlonCarrier, Carrier, StrongSwanCarrier, WireguardGoCarrier, NewWireguardGoCarrier))
+        carriers = start_all(lab, KINDS)
         for carrier in carriers:
             carrier.host_b.start("iperf3", "-s")
             carrier.host_b.start(common.program(options.build, "bench-udp"), "sink", SINK_PORT)

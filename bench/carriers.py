@@ -53,15 +53,33 @@ class Carrier:
 
 
 class MerlonCarrier(Carrier):
+    """With the defaults, so one data worker: there are two CPUs."""
     name, slug = "merlon", "mrl"
+    daemon, encapsulation, child = "", "udp", ""
 
     def start(self):
         for gateway, local, remote, inside, beyond, start in ((self.gw_b, B, A, INSIDE_B, INSIDE_A, "wait"), (self.gw_a, A, B, INSIDE_A, INSIDE_B, "always")):
             # The outer route: in this net there is none but the link's own.
             gateway.ip("route", "add", "default", "via", remote)
-            Merlon(gateway, f'[connection.peer]\nlocal = "{local}"\nremote = "{remote}"\nlocal_id = "{local}"\nremote_id = "{remote}"\npsk = "{PSK}"\n'
-                            f'encapsulation = "udp"\nstart = "{start}"\n[connection.peer.child.net]\nlocal_ts = "{inside}"\nremote_ts = "{beyond}"\n'
-                            f'esp_proposals = ["aes128gcm16-x25519"]\n').start()
+            Merlon(gateway, f'[daemon]\n{self.daemon}\n[connection.peer]\nlocal = "{local}"\nremote = "{remote}"\nlocal_id = "{local}"\nremote_id = "{remote}"\n'
+                            f'psk = "{PSK}"\nencapsulation = "{self.encapsulation}"\nstart = "{start}"\n[connection.peer.child.net]\nlocal_ts = "{inside}"\n'
+                            f'remote_ts = "{beyond}"\nesp_proposals = ["aes128gcm16-x25519"]\n{self.child}\n').start()
+
+
+class TwoWorkersCarrier(MerlonCarrier):
+    name, slug, daemon = "merlon, workers = 2", "mrl2", "workers = 2"
+
+
+class ParallelCarrier(MerlonCarrier):
+    name, slug, daemon, child = "merlon, workers = 2, parallel = 2", "mrlp", "workers = 2", "parallel = 2"
+
+
+class NativeCarrier(MerlonCarrier):
+    name, slug, daemon, encapsulation = "merlon, native ESP", "mrln", "", "native"
+
+
+class NativeTwoWorkersCarrier(MerlonCarrier):
+    name, slug, daemon, encapsulation = "merlon, workers = 2, native ESP", "mrln2", "workers = 2", "native"
 
 
 class StrongSwanCarrier(Carrier):
@@ -142,7 +160,7 @@ def start_all(lab, kinds):
             carriers.append(kind(lab))
             common.say(f"{kind.name} carries packets")
         except (Failure, OSError, subprocess.TimeoutExpired) as failure:
-            if kind is MerlonCarrier:
+            if issubclass(kind, MerlonCarrier):
                 raise common.Trouble(f"merlon carries no packets: {failure}") from None
             common.say(f"{kind.name} is left out: {failure}")
     return carriers

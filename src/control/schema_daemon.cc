@@ -99,9 +99,9 @@ constexpr Key<DaemonConfig> kKeys[] = {
     {"ike_port", "port", "500", "UDP port for IKE.", set_number<&D::ike_port, 1, 65535>},
     {"natt_port", "port", "4500", "UDP port for IKE and ESP behind a NAT (RFC 3948).",
      set_number<&D::natt_port, 1, 65535>},
-    {"workers", "number", "as many as CPUs, at most 16",
+    {"workers", "number", "half as many as CPUs, 1 to 16",
      "Threads that carry packets (1 to 64), each with its own sockets and TUN queue. A Child SA belongs to "
-     "one.",
+     "one. The kernel's part of the work wants CPUs as well.",
      set_number<&D::workers, 1, 64>},
     {"offload", "true | false", "true",
      "Exchange many packets at once with the kernel where it can (TSO, USO, GSO, GRO). Off for tests.",

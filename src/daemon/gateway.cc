@@ -129,7 +129,7 @@ Result<> Gateway::open() {
 
 unsigned Gateway::worker_count() const {
   return config_.daemon.workers != 0 ? config_.daemon.workers
-                                     : std::min(io::usable_cpus(), kMostWorkersUnasked);
+                                     : std::clamp(io::usable_cpus() / 2, 1U, kMostWorkersUnasked);
 }
 
 // A queue for each data worker.

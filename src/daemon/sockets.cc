@@ -39,21 +39,24 @@ std::optional<io::UdpSocket> open_udp(const control::DaemonConfig& config, IpFam
   return keep(io::UdpSocket::open(options), fmt::format("UDP port {} over {}", port, name(family)), warnings);
 }
 
-std::optional<io::RawEspSocket> open_esp(const control::DaemonConfig& config, IpFamily family,
+std::optional<io::RawEspSocket> open_esp(const control::DaemonConfig& config, IpFamily family, bool send_only,
                                          std::vector<std::string>& warnings) {
   auto options = common<io::RawEspSocketOptions>(config);
+  options.send_only = send_only;
   options.local = IpAddress::any(family);
   return keep(io::RawEspSocket::open(options), fmt::format("native ESP over {}", name(family)), warnings);
 }
 
-// Each worker's sockets get what its SAs need, from the first packet on.
+// Each worker's UDP sockets get what its SAs need, from the first packet on; native ESP goes to a reader, and where that is
+// not the owner the packet crosses inside the engine.
 Result<> steer(Sockets& sockets) {
   const io::SpiSteering steering{esp::kOwnerBits, static_cast<unsigned>(sockets.workers.size())};
+  const io::SpiSteering native{esp::kOwnerBits, esp_readers(steering.count)};
   for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
     if (io::UdpSocket* socket = sockets.natt(family)) MERLON_TRY_VOID(io::steer_by_spi(*socket, steering));
-    for (unsigned i = 0; i < steering.count; ++i)
+    for (unsigned i = 0; native.count > 1 && i < native.count; ++i)
       if (io::RawEspSocket* socket = sockets.workers[i].esp(family))
-        MERLON_TRY_VOID(io::keep_own_spis(*socket, steering, i));
+        MERLON_TRY_VOID(io::keep_own_spis(*socket, native, i));
   }
   return {};
 }
@@ -90,9 +93,11 @@ Result<Sockets> Sockets::open(const control::DaemonConfig& config, unsigned work
     for (const std::string& warning : warnings) all += (all.empty() ? "" : "; ") + warning;
     return fail(ErrorCode::kSystem, "no socket for IKE (does another IKE daemon run?): {}", all);
   }
-  for (WorkerSockets& worker : out.workers) {
-    worker.esp_v4 = open_esp(config, IpFamily::kIpv4, warnings);
-    worker.esp_v6 = open_esp(config, IpFamily::kIpv6, warnings);
+  for (unsigned i = 0; i < worker_count; ++i) {
+    WorkerSockets& worker = out.workers[i];
+    const bool send_only = i >= esp_readers(worker_count);
+    worker.esp_v4 = open_esp(config, IpFamily::kIpv4, send_only, warnings);
+    worker.esp_v6 = open_esp(config, IpFamily::kIpv6, send_only, warnings);
     if (!worker.esp_v4 && !worker.esp_v6) break;  // said once
   }
   if (worker_count > 1) MERLON_TRY_VOID(steer(out));

@@ -1,6 +1,6 @@
 // The sockets of the daemon: UDP for IKE, UDP for NAT traversal (IKE and ESP), raw for native ESP; each for both families
 // where the host has them. The control thread reads the first kind, the data workers the others, each its own: the kernel
-// chooses by the SPI (io/spi_steering.h). All may send.
+// chooses by the SPI (io/spi_steering.h); native ESP, where only the first workers read. All may send.
 #pragma once
 
 #include <optional>
@@ -29,6 +29,13 @@ struct WorkerSockets {
     return pointer_to(family == IpFamily::kIpv4 ? esp_v4 : esp_v6);
   }
 };
+
+// The kernel copies a packet of native ESP for every raw socket before the socket's filter is asked, so that with each socket
+// receiving costs more (docs/performance.md has how much). Few therefore receive, whatever the number of workers.
+inline constexpr unsigned kMostEspReaders = 2;
+[[nodiscard]] constexpr unsigned esp_readers(unsigned workers) {
+  return workers < kMostEspReaders ? workers : kMostEspReaders;
+}
 
 struct Sockets {
   std::optional<io::UdpSocket> ike_v4, ike_v6;

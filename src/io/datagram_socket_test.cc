@@ -313,6 +313,31 @@ TEST_F(DatagramSocketTest, RawEspLearnsThePathMtu) {
   });
 }
 
+// What a router says about a packet of a socket that only sends reaches those that receive.
+TEST_F(DatagramSocketTest, AnotherSocketHearsOfThePathMtuOfOneThatOnlySends) {
+  in_namespace([] {
+    Path path;
+    for (const auto& [any, near, far] : {std::tuple{"0.0.0.0", "192.0.2.1", "198.51.100.1"},
+                                         std::tuple{"::", "2001:db8:1::1", "2001:db8:2::1"}}) {
+      RawEspSocket receiver = esp(any);
+      RawEspSocketOptions options;
+      options.local = ip(any);
+      options.send_only = true;
+      RawEspSocket sender = RawEspSocket::open(options).value();
+      OutgoingDatagram datagram;
+      const Bytes large(1400, 0x55);
+      datagram.payload = large;
+      datagram.source = ip(near);
+      datagram.destination = {ip(far), 0};
+      ASSERT_EQ(sender.send(datagram), SendOutcome::kSent);
+      const auto error = error_of(receiver);
+      ASSERT_TRUE(error);
+      EXPECT_EQ(error->mtu, 1280U);
+      EXPECT_EQ(error->destination, datagram.destination);
+    }
+  });
+}
+
 // A link that drops what is larger than 1,280 bytes, while the kernel at the near end believes in 1,500.
 void expect_fragments_pass(DatagramSocket& client, DatagramSocket& server) {
   const Bytes small(1000, 0x55), large(1400, 0x56), huge(4000, 0x57), last(900, 0x58);

@@ -11,6 +11,9 @@ namespace merlon::io {
 struct RawEspSocketOptions : DatagramSocketOptions {
   IpAddress local = {};                    // unspecified: all addresses of its family
   IpProtocol protocol = IpProtocol::kEsp;  // or kAh
+  // Nothing arrives on it, and the kernel makes no copy of what arrives for it either, which a filter alone would not spare.
+  // Everything sent must name its source. ICMP errors come to the sockets that receive, also those about what this one sent.
+  bool send_only = false;
 };
 
 class RawEspSocket : public DatagramSocket {
