@@ -140,10 +140,7 @@ TEST_F(PoisonedSecrets, IcvOfEspPackets) {
     const auto job_of = [&](Bytes& bytes) {
       crypto::PacketJob job;
       job.header = bytes.data();
-      job.iv = job.header + 8;
-      job.data = job.iv + made.iv_size();
       job.length = 64;
-      job.icv = job.data + job.length;
       return job;
     };
     auto seal = job_of(packet);
