@@ -1,10 +1,12 @@
 """native: moving packets of IP protocol 50 between the kernel and a program over veth: the raw sockets that merlond has, and as their peers AF_PACKET
 rings and AF_XDP, which it has not; docs/performance.md says why. No crypto, no gateway."""
 import common
+from carriers import Carrier, MerlonCarrier
+from carriers import two_cores as two_cores_only
 from common import Row, Sample, Server, row, say
 
-PACKAGES = ("iproute2", "nftables", "procps")
-TARGETS = ("bench-native",)
+PACKAGES = ("iproute2", "nftables", "iputils-ping", "procps", "iperf3")
+TARGETS = ("bench-native", "merlond", "merlon", "bench-udp")
 SIZES = (64, 1424)
 OURS = "raw"
 IN = {"ring2": "AF_PACKET ring (TPACKET_V2)", "ring3": "AF_PACKET ring (TPACKET_V3)", "xdp": "AF_XDP, driver mode, copy", "xdp-generic": "AF_XDP, generic mode",
@@ -26,7 +28,7 @@ def run(options):
                 rows += way_out(options, one, family, size, rounds, turns)
             rows += two_cores(options, two, size, rounds)
             rows += waiting(options, one, size, rounds)
-    return rows
+    return rows + beside_xdp(options, rounds)
 
 
 def taking_turns(case, server, ways, rounds, question):
@@ -93,3 +95,36 @@ def waiting(options, server, size, rounds):
     samples = taking_turns(case, server, (OURS, *IN), rounds, lambda way: f"one {way} 4 {size} 100")
     return [Row(case, "from sending until it is taken, p50", "us", samples[OURS].median, samples[way].median, name, False, samples[OURS].spread, samples[way].spread)
             for way, name in IN.items()]
+
+
+def beside_xdp(options, rounds):
+    """What AF_XDP's program on the gateways' outer devices costs all that is not for AF_XDP."""
+    import bench_tunnel
+    from lab import Lab, wait_until
+    kinds = {Carrier: "plain TCP", MerlonCarrier: "TCP in ESP in UDP"}
+    kinds = {kind: f"{name}, 1 stream, beside AF_XDP" for kind, name in kinds.items() if options.only in f"{name}, 1 stream, beside AF_XDP"}
+    if not kinds:
+        return []
+    two_cores_only()
+    rows = []
+    with Lab(options.build) as lab:
+        for kind, case in kinds.items():
+            carrier = kind(lab)
+            carrier.host_b.start("iperf3", "-s")
+            wait_until(lambda: carrier.host_b.run("ss", "-Hltn", "sport = :5201").stdout, "iperf3 listens")
+            samples = {mode: Sample() for mode in ("none", "generic", "driver")}
+            for _ in range(rounds):
+                for mode, sample in samples.items():
+                    programs = [] if mode == "none" else [gateway.start(common.program(options.build, TARGETS[0]), "idle-xdp", mode, "wan0", log=f"xdp-{mode}.log")
+                                                          for gateway in (carrier.gw_a, carrier.gw_b)]
+                    for program in programs:
+                        wait_until(lambda: "attached" in program.log(), "the XDP program is attached")
+                    try:
+                        sample.add(bench_tunnel.measure(options, carrier, "TCP, 1 stream", 1 if options.quick else 2))
+                    except common.Trouble as trouble:  # driver mode may lose so much that iperf3 gives up
+                        say(str(trouble))
+                    for program in programs:
+                        program.stop()
+            say(f"{case}: " + ", ".join(f"{mode} {sample.median:.3g}" for mode, sample in samples.items()))
+            rows += [row(case, "goodput", "Gbit/s", samples["none"], samples[mode], f"with a program in {mode} mode", more_is_better=True) for mode in ("generic", "driver") if samples[mode].values]
+    return rows

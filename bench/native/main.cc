@@ -6,11 +6,14 @@
 //   one WAY FAMILY SIZE COUNT    microseconds from sending one packet until it was taken in, through poll(2)
 //   two WAY FAMILY SIZE MS       packets a second, and ns of CPU time a packet, with a thread that sends and one that takes in
 //
+// bench-native idle-xdp generic|driver DEVICE keeps an XDP program that passes everything on a device, until it is ended.
+//
 // FAMILY is 4 or 6, SIZE that of the IP packet. Where packets got lost the answer says how many of a thousand after "lost".
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -186,14 +189,22 @@ void answer(const Link& link, const std::string& verb, const Question& question)
 }  // namespace
 }  // namespace merlon::bench
 
-int main() {
+int main(int count, char** words) {
+  if (count == 4 && words[1] == std::string("idle-xdp")) {
+    const auto mode = words[2] == std::string("driver") ? merlon::bench::XdpMode::kDriver
+                                                        : merlon::bench::XdpMode::kGeneric;
+    const merlon::io::Fd attached = merlon::bench::attach_idle_xdp(words[3], mode);
+    std::printf("attached\n");
+    std::fflush(stdout);
+    pause();
+  }
   const merlon::bench::Link link;
   for (std::string line; std::getline(std::cin, line);) {
-    std::istringstream words(line);
+    std::istringstream text(line);
     std::string verb;
     int family = 4;
     merlon::bench::Question question;
-    words >> verb >> question.way >> family >> question.size >> question.count;
+    text >> verb >> question.way >> family >> question.size >> question.count;
     question.family = family == 4 ? merlon::IpFamily::kIpv4 : merlon::IpFamily::kIpv6;
     merlon::bench::answer(link, verb, question);
   }

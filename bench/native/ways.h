@@ -41,6 +41,9 @@ std::unique_ptr<WayIn> ring_in(const Link& link, RingVersion version, unsigned w
                                Beside beside = Beside::kDeviceDrops);
 enum class XdpMode { kGeneric, kDriver };
 std::unique_ptr<WayIn> xdp_in(const Link& link, XdpMode mode);
+// A program that passes everything to the stack: what AF_XDP costs all else that comes through the device. Stays while the
+// descriptor does.
+[[nodiscard]] io::Fd attach_idle_xdp(const std::string& device, XdpMode mode);
 // Nobody listens: what sending, and the device alone, cost.
 std::unique_ptr<WayIn> drop_in(const Link& link);
 

@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -43,6 +44,21 @@ bpf_insn step(int code, int to, int from, int offset, int value) {
   return out;
 }
 
+io::Fd load(const std::vector<bpf_insn>& code) {
+  std::array<char, 16384> log{};
+  bpf_attr attributes{};
+  attributes.prog_type = BPF_PROG_TYPE_XDP;
+  attributes.insns = address_of(code.data());
+  attributes.insn_cnt = static_cast<std::uint32_t>(code.size());
+  attributes.license = address_of("GPL");
+  attributes.log_buf = address_of(log.data());
+  attributes.log_size = log.size();
+  attributes.log_level = 1;
+  const int fd = bpf(BPF_PROG_LOAD, attributes);
+  if (fd < 0) give_up(reason("no XDP program") + "\n" + log.data());
+  return io::Fd(fd);
+}
+
 // r2 data, r3 its end, r4 what was loaded.
 io::Fd load_program(int map) {
   const int jeq = BPF_JMP | BPF_JEQ | BPF_K, jne = BPF_JMP | BPF_JNE | BPF_K;
@@ -73,18 +89,18 @@ io::Fd load_program(int map) {
       step(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
       step(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
   };
-  std::array<char, 16384> log{};
+  return load(code);
+}
+
+io::Fd attach(const io::Fd& program, unsigned index, XdpMode mode) {
   bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_XDP;
-  attributes.insns = address_of(code.data());
-  attributes.insn_cnt = static_cast<std::uint32_t>(code.size());
-  attributes.license = address_of("GPL");
-  attributes.log_buf = address_of(log.data());
-  attributes.log_size = log.size();
-  attributes.log_level = 1;
-  const int fd = bpf(BPF_PROG_LOAD, attributes);
-  if (fd < 0) give_up(reason("no XDP program") + "\n" + log.data());
-  return io::Fd(fd);
+  attributes.link_create.prog_fd = static_cast<std::uint32_t>(program.get());
+  attributes.link_create.target_ifindex = index;
+  attributes.link_create.attach_type = BPF_XDP;
+  attributes.link_create.flags = mode == XdpMode::kGeneric ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+  io::Fd link(bpf(BPF_LINK_CREATE, attributes));
+  if (!link) give_up(reason("attach the XDP program"));
+  return link;
 }
 
 // One of the four rings that a program shares with the kernel.
@@ -196,13 +212,7 @@ class XdpIn : public WayIn {
       entry.value = address_of(&fd);
       if (!map_ || bpf(BPF_MAP_UPDATE_ELEM, entry) != 0) give_up(reason("no map of AF_XDP sockets"));
       program_ = load_program(map_.get());
-      bpf_attr attach{};
-      attach.link_create.prog_fd = static_cast<std::uint32_t>(program_.get());
-      attach.link_create.target_ifindex = link.receiver_index();
-      attach.link_create.attach_type = BPF_XDP;
-      attach.link_create.flags = mode == XdpMode::kGeneric ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-      link_ = io::Fd(bpf(BPF_LINK_CREATE, attach));
-      if (!link_) give_up(reason("attach the XDP program"));
+      link_ = attach(program_, link.receiver_index(), mode);
     });
     for (std::uint32_t i = 0; i < kRing; ++i) socket_->fill.at(i) = std::uint64_t{i} * kBuffer;
     socket_->fill.produce(kRing);
@@ -257,6 +267,12 @@ class XdpOut : public WayOut {
 
 std::unique_ptr<WayIn> xdp_in(const Link& link, XdpMode mode) {
   return std::make_unique<XdpIn>(link, mode);
+}
+
+io::Fd attach_idle_xdp(const std::string& device, XdpMode mode) {
+  const std::vector<bpf_insn> code = {step(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS),
+                                      step(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
+  return attach(load(code), if_nametoindex(device.c_str()), mode);  // the link keeps the program
 }
 
 std::unique_ptr<WayOut> xdp_out(const Link& link, IpFamily family, std::size_t size) {
