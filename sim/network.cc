@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/rng.h"
 #include "sim/stream.h"
 #include "wire/esp.h"
@@ -226,8 +228,10 @@ std::string_view Network::damage(Link& link, Bytes& payload) {
     return ", cut short";
   }
   if (!chance(*link.rng, link.faults.corrupt)) return "";
+  const std::size_t within = link.faults.corrupt_within;
+  const std::size_t size = within == 0 ? payload.size() : std::min(within, payload.size());
   for (std::uint64_t bits = between(*link.rng, 1, 8); bits > 0; --bits)
-    payload[link.rng->below(payload.size())] ^= static_cast<std::uint8_t>(1U << link.rng->below(8));
+    payload[link.rng->below(size)] ^= static_cast<std::uint8_t>(1U << link.rng->below(8));
   return ", damaged";
 }
 
