@@ -234,5 +234,28 @@ TEST(SpdWarnings, AShadowedEntryIsNeverFound) {
   }));
 }
 
+TEST(SpdWarnings, SayWhatBothDo) {
+  const auto spd = build_spd(
+      std::vector{connection("a", {child("x", {"10.1.0.0/16"}, {"10.2.0.0/16"}, ChildAction::kBypass, 1)}),
+                  connection("b", {child("y", {"10.1.0.0/24"}, {"10.2.3.0/24"}, ChildAction::kDiscard, 2)})});
+  ASSERT_EQ(spd.warnings().size(), 1U);
+  const std::string text = spd.warnings().front();
+  EXPECT_NE(text.find("(bypass 10.1.0.0/16"), std::string::npos) << text;
+  EXPECT_NE(text.find("(discard 10.1.0.0/24"), std::string::npos) << text;
+}
+
+// RFC 4301 4.4.1.1, RFC 6275 6.1: the type of a mobility message is where others have ports.
+TEST(Spd, RulesForMobilityMessages) {
+  const Spd spd = build_spd(std::vector{connection(
+      "one", {child("binding updates", {"10.1.0.0/16[135/5]"}, {"10.2.0.0/16[135/5]"}),
+              child("mobility", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"}, ChildAction::kBypass, 10)})});
+  auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
+  message.upper = wire::UpperFields::kMobility;
+  message.mobility_type = 5;
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.binding updates");
+  message.mobility_type = 6;
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.mobility");
+}
+
 }  // namespace
 }  // namespace merlon::policy
