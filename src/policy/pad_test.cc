@@ -203,7 +203,7 @@ TEST(ExplainNoConnection, WhereNobodyHasTheIdentityAndNobodyTheAddress) {
   const std::vector<ConnectionPtr> one = {
       connection({.name = "office", .remote_id = "b.example.com", .remote_addresses = {"192.0.2.1"}})};
   EXPECT_EQ(explain_no_connection(one, query("203.0.113.9", "c.example.com")),
-            "no connection accepts identity 'fqdn:c.example.com' from 203.0.113.9 to 198.51.100.1");
+            "no connection accepts identity 'c.example.com' from 203.0.113.9 to 198.51.100.1");
 }
 
 }  // namespace

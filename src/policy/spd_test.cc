@@ -246,15 +246,16 @@ TEST(SpdWarnings, SayWhatBothDo) {
 
 // RFC 4301 4.4.1.1, RFC 6275 6.1: the type of a mobility message is where others have ports.
 TEST(Spd, RulesForMobilityMessages) {
-  const Spd spd = build_spd(std::vector{connection(
-      "one", {child("binding updates", {"10.1.0.0/16[135/5]"}, {"10.2.0.0/16[135/5]"}),
-              child("mobility", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"}, ChildAction::kBypass, 10)})});
+  auto updates = child("updates", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"});
+  updates.local_ts.front().start_port = updates.local_ts.front().end_port = 5 << 8;
+  const auto rest = child("rest", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"}, ChildAction::kBypass, 10);
+  const Spd spd = build_spd(std::vector{connection("one", {updates, rest})});
   auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
   message.upper = wire::UpperFields::kMobility;
   message.mobility_type = 5;
-  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.binding updates");
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.updates");
   message.mobility_type = 6;
-  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.mobility");
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.rest");
 }
 
 }  // namespace
