@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/scenario_draw.h"
+#include "sim/directed_parts.h"
 #include "sim/stream.h"
 
 namespace merlon::sim {
@@ -10,32 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using policy::Connection;
-
-// Two gateways and a tunnel without faults, whose limits the caller sets.
-Scenario two_gateways(std::uint64_t seed) {
-  Scenario made = rekey_scenario(seed);
-  made.faults_end = 40s;
-  made.convergence_bound = 240s;
-  made.proof = 20s;
-  return made;
-}
-
-template <class Change>
-void change_end(Scenario& scenario, std::size_t end, Change change) {
-  for (policy::ConnectionPtr& connection : scenario.hosts[end].connections) {
-    auto copy = std::make_shared<Connection>(*connection);
-    change(*copy);
-    connection = std::move(copy);
-  }
-}
-template <class Change>
-void change_both(Scenario& scenario, Change change) {
-  for (std::size_t end = 0; end < scenario.hosts.size(); ++end) change_end(scenario, end, change);
-}
-
-void set_interval(Scenario& scenario, Duration interval) {
-  for (ChildPlan& child : scenario.tunnels[0].children) child.interval = interval;
-}
 
 // The Child SA stands, since IKE_AUTH has no KE payload, and cannot be rekeyed.
 Scenario other_methods(std::uint64_t seed) {
@@ -163,6 +137,42 @@ Scenario crowd(std::uint64_t seed) {
 
 }  // namespace
 
+Scenario two_gateways(std::uint64_t seed) {
+  Scenario made = rekey_scenario(seed);
+  made.faults_end = 40s;
+  made.convergence_bound = 240s;
+  made.proof = 20s;
+  return made;
+}
+
+Scenario quiet_gateways(std::uint64_t seed) {
+  Scenario made = two_gateways(seed);
+  made.tunnels[0].children.resize(1);
+  for (LinkFaults& link : made.tunnels[0].links) link.delay = 30ms;
+  for (HostPlan& host : made.hosts) host.slow_actions = 0ms;
+  change_both(made, [](Connection& connection) {
+    connection.ike_lifetime = {};
+    connection.liveness_interval = 5s;
+    connection.children.resize(1);
+    connection.children[0].lifetime = {};
+  });
+  set_interval(made, 100ms);
+  return made;
+}
+
+void set_interval(Scenario& scenario, Duration interval) {
+  for (ChildPlan& child : scenario.tunnels[0].children) child.interval = interval;
+}
+
+void happens(Scenario& scenario, Duration at, HappeningKind kind, std::size_t host, Duration lasts) {
+  Happening one;
+  one.at = at;
+  one.kind = kind;
+  one.host = host;
+  one.lasts = lasts;
+  scenario.happenings.push_back(one);
+}
+
 std::vector<Directed> directed_scenarios() {
   std::vector<Directed> made;
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
@@ -173,6 +183,7 @@ std::vector<Directed> directed_scenarios() {
     made.push_back({"a crowd", crowd(seed)});
   }
   for (std::uint64_t seed = 1; seed <= 20; ++seed) made.push_back({"crossings", crossings(seed)});
+  for (Directed& one : seldom_scenarios()) made.push_back(std::move(one));
   return made;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/rng.h"
 #include "sim/stream.h"
 #include "wire/esp.h"
@@ -226,8 +228,11 @@ std::string_view Network::damage(Link& link, Bytes& payload) {
     return ", cut short";
   }
   if (!chance(*link.rng, link.faults.corrupt)) return "";
+  const auto [from, within] = std::pair(link.faults.corrupt_from, link.faults.corrupt_within);
+  if (from >= payload.size()) return "";
+  const std::size_t size = (within == 0 ? payload.size() : std::min(within, payload.size())) - from;
   for (std::uint64_t bits = between(*link.rng, 1, 8); bits > 0; --bits)
-    payload[link.rng->below(payload.size())] ^= static_cast<std::uint8_t>(1U << link.rng->below(8));
+    payload[from + link.rng->below(size)] ^= static_cast<std::uint8_t>(1U << link.rng->below(8));
   return ", damaged";
 }
 

@@ -39,7 +39,8 @@ struct LinkFaults {
   unsigned burst_begins = 0, burst_ends = 0, burst_loss = 0;
   unsigned corrupt =
       0;  // one to eight bits of the payload are flipped (its UDP checksum is right all the same)
-  unsigned truncate = 0;  // the payload is cut off somewhere
+  std::size_t corrupt_from = 0, corrupt_within = 0;  // only these bytes of it; 0, 0: anywhere
+  unsigned truncate = 0;                             // the payload is cut off somewhere
   friend bool operator==(const LinkFaults&, const LinkFaults&) = default;
 };
 

@@ -53,6 +53,17 @@ TEST(Directed, ScenariosReachTheirPaths) {
       {"few Message IDs", {"path message_ids_nearly_exhausted"}},
       {"crossings",
        {"path crossing_child_rekey_won", "path crossing_ike_rekey_lost", "path delete_ike_sent_again"}},
+      {"damaged answers", {"path second_candidate", "path no_candidate_left"}},
+      {"damaged versions", {"sent INVALID_MAJOR_VERSION", "received INVALID_MAJOR_VERSION"}},
+      {"damaged sequence numbers", {"drop invalid_sequence"}},
+      {"proposals that do not fit", {"path init_given_up_on_hint"}},
+      {"closed while it is rekeyed",
+       {"collision rekey-child/rekeying-ike-unknown", "collision answer/rekey-child-not-found"}},
+      {"a Delete before its answer", {"path child_deleted_before_it_stands"}},
+      {"silent after a rekey", {"path replaced_given_up"}},
+      {"few sequence numbers", {"drop sequence_exhausted"}},
+      {"certificates that end", {"counter peer_certificates_ended"}},
+      {"a full gateway", {"counter drop_half_open_total", "path cookie_after_invalid_ke"}},
   };
   std::map<std::string, RarePathTable> tables;
   for (const Directed& one : directed_scenarios()) {

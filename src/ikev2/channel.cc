@@ -103,11 +103,7 @@ Channel::Window Channel::judge(const wire::IkeHeader& received) const {
 
 std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arrival& arrival) {
   const auto& head = arrival.message.header;
-  // RFC 7296 3.1: the I flag tells which of the two the sender is.
-  if (head.flags.initiator == initiator_) {
-    shard.count(Counter::kDropMalformed);
-    return std::nullopt;
-  }
+  // RFC 7296 3.1: the I flag tells which of the two the sender is. Shard::receive() gives us only the peer's.
   const auto window = judge(head);
   if (window == Window::kOutside || (window == Window::kRequest && answering_)) {
     shard.count(head.flags.response || answering_ ? Counter::kDuplicatesIgnored : Counter::kDropWindow);

@@ -63,7 +63,6 @@ class Channel {
         own_id_(setup.next_own_id),
         peer_id_(setup.next_peer_id) {}
 
-  [[nodiscard]] const IkeSaId& id() const { return id_; }
   [[nodiscard]] const Path& path() const { return path_; }
   void set_path(const Path& path) { path_ = path; }
   // Once a responder knows whose connection it is.
@@ -102,7 +101,6 @@ class Channel {
   [[nodiscard]] std::optional<Incoming> open(Shard& shard, const IkeSa& sa, const Arrival& arrival);
 
   [[nodiscard]] bool requesting() const { return own_.has_value(); }
-  [[nodiscard]] bool answering() const { return answering_; }
   // The request is moot: no more retransmissions, and its response will be ignored.
   void forget_request() { own_.reset(); }
   [[nodiscard]] Instant deadline() const { return own_ ? own_->next_send : kNever; }

@@ -231,23 +231,6 @@ tl::expected<ChildAccepted, ike::Failure> check_child_answer(const IkeSa& sa,
   return ChildAccepted{*esp, *spi, tsi->selectors, tsr->selectors};
 }
 
-bool is_child_error(NotifyType type) {
-  switch (type) {
-    case NotifyType::kNoProposalChosen:
-    case NotifyType::kTsUnacceptable:
-    case NotifyType::kSinglePairRequired:
-    case NotifyType::kInternalAddressFailure:
-    case NotifyType::kFailedCpRequired:
-    case NotifyType::kNoAdditionalSas:
-    case NotifyType::kInvalidSelectors:
-    case NotifyType::kTsMaxQueue:
-    case NotifyType::kTemporaryFailure:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // ---- the end of one
 void close_child(Shard& shard, const IkeSa& sa, ChildSaRecord& record, std::string_view reason) {
   if (record.remove_at != kNever) return;

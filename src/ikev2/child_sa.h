@@ -123,8 +123,6 @@ struct ChildAccepted {
 [[nodiscard]] tl::expected<ChildAccepted, ike::Failure> check_child_answer(
     const IkeSa& sa, const policy::Connection& connection, std::size_t child_index,
     const ChildProposed& proposed, std::span<const wire::Payload> payloads);
-// A child-related error in a response (NO_PROPOSAL_CHOSEN, TS_UNACCEPTABLE, ...): in words.
-[[nodiscard]] bool is_child_error(wire::NotifyType type);
 
 // The end of one: RemoveChildSa now, or after kLateInbound for one that a rekey replaced. Tells the world.
 void close_child(Shard& shard, const IkeSa& sa, ChildSaRecord& record, std::string_view reason);

@@ -131,5 +131,62 @@ TEST_F(Validity, AReloadWithoutTheCaEndsIt) {
   EXPECT_NE(closed_for(pair.b, FailureKind::kCertificate), nullptr);
 }
 
+// A CRL that is missing or old closes nothing that stands.
+TEST_F(Validity, AReloadWithoutTheCrlEndsNothing) {
+  pair.at_a().remote_auth.front().revocation = policy::RemoteAuth::Revocation::kRequired;
+  pair.at_b().remote_auth.front().revocation = policy::RemoteAuth::Revocation::kRequired;
+  const auto with_crl = [&](const Key& key, pki::Certificate leaf) {
+    auto made = pair.at(key, std::move(leaf));
+    made->by_connection["office"].trust = pair.authority.trust(
+        {{{1, 2, 3}, kToday - std::chrono::hours{1}, pki::RevocationReason::kKeyCompromise}});
+    return made;
+  };
+  pair.configure(a_key, leaf_a(50), b_key, leaf_b(50));
+  pair.a.configure({pair.office_a.connection}, with_crl(a_key, leaf_a(50)));
+  pair.b.configure({pair.office_b.connection}, with_crl(b_key, leaf_b(50)));
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(3s);
+  ASSERT_EQ(pair.b.established().size(), 1U);
+  pair.b.configure({pair.office_b.connection}, pair.at(b_key, leaf_b(50)));
+  pair.network.run_for(30s);
+  EXPECT_EQ(pair.b.established().size(), 1U);
+  EXPECT_EQ(pair.b.count<ike::IkeSaClosed>(), 0U);
+}
+
+// RFC 7296 2.8.3: a new IKE SA has every Child SA of the one that it replaces.
+TEST_F(Validity, EveryChildIsOnTheNewOne) {
+  for (auto* at : {&pair.at_a(), &pair.at_b()}) {
+    auto second = at->children.front();
+    second.name = "second";
+    (at == &pair.at_a() ? second.local_ts : second.remote_ts) =
+        value(policy::parse_traffic_selectors("10.3.0.0/16"));
+    at->children.push_back(second);
+  }
+  up(50, 2);
+  pair.network.run_for(48h - 5min);
+  EXPECT_EQ(pair.a.engine.counters().value(Counter::kReauthentications), 1U);
+  EXPECT_EQ(pair.a.established().size(), 1U);
+  EXPECT_EQ(pair.a.installed.size(), 2U);
+  for (const auto* child : {"net", "second"}) expect_in_step(pair.a, pair.b, child);
+}
+
+// The certificate ends while the old IKE SA waits to be deleted: that is for its heir to tell, once.
+TEST_F(Validity, EndsForTheHeirAlone) {
+  up(2, 50);
+  pair.network.run_for(48h - 8s);
+  pair.network.drop = [&](const auto& packet) {
+    const auto head = packet.header();
+    return packet.source.address == pair.a.ip && !head.flags.response &&
+           head.exchange_type == wire::ExchangeType::kInformational;
+  };
+  ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.a.drain();
+  pair.network.run_for(20s);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kIkeSasRekeyed), 1U);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kPeerCertificatesEnded), 1U);
+  pair.network.run_for(5min);
+  pair.expect_clean();
+}
+
 }  // namespace
 }  // namespace merlon::ikev2::test

@@ -45,6 +45,7 @@ class TestSpis final : public ike::SpiAllocator {
   void release(Spi spi) override { EXPECT_EQ(held_.erase(spi.value), 1U) << "an SPI was released twice"; }
   void used_up(Spi spi) { EXPECT_EQ(held_.erase(spi.value), 1U) << "removed with an SPI that nobody holds"; }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
+  std::size_t room = SIZE_MAX;  // so many at once
   [[nodiscard]] unsigned place_of(Spi spi) const {
     const auto at = places_.find(spi.value);
     EXPECT_NE(at, places_.end()) << "an SPI that was never given out";
@@ -52,7 +53,8 @@ class TestSpis final : public ike::SpiAllocator {
   }
 
  private:
-  Spi allocate_at(unsigned place) {
+  Result<Spi> allocate_at(unsigned place) {
+    if (held_.size() >= room) return fail(ErrorCode::kExhausted, "no SPI is left");
     held_.insert(++next_);
     places_[next_] = place;
     return Spi{next_};
@@ -127,6 +129,8 @@ class Host {
   bool alive = true;
   std::size_t keepalives = 0;
   std::optional<Duration> slow_actions;  // instead of the network's
+  // Changes what key exchanges and signatures come to; false: they never end.
+  std::function<bool(ike::Answer&)> spoil;
 };
 
 struct Packet {
@@ -289,6 +293,7 @@ inline void Host::drain() {
             answer = ike::run(*exchange, rng);
           else
             answer = ike::run(std::get<ike::SignRequest>(*shared));
+          if (spoil && !spoil(answer)) return;
           engine.complete(network.time(), std::move(answer));
           drain();
         };

@@ -312,12 +312,15 @@ static bool carries(const Established& established, const ChildIntent& intent) {
 
 bool queue_new_child(Established& established, ChildIntent intent) {
   if (carries(established, intent)) return false;
+  // One more beside others (RFC 9611) is not what is asked for: without those it is never made.
+  const auto same = [&](const ChildIntent& one) {
+    return !one.additional && one.child_index == intent.child_index;
+  };
   for (const auto& task : established.tasks)
-    if (const auto* create = std::get_if<NewChildTask>(&task.what);
-        create && create->intent.child_index == intent.child_index)
+    if (const auto* create = std::get_if<NewChildTask>(&task.what); create && same(create->intent))
       return true;
   if (const auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own);
-      own && (*own)->intent.child_index == intent.child_index)
+      own && same((*own)->intent))
     return true;
   established.tasks.push_back({NewChildTask{std::move(intent), 0, KeMethod::kNone, false}, {}});
   return true;

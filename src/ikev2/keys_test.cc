@@ -131,6 +131,8 @@ TEST(Keys, WhatNobodyHasIsAnErrorAndNoCrash) {
   const IkeAlgorithms unknown{
       {static_cast<EncrId>(99), 128, IntegId::kNone}, static_cast<PrfId>(77), KeMethod::kNone};
   EXPECT_FALSE(derive_ike_keys(unknown, kSeed, shared_secret()));
+  const IkeAlgorithms no_cipher{unknown.cipher, PrfId::kHmacSha2_256, KeMethod::kCurve25519};
+  EXPECT_FALSE(derive_ike_keys(no_cipher, kSeed, shared_secret()));
   EXPECT_FALSE(derive_rekeyed_ike_keys(static_cast<PrfId>(77), Secret(32), unknown, kSeed, shared_secret()));
   EXPECT_FALSE(derive_child_keys(PrfId::kHmacSha2_256, Secret(32),
                                  {static_cast<EncrId>(99), 128, IntegId::kNone, false}, kNonceI, kNonceR,

@@ -20,8 +20,6 @@ enum class OpenFailure {
 struct OpenError {
   OpenFailure kind = OpenFailure::kNotEncrypted;
   wire::ParseError parse;  // its error.message says for people what happened, whatever the kind
-
-  operator Error() const { return parse.error; }  // NOLINT(google-explicit-constructor)
 };
 template <class T>
 using OpenResult = tl::expected<T, OpenError>;

@@ -199,6 +199,13 @@ TEST(MessageProtection, TooLargeForADatagramIsAnError) {
   EXPECT_FALSE(initiator.seal(test::header(rng), huge, rng));
 }
 
+TEST(MessageProtection, AFragmentTooLargeForADatagramIsAnError) {
+  SeededRng rng(7);
+  auto ends = test::protections(test::suites().front(), rng);
+  EXPECT_TRUE(ends.first.seal_fragment(test::header(rng), PayloadType::kVendorId, 1, 2, Bytes(60000), rng));
+  EXPECT_FALSE(ends.first.seal_fragment(test::header(rng), PayloadType::kVendorId, 1, 2, Bytes(65536), rng));
+}
+
 // Independent evidence: an IKE_AUTH request that another implementation sent, long ago (tcpdump's test
 // suite), with its keys. That sender computed its ICV over IV and ciphertext alone, where RFC 7296 3.14 wants
 // everything from the IKE header on. So the message as it stands must be refused; with the ICV that it should

@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "ikev2/engine_test_network.h"
+#include "ikev2/engine_test_hostile.h"
 
 namespace merlon::ikev2::test {
 namespace {
@@ -158,6 +158,75 @@ TEST_F(PerResource, BothBeginAtOnce) {
     EXPECT_GE(found.size(), 3U);
     EXPECT_LE(found.size(), 4U);
   }
+}
+
+// One more was asked for, and meanwhile those that it was to stand beside went: it is no longer one more, and whoever asks
+// for the child is owed a Child SA of its own.
+struct OneMoreOnTheWay : testing::Test {
+  OneMoreOnTheWay() {
+    // The request for the second is lost for now.
+    pair.network.drop = [this](const Packet& packet) { return lost && is_create_request_of_a(packet); };
+  }
+  static void two(Pair& prepared) {
+    for (auto* at : {&prepared.at_a(), &prepared.at_b()}) {
+      at->children.front().parallel = 2;
+      at->children.front().proposals = {value(policy::parse_esp_proposal("aes256gcm16-noesn"))};
+    }
+    prepared.network.drop = [&prepared](const Packet& packet) {
+      return packet.source.address == prepared.a.ip && !packet.header().flags.response &&
+             packet.header().exchange_type == ExchangeType::kCreateChildSa;
+    };
+  }
+  bool is_create_request_of_a(const Packet& packet) const {
+    return packet.source.address == pair.a.ip && !packet.header().flags.response &&
+           packet.header().exchange_type == ExchangeType::kCreateChildSa;
+  }
+  void the_first_goes() {
+    ASSERT_EQ(pair.a.installed.size(), 1U);
+    ASSERT_TRUE(pair.b.engine.terminate(pair.network.time(), "office", "net"));
+    pair.b.drain();
+    pair.network.run_for(500ms);
+    ASSERT_EQ(pair.a.outbound("net"), nullptr);
+    ASSERT_EQ(pair.a.count<ike::ChildSaClosed>(), 1U);
+  }
+  void the_peer_refuses(NotifyType type) {
+    lost = false;
+    pair.answer_instead({pair.notify(type)});
+    pair.network.run_for(30s);
+  }
+  bool lost = true;
+  Hostile pair{two};
+};
+
+TEST_F(OneMoreOnTheWay, IsNotTheOneThatIsAskedFor) {
+  the_first_goes();
+  EXPECT_EQ(value(pair.a.initiate("office", pair.b, {"net"})), Begun::kUnderWay);
+  the_peer_refuses(NotifyType::kTsMaxQueue);
+  ASSERT_NE(pair.a.outbound("net"), nullptr) << "what was asked for was never begun";
+  EXPECT_NE(pair.b.by_inbound(pair.a.outbound("net")->sa->outbound_spi), nullptr);
+}
+
+// RFC 7296 2.25: asked again after TEMPORARY_FAILURE, it finds nothing to stand beside.
+TEST_F(OneMoreOnTheWay, NorWhereItIsAskedAgain) {
+  the_first_goes();
+  EXPECT_EQ(value(pair.a.initiate("office", pair.b, {"net"})), Begun::kUnderWay);
+  the_peer_refuses(NotifyType::kTemporaryFailure);
+  ASSERT_NE(pair.a.outbound("net"), nullptr) << "what was asked for was never begun";
+}
+
+// RFC 9611 4 is about those that stand; where none does, whoever waits for the child hears that it was refused.
+TEST_F(OneMoreOnTheWay, ItsRefusalIsToldWhereNoneStands) {
+  the_first_goes();
+  the_peer_refuses(NotifyType::kTsUnacceptable);
+  const auto told = pair.a.events_of<ike::NegotiationFailed>();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told.front()->child, "net");
+  EXPECT_EQ(pair.a.outbound("net"), nullptr);
+}
+TEST_F(OneMoreOnTheWay, ItsRefusalIsNoFailureWhereOneStands) {
+  the_peer_refuses(NotifyType::kTsUnacceptable);
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 0U);
+  EXPECT_NE(pair.a.outbound("net"), nullptr);
 }
 
 // RFC 9611 3: the properties of those that follow are those of the first.

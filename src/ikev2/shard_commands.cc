@@ -334,14 +334,10 @@ std::string phase_name(const Phase& phase) {
       return "half open";
     case 3:
       return "proving";
-    case 4:
-      return "lingering";
     case 5:
       return "established";
-    case 6:
-      return "closing";
     default:
-      return "closed";
+      return "closing";  // of what lingers or is closed nobody hears
   }
 }
 

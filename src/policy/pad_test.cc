@@ -187,5 +187,24 @@ TEST(Pad, Explains) {
   EXPECT_EQ(explain_no_connection(connections, hostile).find('\n'), std::string::npos);
 }
 
+TEST(ExplainNoConnection, WhenOnlyTheWholeOfItFits) {
+  const std::vector<ConnectionPtr> one = {
+      connection({.name = "office", .remote_id = "%any", .remote_addresses = {"192.0.2.1"}})};
+  // Whoever it is, and from wherever: nothing of it is known here.
+  auto other = query("203.0.113.9", "");
+  other.local_id = id("nobody.example.com");
+  const auto text = explain_no_connection(one, other);
+  EXPECT_NE(text.find("203.0.113.9"), std::string::npos) << text;
+  // Somebody whose identity would do, if only he had asked for us.
+  const auto wrong_us = explain_no_connection(one, query("192.0.2.1", "b.example.com", "z.example.com"));
+  EXPECT_NE(wrong_us.find("z.example.com"), std::string::npos) << wrong_us;
+}
+TEST(ExplainNoConnection, WhereNobodyHasTheIdentityAndNobodyTheAddress) {
+  const std::vector<ConnectionPtr> one = {
+      connection({.name = "office", .remote_id = "b.example.com", .remote_addresses = {"192.0.2.1"}})};
+  EXPECT_EQ(explain_no_connection(one, query("203.0.113.9", "c.example.com")),
+            "no connection accepts identity 'c.example.com' from 203.0.113.9 to 198.51.100.1");
+}
+
 }  // namespace
 }  // namespace merlon::policy

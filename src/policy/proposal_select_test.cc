@@ -362,5 +362,18 @@ TEST(ExplainNoProposal, StrangeOffers) {
   expect_in(explain_proposals_refused(ike_offer(default_ike_proposals(), {})), "ike_proposals");
 }
 
+// RFC 7296 3.3.6: one transform of each type that was offered; only one whose NONE (or 32 bits) was offered may be left out.
+TEST(VerifyChoice, WhatMayBeLeftOut) {
+  const Proposals sent = esp_offer(esps({"aes256-sha256-noesn"}), kSpi, false);
+  const auto without = [&](TransformType type) {
+    Proposal out = sent.front();
+    std::erase_if(out.transforms, [&](const auto& transform) { return transform.type == type; });
+    return verify_esp_choice(sent, Proposals{out}).has_value();
+  };
+  EXPECT_TRUE(without(TransformType::kSn));
+  EXPECT_FALSE(without(TransformType::kEncr));
+  EXPECT_FALSE(without(TransformType::kInteg));
+}
+
 }  // namespace
 }  // namespace merlon::policy

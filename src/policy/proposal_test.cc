@@ -213,5 +213,32 @@ TEST(KeMethods, InOrderAndOnce) {
   EXPECT_FALSE(allows_ke(proposals, KeMethod::kNone));
 }
 
+TEST(Chosen, OnlyWhatIsUnderstood) {
+  auto proposal = ike("aes256gcm16-prfsha256-x25519");
+  EXPECT_TRUE(chosen_ike(proposal));
+  // RFC 7296 3.3.6: an attribute that we do not know changes what the transform means.
+  auto strange = proposal;
+  strange.transforms.front().unknown_attributes.push_back({});
+  expect_in(chosen_ike(strange).error().message, "attribute that we do not know");
+  expect_in(chosen_ike(esp("aes256gcm16-noesn")).error().message, "expected an IKE proposal");
+  expect_in(chosen_esp(proposal).error().message, "expected an ESP proposal");
+  // RFC 7296 3.3.2: 32 bits or 64; others may come.
+  auto numbers = esp("aes256gcm16-noesn");
+  for (auto& transform : numbers.transforms)
+    if (transform.type == TransformType::kSn) transform.id = 9;
+  EXPECT_FALSE(chosen_esp(numbers));
+}
+
+TEST(ProposalText, TheCmacAsIntegrityIsTheCmacAsPrf) {
+  const Proposal cmac = ike("aes128-aescmac-x25519");
+  EXPECT_NE(std::ranges::find(cmac.transforms, prf_transform(PrfId::kAes128Cmac)), cmac.transforms.end());
+}
+
+TEST(ProposalText, OfSeveral) {
+  EXPECT_EQ(to_text(Proposals{}), "nothing");
+  const Proposals two = {ike("aes256gcm16-prfsha256-x25519"), ike("aes128-sha256-x25519")};
+  EXPECT_EQ(to_text(two), to_text(two[0]) + ", " + to_text(two[1]));
+}
+
 }  // namespace
 }  // namespace merlon::policy

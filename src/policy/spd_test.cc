@@ -234,5 +234,29 @@ TEST(SpdWarnings, AShadowedEntryIsNeverFound) {
   }));
 }
 
+TEST(SpdWarnings, SayWhatBothDo) {
+  const auto spd = build_spd(
+      std::vector{connection("a", {child("x", {"10.1.0.0/16"}, {"10.2.0.0/16"}, ChildAction::kBypass, 1)}),
+                  connection("b", {child("y", {"10.1.0.0/24"}, {"10.2.3.0/24"}, ChildAction::kDiscard, 2)})});
+  ASSERT_EQ(spd.warnings().size(), 1U);
+  const std::string text = spd.warnings().front();
+  EXPECT_NE(text.find("(bypass 10.1.0.0/16"), std::string::npos) << text;
+  EXPECT_NE(text.find("(discard 10.1.0.0/24"), std::string::npos) << text;
+}
+
+// RFC 4301 4.4.1.1, RFC 6275 6.1: the type of a mobility message is where others have ports.
+TEST(Spd, RulesForMobilityMessages) {
+  auto updates = child("updates", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"});
+  updates.local_ts.front().start_port = updates.local_ts.front().end_port = 5 << 8;
+  const auto rest = child("rest", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"}, ChildAction::kBypass, 10);
+  const Spd spd = build_spd(std::vector{connection("one", {updates, rest})});
+  auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
+  message.upper = wire::UpperFields::kMobility;
+  message.mobility_type = 5;
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.updates");
+  message.mobility_type = 6;
+  EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.rest");
+}
+
 }  // namespace
 }  // namespace merlon::policy

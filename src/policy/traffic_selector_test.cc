@@ -314,5 +314,34 @@ TEST(TrafficSelectorSets, ContainmentIsBounded) {
   EXPECT_FALSE(contains(grid, TrafficSelectors{whole}));
 }
 
+// Together they hold a range that none of them holds alone, whichever way it is cut.
+TEST(Contains, WhatSeveralHoldTogether) {
+  const auto both = [](const std::vector<std::string>& parts, const std::string& whole) {
+    return contains(ts(parts), ts({whole}));
+  };
+  EXPECT_TRUE(both({"10.0.0.0/25", "10.0.0.128/25"}, "10.0.0.0/24"));
+  EXPECT_TRUE(both({"10.0.0.64-10.0.0.127", "10.0.0.0-10.0.0.63", "10.0.0.128/25"}, "10.0.0.0/24"));
+  EXPECT_FALSE(both({"10.0.0.64-10.0.0.127", "10.0.0.128/25"}, "10.0.0.0/24"));
+  EXPECT_TRUE(both({"10.0.0.0/24[tcp/100-200]", "10.0.0.0/24[tcp/0-99]", "10.0.0.0/24[tcp/201-65535]"},
+                   "10.0.0.0/24[tcp/50-300]"));
+  EXPECT_FALSE(both({"10.0.0.0/24[tcp/100-200]", "10.0.0.0/24[tcp/201-65535]"}, "10.0.0.0/24[tcp/50-300]"));
+  // A selector of any protocol holds every port of each; one of a protocol holds a slice.
+  EXPECT_FALSE(both({"10.0.0.0/24[tcp]", "10.0.0.0/24[udp]"}, "10.0.0.0/24"));
+}
+
+TEST(TrafficSelectorText, AProtocolWithoutAName) {
+  EXPECT_EQ(to_text(one("10.1.0.0/16[99]")), "10.1.0.0/16[99]");
+}
+
+TEST(SelectorsOfPacket, OfAMobilityMessage) {
+  auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
+  message.upper = wire::UpperFields::kMobility;
+  message.mobility_type = 5;
+  const auto [local, remote] = selectors_of_packet(message, Direction::kOutbound);
+  EXPECT_EQ(local.start_port, 5 * 256);
+  EXPECT_EQ(local.end_port, 5 * 256);
+  EXPECT_EQ(remote.start_address, ip("10.2.0.1"));
+}
+
 }  // namespace
 }  // namespace merlon::policy

@@ -253,8 +253,10 @@ void on_refused(Shard& shard, IkeSa& sa, Established& established, const wire::N
     established.tasks.push_back({NewChildTask{own->intent, own->attempts + 1, own->method, true}, {}});
     return;
   }
-  // RFC 9611 4: those that stand are what there will be. (TEMPORARY_FAILURE says that it may be asked again.)
-  if (own->intent.additional && notify.type != NotifyType::kTemporaryFailure) return;
+  // RFC 9611 4: those that stand, if any does, are what there will be. (TEMPORARY_FAILURE says that it may be asked again.)
+  if (own->intent.additional && notify.type != NotifyType::kTemporaryFailure &&
+      model_of(established, own->intent.child_index))
+    return;
   const auto& name = sa.connection->children[own->intent.child_index].name;
   const auto exchange = own->rekeys ? Exchange::kRekeyChild : Exchange::kCreateChild;
   Task retry;

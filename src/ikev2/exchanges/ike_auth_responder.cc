@@ -305,12 +305,6 @@ AuthNext open_request(Shard& shard, IkeSa& sa, HalfOpen&& phase, const Arrival& 
                       : wire::make_notify(incoming->malformed->notify);
     return refuse(shard, sa, std::move(channel), std::move(notify), std::move(why));
   }
-  if (incoming->exchange != wire::ExchangeType::kIkeAuth) {
-    shard.count(Counter::kDropWrongPhase);
-    auto why = ike::diagnosis::protocol(
-        subject, Exchange::kIkeAuth, "it began another exchange before IKE_AUTH", NotifyType::kInvalidSyntax);
-    return refuse(shard, sa, std::move(channel), NotifyType::kInvalidSyntax, std::move(why));
-  }
   auto verified = verify(shard, sa, phase, incoming->path, incoming->payloads);
   if (!verified) {
     auto& [why, nearest] = verified.error();

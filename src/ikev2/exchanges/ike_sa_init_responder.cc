@@ -150,9 +150,9 @@ bool admit(Shard& shard, const IpAddress& source) {
       shard.count(Counter::kDropHalfOpenTotal);
       return false;
     case Admission::kPerSource:
-      shard.count(Counter::kDropHalfOpenPerSource);
-      return false;
+      break;
   }
+  shard.count(Counter::kDropHalfOpenPerSource);
   return false;
 }
 

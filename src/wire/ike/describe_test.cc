@@ -63,5 +63,11 @@ TEST(Describe, OneLineAPayload) {
             "INFORMATIONAL request 0, SPIs 0000000000000000 0000000000000000, 36 bytes");
 }
 
+TEST(Describe, WhatAnErrorIsAbout) {
+  EXPECT_EQ(describe(make_invalid_spi(Spi{0xc0ffee01})), "N(INVALID_SPI): 0xc0ffee01");
+  EXPECT_EQ(describe(make_invalid_message_id(MessageId{7})), "N(INVALID_MESSAGE_ID): 7");
+  EXPECT_EQ(describe(make_notify(NotifyType::kInvalidMessageId, Bytes(3))), "N(INVALID_MESSAGE_ID): 3 bytes");
+}
+
 }  // namespace
 }  // namespace merlon::wire

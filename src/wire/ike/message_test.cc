@@ -265,5 +265,15 @@ TEST(Message, SurvivesAnything) {
   }));
 }
 
+// RFC 7296 3.10: the size of the SPI has one byte.
+TEST(Message, ANotificationWithAnSpiThatDoesNotFit) {
+  NotifyPayload notify;
+  notify.type = NotifyType::kInvalidSyntax;
+  notify.spi = Bytes(255);
+  EXPECT_TRUE(encode_payloads(std::vector<Payload>{notify}));
+  notify.spi = Bytes(256);
+  EXPECT_FALSE(encode_payloads(std::vector<Payload>{notify}));
+}
+
 }  // namespace
 }  // namespace merlon::wire

@@ -71,5 +71,23 @@ TEST(Ts, RoundTrips) {
   EXPECT_TRUE(rc::check([] { test::check_round_trip(test::any_ts<TsrPayload>()); }));
 }
 
+TEST(Ts, NamesTheProtocolsThatPeopleKnow) {
+  const auto text = [](std::uint8_t protocol) {
+    return TrafficSelector{.protocol = protocol,
+                           .start_port = 0,
+                           .end_port = 65535,
+                           .start_address = address("10.1.0.1"),
+                           .end_address = address("10.1.0.1")}
+        .to_string();
+  };
+  EXPECT_EQ(text(1), "10.1.0.1 ICMP");
+  EXPECT_EQ(text(17), "10.1.0.1 UDP");
+  EXPECT_EQ(text(47), "10.1.0.1 GRE");
+  EXPECT_EQ(text(58), "10.1.0.1 ICMPv6");
+  EXPECT_EQ(text(89), "10.1.0.1 OSPF");
+  EXPECT_EQ(text(132), "10.1.0.1 SCTP");
+  EXPECT_EQ(text(99), "10.1.0.1 protocol 99");
+}
+
 }  // namespace
 }  // namespace merlon::wire

@@ -131,5 +131,10 @@ TEST(Fragment, Ipv6PiecesMakeTheWhole) {
   }));
 }
 
+TEST(Fragment, WhatIsNoIpv6PacketIsRefused) {
+  EXPECT_FALSE(fragment_ipv6(Bytes(39, 0x60), 1280, 1));
+  EXPECT_FALSE(fragment_ipv6(Bytes(60, 0x45), 1280, 1));
+}
+
 }  // namespace
 }  // namespace merlon::wire

@@ -120,5 +120,22 @@ TEST(Segments, WrongChecksumsAreSeen) {
   }));
 }
 
+// RFC 768: a checksum of zero is none, and another length than the packet's makes it unclear what is covered.
+TEST(Segments, AUdpPacketWithoutAChecksumIsNotRight) {
+  FlowPacket flow;
+  flow.source = test::address("192.0.2.1");
+  flow.destination = test::address("192.0.2.2");
+  flow.protocol = IpProtocol::kUdp;
+  flow.payload = Bytes(40, 7);
+  Bytes packet = test::packet_of(flow);
+  const PacketView view = parse_packet(packet).value();
+  ASSERT_TRUE(are_checksums_right(packet, view));
+  packet[26] = packet[27] = 0;
+  EXPECT_FALSE(are_checksums_right(packet, view));
+  packet = test::packet_of(flow);
+  packet[25] ^= 1U;
+  EXPECT_FALSE(are_checksums_right(packet, view));
+}
+
 }  // namespace
 }  // namespace merlon::wire

@@ -1,0 +1,71 @@
+// What happens when buffers or places for SAs run out: packets are dropped for that reason, and nothing else suffers.
+#include "esp/test_super_packets.h"
+
+namespace merlon::esp {
+namespace {
+
+using namespace test;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+packet::PacketList all_of(packet::PacketPool& pool) {
+  packet::PacketList taken;
+  while (auto packet = pool.allocate()) taken.push_back(std::move(packet));
+  return taken;
+}
+
+TEST(Scarce, BuffersForTheSegmentsOfASuperPacket) {
+  Tunnel tunnel;
+  const auto send = [&] {
+    packet::Burst burst;
+    burst.push(tunnel.from_tun(flow_of(IpFamily::kIpv4, IpProtocol::kTcp, 6000), 1000));
+    return burst;
+  };
+  auto burst = send();
+  auto taken = all_of(tunnel.a.pool);
+  EXPECT_THAT(tunnel.protect(burst), IsEmpty());
+  EXPECT_EQ(tunnel.a.engine.drops(DropReason::kNoBuffer), 6U);
+  taken.clear();
+  burst = send();
+  EXPECT_THAT(cars_of(tunnel.protect(burst)), SizeIs(6));
+}
+
+TEST(Scarce, RoomBehindAPacketForItsTrailer) {
+  Peers peers;
+  const policy::ChildSaId id = peers.install();
+  peers.a.engine.set_path_mtu(id, 9200);
+  Bytes large = inner_packet(IpFamily::kIpv4, 9000);
+  auto packet = peers.a.pool.copy_of(large);
+  ASSERT_NE(packet, nullptr);
+  while (packet->tailroom() > 0) packet->extend(1);
+  wire::store_u16(packet->bytes(), 2, static_cast<std::uint16_t>(packet->size()));
+  OutboundResult result;
+  packet::Burst burst;
+  burst.push(std::move(packet));
+  peers.a.engine.worker().outbound(seconds(1), burst, result);
+  EXPECT_THAT(result.transmit, IsEmpty());
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kNoBuffer) + peers.a.engine.drops(DropReason::kTooBig) +
+                peers.a.engine.drops(DropReason::kMalformedInner),
+            1U);
+}
+
+TEST(Scarce, PlacesForSas) {
+  EngineConfig config = Gateway::small();
+  config.sa_capacity = 64;
+  Peers peers({}, config);
+  for (std::uint32_t i = 0; i <= config.sa_capacity; ++i) {
+    auto [sa_a, sa_b] = peers.make();
+    // By SPIs that somebody else chose, which have no place in the table of ours.
+    const Spi reserved = std::exchange(sa_a->inbound_spi, Spi{0xf0000000U + i});
+    const auto done = peers.a.engine.install(sa_a);
+    peers.a.engine.release_spi(reserved);
+    peers.b.engine.release_spi(sa_b->inbound_spi);
+    EXPECT_EQ(done.has_value(), i < config.sa_capacity) << i;
+    if (!done) {
+      EXPECT_EQ(done.error().code, ErrorCode::kExhausted);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace merlon::esp
