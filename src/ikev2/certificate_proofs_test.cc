@@ -96,5 +96,16 @@ TEST_F(CertificateProofs, OfRawKeysMayBeCertificates) {
   EXPECT_FALSE(check({x509(leaf.der())}));
 }
 
+// A clock that goes back, or a CRL that is not there: no reason to close what stands.
+TEST_F(CertificateProofs, AreLookedAtAgainWithoutHaste) {
+  const auto peer = check({x509(leaf.der())});
+  ASSERT_TRUE(peer);
+  EXPECT_TRUE(recheck_peer(*peer, office, ours, kToday));
+  EXPECT_TRUE(recheck_peer(*peer, office, ours, kToday - std::chrono::days{300}));
+  EXPECT_FALSE(recheck_peer(*peer, office, ours, kToday + std::chrono::days{70}));
+  office.remote_auth.front().revocation = Revocation::kRequired;
+  EXPECT_TRUE(recheck_peer(*peer, office, ours, kToday));
+}
+
 }  // namespace
 }  // namespace merlon::ikev2::test

@@ -475,5 +475,39 @@ TEST(NoSpi, ForTheRespondersFirstChild) {
   EXPECT_EQ(pair.a.spis.held(), 0U);
 }
 
+// ---- which connection it is (RFC 4301 4.4.3)
+
+TEST(WhoItIs, ByAPatternOfDistinguishedNames) {
+  for (const bool fits : {true, false}) {
+    Handshake pair;
+    const auto name = value(pki::dn_from_text("CN=a,O=Example"));
+    pair.at_a().local_auth.front().id = {IdType::kDerAsn1Dn, name};
+    auto& remote = pair.at_b().remote_auth.front();
+    remote.id.reset();
+    remote.id_pattern = remote.id_text = fits ? "CN=*,O=Example" : "CN=*,O=Another";
+    pair.go();
+    if (fits)
+      pair.expect_up();
+    else
+      pair.expect_refused(pair.b, "O=Another");
+  }
+}
+
+// RFC 7296 2.7: IKE_SA_INIT was answered before it was known who asks; who it is may not have these algorithms.
+TEST(WhoItIs, WithAlgorithmsOfAnother) {
+  Handshake pair;
+  auto another =
+      office("b.example.com", "z.example.com", "10.2.0.0/16", "10.9.0.0/16", "192.0.2.1", "another");
+  pair.at_b().ike_proposals = {value(policy::parse_ike_proposal("aes128-sha256-x25519"))};
+  pair.a.configure({pair.office_a.connection}, credentials_of({pair.office_a}));
+  pair.b.configure({pair.office_b.connection, another.connection}, credentials_of({pair.office_b, another}));
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  pair.network.run_for(20s);
+  EXPECT_TRUE(pair.b.established().empty());
+  ASSERT_EQ(pair.a.count<ike::NegotiationFailed>(), 1U);
+  EXPECT_EQ(pair.a.events_of<ike::NegotiationFailed>().front()->failure.notify_type,
+            static_cast<std::uint16_t>(NotifyType::kNoProposalChosen));
+}
+
 }  // namespace
 }  // namespace merlon::ikev2::test

@@ -498,5 +498,61 @@ TEST(Reload, WithChildrenThatWait) {
   EXPECT_EQ(pair.a.outbound("third")->sa->local_ts, value(policy::parse_traffic_selectors("10.5.0.0/16")));
 }
 
+// RFC 7383 2.5: what the fragments hold together is read like any other message.
+TEST(Fragments, WhoseContentCannotBeRead) {
+  HostileChild pair;
+  const auto head = pair.header(ExchangeType::kInformational, pair.next_id);
+  const auto fragment = [&](std::uint16_t number, Bytes content) {
+    return value(pair.as_a->seal_fragment(head,
+                                          number == 1 ? wire::PayloadType::kDelete : wire::PayloadType::kNone,
+                                          number, 2, content, pair.a.rng));
+  };
+  EXPECT_FALSE(pair.deliver(fragment(1, {0, 0, 0, 3})));
+  EXPECT_TRUE(says(pair.deliver(fragment(2, {1})), NotifyType::kInvalidSyntax));
+  EXPECT_TRUE(pair.b.established().empty());
+}
+
+// RFC 7296 2.18: SA, Nr and KEr. The peer has an IKE SA that we have not: both are closed.
+TEST(BrokenAnswer, ToARekeyOfTheIkeSa) {
+  HostileChild pair;
+  pair.answer_instead({wire::NoncePayload{Bytes(32, 9), false}});
+  pair.rekey_ike();
+  EXPECT_TRUE(pair.a.established().empty());
+  EXPECT_TRUE(pair.a.installed.empty());
+}
+
+// The peer's Delete is faster than we are: whoever waits for the child hears that it is gone.
+TEST(DeletedBeforeItStands, ANewChild) {
+  Pair pair;
+  esp_proposals(pair, "aes256gcm16-x25519-noesn");
+  pair.up();
+  ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(5s);
+  pair.at_b().children.front().lifetime.hard = 1s;
+  pair.a.slow_actions = 3s;
+  ASSERT_TRUE(pair.a.initiate("office", pair.b, {"net"}));
+  pair.network.run_for(15s);
+  EXPECT_EQ(counted(pair.a, RarePath::kChildDeletedBeforeItStands), 1U);
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 1U);
+  EXPECT_TRUE(pair.a.installed.empty());
+  EXPECT_EQ(pair.a.spis.held(), 0U);
+}
+
+// RFC 7296 2.3: a Message ID is one of the IKE SA that it came on, and nothing to its heir.
+TEST(Notice, OfAMessageIdStaysWithItsIkeSa) {
+  HostileChild pair;
+  pair.b.slow_actions = 300ms;
+  ASSERT_TRUE(pair.b.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.b.drain();
+  (void)pair.deliver(
+      value(pair.as_a->seal(pair.header(ExchangeType::kInformational, pair.next_id + 5), {}, pair.a.rng)));
+  pair.network.run_for(10s);
+  EXPECT_EQ(counted(pair.b, Counter::kIkeSasRekeyed), 1U);
+  EXPECT_EQ(pair.b.engine.counters().notifies_sent(static_cast<std::uint16_t>(NotifyType::kInvalidMessageId)),
+            0U);
+  expect_in_step(pair.a, pair.b, "net");
+}
+
 }  // namespace
 }  // namespace merlon::ikev2::test

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "ikev2/engine_test_hostile.h"
+#include "policy/proposal_select.h"
 
 namespace merlon::ikev2::test {
 namespace {
@@ -222,6 +223,21 @@ TEST_F(OneMoreOnTheWay, ItsRefusalIsToldWhereNoneStands) {
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told.front()->child, "net");
   EXPECT_EQ(pair.a.outbound("net"), nullptr);
+}
+// RFC 9611 3: the same selectors and algorithms as the first; else it is deleted again.
+TEST_F(OneMoreOnTheWay, MustBeLikeTheFirst) {
+  lost = false;
+  const auto& first = *pair.a.outbound("net")->sa;
+  auto chosen = policy::esp_offer(pair.at_a().children.front().proposals, {}, true).front();
+  chosen.set_spi(Spi{0x4444});
+  pair.answer_instead({wire::SaPayload{{chosen}, false}, wire::NoncePayload{Bytes(32, 9), false},
+                       wire::TsiPayload{first.local_ts, {}, false},
+                       wire::TsrPayload{value(policy::parse_traffic_selectors("10.2.3.0/24")), {}, false}});
+  pair.network.run_for(30s);
+  ASSERT_EQ(pair.a.count<ike::NegotiationFailed>(), 1U);
+  EXPECT_THAT(pair.a.events_of<ike::NegotiationFailed>().front()->failure.sentence, HasSubstr("RFC 9611"));
+  EXPECT_EQ(pair.a.installed.size(), 1U);
+  EXPECT_EQ(pair.b.installed.size(), 1U) << "what the peer made was never deleted";
 }
 TEST_F(OneMoreOnTheWay, ItsRefusalIsNoFailureWhereOneStands) {
   the_peer_refuses(NotifyType::kTsUnacceptable);

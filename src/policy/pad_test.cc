@@ -206,5 +206,12 @@ TEST(ExplainNoConnection, WhereNobodyHasTheIdentityAndNobodyTheAddress) {
             "no connection accepts identity 'c.example.com' from 203.0.113.9 to 198.51.100.1");
 }
 
+TEST(ExplainNoConnection, SaysThePatternThatDoesNotFit) {
+  const std::vector<ConnectionPtr> one = {
+      connection({.name = "office", .remote_id = "CN=*.example.com", .remote_addresses = {"203.0.113.9"}})};
+  const auto text = explain_no_connection(one, query("203.0.113.9", "c.example.com"));
+  EXPECT_NE(text.find("'CN=*.example.com'"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace merlon::policy

@@ -246,11 +246,12 @@ TEST(SpdWarnings, SayWhatBothDo) {
 
 // RFC 4301 4.4.1.1, RFC 6275 6.1: the type of a mobility message is where others have ports.
 TEST(Spd, RulesForMobilityMessages) {
-  auto updates = child("updates", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"});
+  auto updates = child("updates", {"2001:db8:1::/48[135]"}, {"2001:db8:2::/48[135]"});
   updates.local_ts.front().start_port = updates.local_ts.front().end_port = 5 << 8;
-  const auto rest = child("rest", {"10.1.0.0/16[135]"}, {"10.2.0.0/16[135]"}, ChildAction::kBypass, 10);
+  const auto rest =
+      child("rest", {"2001:db8:1::/48[135]"}, {"2001:db8:2::/48[135]"}, ChildAction::kBypass, 10);
   const Spd spd = build_spd(std::vector{connection("one", {updates, rest})});
-  auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
+  auto message = packet("2001:db8:1::1", "2001:db8:2::1", static_cast<IpProtocol>(135));
   message.upper = wire::UpperFields::kMobility;
   message.mobility_type = 5;
   EXPECT_EQ(found(spd, message, Direction::kOutbound), "one.updates");

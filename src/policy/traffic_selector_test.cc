@@ -327,6 +327,7 @@ TEST(Contains, WhatSeveralHoldTogether) {
   EXPECT_FALSE(both({"10.0.0.0/24[tcp/100-200]", "10.0.0.0/24[tcp/201-65535]"}, "10.0.0.0/24[tcp/50-300]"));
   // A selector of any protocol holds every port of each; one of a protocol holds a slice.
   EXPECT_FALSE(both({"10.0.0.0/24[tcp]", "10.0.0.0/24[udp]"}, "10.0.0.0/24"));
+  EXPECT_TRUE(both({"9.0.0.0-10.0.0.255[tcp]", "10.0.0.0/25", "10.0.0.128/25"}, "10.0.0.0/24"));
 }
 
 TEST(TrafficSelectorText, AProtocolWithoutAName) {
@@ -334,13 +335,13 @@ TEST(TrafficSelectorText, AProtocolWithoutAName) {
 }
 
 TEST(SelectorsOfPacket, OfAMobilityMessage) {
-  auto message = packet("10.1.0.1", "10.2.0.1", static_cast<IpProtocol>(135));
+  auto message = packet("2001:db8:1::1", "2001:db8:2::1", static_cast<IpProtocol>(135));
   message.upper = wire::UpperFields::kMobility;
   message.mobility_type = 5;
   const auto [local, remote] = selectors_of_packet(message, Direction::kOutbound);
   EXPECT_EQ(local.start_port, 5 * 256);
   EXPECT_EQ(local.end_port, 5 * 256);
-  EXPECT_EQ(remote.start_address, ip("10.2.0.1"));
+  EXPECT_EQ(remote.start_address, ip("2001:db8:2::1"));
 }
 
 }  // namespace
