@@ -108,9 +108,9 @@ class PacketCipher {
   // Into the second cache: a burst's keys are more than the first one holds beside the packets.
   void prefetch(Footprint lines) const {
     const auto* const line = reinterpret_cast<const std::uint8_t*>(this);
-    for (std::size_t i = 0; i < lines.head; ++i) __builtin_prefetch(line + i * kCacheLine, 0, 2);
+    for (std::size_t i = 0; i < lines.head; ++i) prefetch_line_to_second(line + i * kCacheLine);
     const auto* const tail = line + lines.tail * kCacheLine;
-    for (std::size_t i = 0; i < lines.tail_count; ++i) __builtin_prefetch(tail + i * kCacheLine, 0, 2);
+    for (std::size_t i = 0; i < lines.tail_count; ++i) prefetch_line_to_second(tail + i * kCacheLine);
   }
 
   // Side by side with others of its size, and aligned to a cache line.
@@ -129,7 +129,7 @@ class PacketCipher {
 
   static void prefetch_lines(const void* first, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
-      __builtin_prefetch(static_cast<const std::uint8_t*>(first) + i * kCacheLine);
+      prefetch_line(static_cast<const std::uint8_t*>(first) + i * kCacheLine);
   }
 
   // In twelve bytes together with what makes the class virtual, so that a key may stand in the first line as well.

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/iana.h"
+#include "base/large_memory.h"
 #include "crypto/packet_cipher.h"
 #include "esp/compact_endpoint.h"
 #include "esp/counters.h"
@@ -130,8 +131,8 @@ struct SaMaterial;
 
 struct alignas(64) InboundSa {
   void prefetch() const {
-    __builtin_prefetch(this);
-    __builtin_prefetch(this + 1, 1);
+    prefetch_line(this);
+    prefetch_line(this + 1);
   }
   // The second stage, when the first has arrived.
   void prefetch_behind() const;
@@ -156,8 +157,8 @@ static_assert(sizeof(InboundSa) == 64, "one cache line a packet");
 
 struct alignas(64) OutboundSa {
   void prefetch() const {
-    __builtin_prefetch(this);
-    __builtin_prefetch(this + 1, 1);
+    prefetch_line(this);
+    prefetch_line(this + 1);
   }
   void prefetch_behind() const;
   [[nodiscard]] OutboundState& state() const;
@@ -221,7 +222,7 @@ inline std::uint32_t InboundSa::path_mtu() const {
   return material->outbound_state.path_mtu.load(std::memory_order_relaxed);
 }
 inline void InboundSa::prefetch_behind() const {
-  __builtin_prefetch(&material->inbound_state, 1);
+  prefetch_line(&material->inbound_state);
   cipher->prefetch(footprint);
 }
 inline OutboundState& OutboundSa::state() const {
@@ -231,7 +232,7 @@ inline const SaRules& OutboundSa::rules() const {
   return *material->outbound_state.rules;
 }
 inline void OutboundSa::prefetch_behind() const {
-  __builtin_prefetch(&material->outbound_state, 1);
+  prefetch_line(&material->outbound_state);
   cipher->prefetch(footprint);
 }
 

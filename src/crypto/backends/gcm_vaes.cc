@@ -78,9 +78,6 @@ class VaesGcmCipher final : public PacketCipher {
   }
 
  private:
-  static constexpr std::size_t kAhead =
-      4;  // packets; what is on its way from memory must not push each other out
-
   // Long packets are sorted too, if coarsely: neighbours of one size are done two at a time, and without surprises for the CPU's branch
   // predictor. That is why the size comes out of a table as well.
   static constexpr std::size_t kLongSizes = 4, kSizes = vaes::kShortChunks + kLongSizes;
@@ -109,11 +106,6 @@ class VaesGcmCipher final : public PacketCipher {
   static constexpr std::uint8_t head_lines(std::size_t rounds) {
     return static_cast<std::uint8_t>((16 + (rounds + 1) * 16 + kCacheLine - 1) / kCacheLine);
   }
-  // As many round keys as any key has: to look at the number would be waiting for the first line.
-  void prefetch_key() const {
-    prefetch_lines(this, head_lines(14));
-    prefetch_lines(reinterpret_cast<const std::uint8_t*>(this) + kTail * kCacheLine, kTailCount);
-  }
 
   template <bool kSeals>
   void run(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
@@ -134,7 +126,6 @@ class VaesGcmCipher final : public PacketCipher {
   void run_mixed(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers, Sorted& sorted) {
     std::uint8_t rounds = key_.rounds;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-      if (i + kAhead < jobs.size()) of(ciphers[i + kAhead]).prefetch_key();
       const VaesGcmCipher& cipher = of(ciphers[i]);
       // Side by side are only keys of one size.
       if (cipher.key_.rounds != std::exchange(rounds, cipher.key_.rounds)) finish<kSeals>(sorted);
