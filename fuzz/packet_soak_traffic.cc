@@ -114,10 +114,13 @@ void Expected::in_fragments(ByteView packet) {
 void Expected::take(ByteView packet, bool in_order) {
   require(packet.size() >= 20, "what comes out is an IP packet");
   if (const auto at = whole_.find(identity(packet)); at != whole_.end()) {
-    const Place place = at->second.front();
-    at->second.pop_front();
-    if (at->second.empty()) whole_.erase(at);
-    std::uint64_t& last = last_order_[place.flow];
+    // Of packets that are alike, as empty UDP datagrams may be, those before the newest that came out were lost.
+    auto& places = at->second;
+    std::uint64_t& last = last_order_[places.front().flow];
+    while (in_order && places.size() > 1 && places.front().order <= last) places.pop_front();
+    const Place place = places.front();
+    places.pop_front();
+    if (places.empty()) whole_.erase(at);
     require(!in_order || place.order > last, "packets of a flow stay in order",
             fmt::format("flow {}: {} after {}", place.flow, place.order, last));
     last = std::max(last, place.order);
