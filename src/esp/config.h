@@ -10,7 +10,8 @@
 namespace merlon::esp {
 
 // What one AEAD burst takes at most, in bytes: it was just written or will be read at once, and should stay in
-// the first level's cache. Enough large packets for the lanes of ipsec-mb's multi-buffer ciphers.
+// the first level's cache. A cipher with an integrity algorithm gets as many packets as there are: ipsec-mb works on 16 of
+// them side by side, and a 17th alone would take as long as they.
 inline constexpr std::size_t kCipherBytes = 24U << 10U;
 
 struct EngineConfig {

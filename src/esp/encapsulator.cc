@@ -160,7 +160,7 @@ inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size, const 
   job.sequence_high = static_cast<std::uint32_t>(sequence.value >> 32U);
   ciphers_[job_count_] = sa.cipher;
   ++job_count_;
-  job_bytes_ += wire::kEspHeaderSize + iv_size + length + icv_size;
+  if (!sa.sizes.in_lanes) job_bytes_ += wire::kEspHeaderSize + iv_size + length + icv_size;
   if (job_count_ == jobs_.size() || job_bytes_ >= kCipherBytes) seal();
 }
 

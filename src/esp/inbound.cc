@@ -173,7 +173,7 @@ inline const InboundSa* Inbound::find(Spi spi) {
   item.sequence = *sequence;
   ciphers_[count_] = sa->cipher;
   ++count_;
-  bytes_ += esp.size();
+  if (!sa->sizes.in_lanes) bytes_ += esp.size();
   if (count_ == items_.size() || bytes_ >= kCipherBytes) run(now, out);
 }
 

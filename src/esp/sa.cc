@@ -13,12 +13,14 @@ namespace merlon::esp {
 namespace {
 
 // What the cipher and the child have to say.
-TunnelSizes sizes_of(const crypto::PacketCipher& cipher, const policy::ChildConfig& child) {
+TunnelSizes sizes_of(const crypto::PacketCipher& cipher, const policy::EspAlgorithms& algorithms,
+                     const policy::ChildConfig& child) {
   TunnelSizes sizes;
   sizes.tunnel_mtu = static_cast<std::uint16_t>(std::min(child.tunnel_mtu, 65535U));
   sizes.alignment = static_cast<std::uint8_t>(std::max<std::size_t>(cipher.block_size(), 4));
   sizes.iv = static_cast<std::uint8_t>(cipher.iv_size());
   sizes.icv = static_cast<std::uint8_t>(cipher.icv_size());
+  sizes.in_lanes = algorithms.integ != IntegId::kNone;
   return sizes;
 }
 
@@ -99,7 +101,7 @@ Result<std::unique_ptr<SaMaterial>> make_material(const policy::ChildSa& sa, con
   MERLON_TRY(auto inbound_cipher, cipher_of(sa.inbound));
   MERLON_TRY(auto outbound_cipher, cipher_of(sa.outbound));
   auto material = SaMaterial::make(child.replay_window);
-  const TunnelSizes sizes = sizes_of(*outbound_cipher, child);
+  const TunnelSizes sizes = sizes_of(*outbound_cipher, sa.algorithms, child);
   material->outbound_state.rules = &rules;
   material->outbound_state.last_sequence = parameters.first_sequence - 1;
   material->outbound_state.path_mtu.store(parameters.path_mtu, std::memory_order_relaxed);

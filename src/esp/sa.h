@@ -107,7 +107,8 @@ struct TunnelSizes {
   std::uint16_t tunnel_mtu = 0;  // as configured; 0 = from the path
   std::uint8_t alignment = 4;    // of payload and trailer; a power of two
   std::uint8_t iv = 0, icv = 0;  // the cipher's, here so that its cache lines are not asked for early
-  bool over_ipv6 = false;        // outside
+  bool over_ipv6 : 1 = false;    // outside
+  bool in_lanes : 1 = false;  // the cipher works on packets side by side: kCipherBytes does not count for it
 
   // The least path MTU that is believed. RFC 791 asks every host to take 576 bytes; a smaller path MTU is more likely
   // an attack than a path. RFC 8200 5: 1,280 for IPv6.
