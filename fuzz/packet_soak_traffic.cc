@@ -143,7 +143,7 @@ void Expected::take(ByteView packet, bool in_order) {
 
 // --- Flow
 
-FlowPacket Flow::take(Rng& rng, std::size_t payload) {
+FlowPacket Flow::take(Rng& rng, std::size_t payload, std::size_t segment) {
   FlowPacket taken = next;
   taken.payload = rng.bytes(payload);
   if (taken.protocol == IpProtocol::kTcp && rng.below(20) == 0) {  // what ends a super-packet, or forbids it
@@ -154,7 +154,8 @@ FlowPacket Flow::take(Rng& rng, std::size_t payload) {
   if (rng.below(40) == 0) next.ttl = static_cast<std::uint8_t>(2 + rng.below(250));
   if (rng.below(40) == 0) next.acknowledgment += 1000;
   next.sequence += static_cast<std::uint32_t>(payload);
-  next.identification = static_cast<std::uint16_t>(next.identification + 1 + payload / 500);
+  // Each segment has an identification of its own, or fragments of two packets could not be told apart.
+  next.identification = static_cast<std::uint16_t>(next.identification + 1 + payload / segment);
   return taken;
 }
 

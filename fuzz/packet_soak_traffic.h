@@ -68,8 +68,8 @@ struct Flow {
   std::size_t child = 0;
   std::size_t number = 0;
 
-  // Of this size, and goes on behind it.
-  wire::test::FlowPacket take(Rng& rng, std::size_t payload);
+  // Of this size, and goes on behind it. `segment`: what the packet will be cut into.
+  wire::test::FlowPacket take(Rng& rng, std::size_t payload, std::size_t segment = 65536);
 };
 
 }  // namespace merlon::soak

@@ -277,7 +277,7 @@ void World::put_super(Gateway& from, Way& way, Flow& flow, packet::Burst& burst,
   const std::size_t segment = 1 + rng_.below(rng_.below(3) == 0 ? 3000 : 1400);
   const std::size_t payload =
       std::min<std::size_t>(segment * (1 + rng_.below(19)) + 1 + rng_.below(segment), 64000);
-  const FlowPacket taken = flow.take(rng_, payload);
+  const FlowPacket taken = flow.take(rng_, payload, segment);
   for (const Bytes& one : wire::test::segments_of(taken, segment)) expect(way, flow, one, from_a);
   packet::PacketPtr packet = from.pool.copy_of(wire::test::super_packet_of(taken));
   packet->meta.segment_size = static_cast<std::uint16_t>(segment);
