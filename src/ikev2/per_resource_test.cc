@@ -239,6 +239,18 @@ TEST_F(OneMoreOnTheWay, MustBeLikeTheFirst) {
   EXPECT_EQ(pair.a.installed.size(), 1U);
   EXPECT_EQ(pair.b.installed.size(), 1U) << "what the peer made was never deleted";
 }
+// Nobody waits for one more: that it is not made, since an operator ends the child, is no failure.
+TEST_F(OneMoreOnTheWay, ThatWaitsEndsSilentlyOnCommand) {
+  lost = false;
+  pair.answer_instead({pair.notify(NotifyType::kTemporaryFailure)});
+  pair.network.run_for(1s);
+  ASSERT_EQ(pair.a.installed.size(), 1U) << "it waits no longer";
+  ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(30s);
+  EXPECT_EQ(pair.a.outbound("net"), nullptr);
+  EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 0U);
+}
 TEST_F(OneMoreOnTheWay, ItsRefusalIsNoFailureWhereOneStands) {
   the_peer_refuses(NotifyType::kTsUnacceptable);
   EXPECT_EQ(pair.a.count<ike::NegotiationFailed>(), 0U);

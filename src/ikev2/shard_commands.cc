@@ -144,7 +144,7 @@ static bool drop_queued_child(Shard& shard, const IkeSa& sa, Established& establ
   return std::erase_if(established.tasks, [&](const Task& task) {
            const auto* create = std::get_if<NewChildTask>(&task.what);
            if (!create || sa.connection->children[create->intent.child_index].name != child) return false;
-           tell_child_failed(shard, sa, create->intent.child_index, reason);
+           if (!create->intent.additional) tell_child_failed(shard, sa, create->intent.child_index, reason);
            return true;
          }) != 0;
 }
