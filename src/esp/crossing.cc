@@ -10,14 +10,14 @@ namespace {
 
 // A pool keeps so many free buffers for its own worker before it gives others theirs back.
 constexpr std::size_t kReserve = packet::kBurstCapacity;
-constexpr std::size_t kLeastCapacity = 16;
+// A lane holds so many packets, several bursts: who owns many SAs is not always awake when a burst comes. Both of an owner hold a quarter
+// of a worker's buffers, so one that stalls takes nobody else along; all lanes together may hold half of them, see push().
+constexpr std::size_t kLeastCapacity = 16, kLanesInAPool = 8;
 
-// All lanes of a worker together never hold more than half of its buffers: an owner that stalls takes nobody else along.
 std::size_t fitting(std::size_t wanted, std::span<packet::PacketPool* const> pools) {
   std::size_t least = SIZE_MAX;
   for (const packet::PacketPool* pool : pools) least = std::min(least, pool->size());
-  const std::size_t share = least / (2 * kCrossings * std::max<std::size_t>(pools.size() - 1, 1));
-  return std::bit_floor(std::max(std::min(wanted, share), kLeastCapacity));
+  return std::bit_floor(std::max(std::min(wanted, least / kLanesInAPool), kLeastCapacity));
 }
 
 void increase(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
@@ -57,6 +57,7 @@ CrossingEnd::CrossingEnd(CrossingField& field, WorkerIndex self, Reporter& repor
     : field_(field),
       self_(self),
       pool_(*field.pools_[self.value]),
+      least_buffers_(pool_.size() / 2),
       reporter_(reporter),
       peers_(field.pools_.size()) {}
 
@@ -73,7 +74,12 @@ void CrossingEnd::push(std::size_t to, std::size_t kind) {
   Bundle& bundle = peers_[to].bundles[kind];
   const std::span<packet::Packet* const> packets =
       std::span(bundle.packets).first(std::exchange(bundle.count, 0));
-  const std::size_t taken = field_.pair(self_.value, to).lanes[kind].push(packets);
+  // What is in the bundle is not the pool's any more.
+  if (pool_.size() < least_buffers_) collect();
+  const std::size_t left = pool_.size() + packets.size();
+  const std::size_t room = left - std::min(left, least_buffers_);
+  const std::size_t taken =
+      field_.pair(self_.value, to).lanes[kind].push(packets.first(std::min(packets.size(), room)));
   for (packet::Packet* refused : packets.subspan(taken)) {
     static_cast<void>(pool_.adopt(refused));  // and so it is free again
     reporter_.drop(DropReason::kCrossingFull);
@@ -156,7 +162,8 @@ bool CrossingEnd::take(Crossing kind, packet::Burst& burst) {
     if (turn == self_.value) continue;
     const std::size_t count = field_.pair(turn, self_.value)
                                   .lanes[static_cast<std::size_t>(kind)]
-                                  .pop(std::span(packets).first(packets.size() - burst.size()));
+                                  .pop(std::span(packets).first(packets.size() - burst.size()), kMostBytes,
+                                       [](const packet::Packet& packet) { return packet.size(); });
     if (count == 0) continue;
     for (packet::Packet* packet : std::span(packets).first(count)) burst.push(pool_.adopt(packet));
     peers_[turn].owed += count;
@@ -193,10 +200,12 @@ bool CrossingEnd::has_any() const {
 }
 
 void CrossingEnd::collect() {
-  for (std::size_t to = 0; to < peers_.size(); ++to)
-    if (to != self_.value)
-      for_each_in(field_.pair(self_.value, to).home,
-                  [this](packet::Packet* packet) { static_cast<void>(pool_.adopt(packet)); });
+  for (std::size_t other = 0; other < peers_.size(); ++other) {
+    if (other == self_.value) continue;
+    for_each_in(field_.pair(self_.value, other).home,
+                [this](packet::Packet* packet) { static_cast<void>(pool_.adopt(packet)); });
+    pay(other);
+  }
 }
 
 }  // namespace merlon::esp

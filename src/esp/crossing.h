@@ -36,7 +36,8 @@ class CrossingEnd;
 // All lanes of an engine.
 class CrossingField {
  public:
-  // `pools`: the workers', in order; all outlive the field. `lane_capacity`: packets; less where that is too much of the pools.
+  // `pools`: the workers', in order, with all the buffers they are to have; all outlive the field. `lane_capacity`: packets; less
+  // where that is too much of the pools.
   CrossingField(std::size_t lane_capacity, std::span<packet::PacketPool* const> pools);
   // The workers have stopped: what is on its way goes back to the pools.
   ~CrossingField();
@@ -61,6 +62,9 @@ class CrossingField {
 // One worker's ends of its lanes. All calls from its thread.
 class CrossingEnd {
  public:
+  // So much is worked on at once, as where it is read: what is made of super-packets has to fit into the pool, and the second cache.
+  static constexpr std::size_t kMostBytes = 128U << 10U;
+
   CrossingEnd(CrossingField& field, WorkerIndex self, Reporter& reporter);
 
   [[nodiscard]] WorkerIndex self() const { return self_; }
@@ -77,12 +81,12 @@ class CrossingEnd {
   void keep_own(packet::Burst& burst);
 
   // --- receiver
-  // The next packets that others sent, of one kind, at most a burst; false where there are none. Every other worker has
-  // its turn.
+  // The next packets that others sent, of one kind, at most a burst or about kMostBytes; false where there are none. Every
+  // other worker has its turn.
   [[nodiscard]] bool take(Crossing kind, packet::Burst& burst);
   // Does anything wait? Sequentially consistent with flush().
   [[nodiscard]] bool has_any() const;
-  // Takes buffers back that came home.
+  // Takes buffers back that came home, and sends home what is owed.
   void collect();
 
   [[nodiscard]] const CrossingCounters& counters() const { return counters_; }
@@ -105,6 +109,7 @@ class CrossingEnd {
   CrossingField& field_;
   const WorkerIndex self_;
   packet::PacketPool& pool_;
+  const std::size_t least_buffers_;  // are never given away
   Reporter& reporter_;
   std::vector<Peer> peers_;
   std::array<std::size_t, kCrossings> next_{};  // whose turn it is

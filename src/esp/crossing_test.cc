@@ -196,6 +196,57 @@ TEST_F(TwoWorkers, AFullLaneDropsAtTheEdgeAndIsCounted) {
   EXPECT_EQ(crossed_outbound(1).size(), 1U);
 }
 
+// As many workers as there are on a large machine: an owner that sleeps takes a few bursts, whoever sends them. And all lanes of a
+// worker together leave it half of its buffers.
+TEST(ManyWorkers, LanesTakeBurstsHoweverManyThereAre) {
+  constexpr std::size_t kWorkers = 16, kBuffers = 2048;  // the daemon's
+  WorkerPeers peers(kWorkers, 1, kWorkers, test::Gateway::small(), kBuffers);
+  for (std::size_t child = 0; child < kWorkers; ++child)
+    peers.install(child, WorkerIndex{static_cast<std::uint8_t>(child)}, WorkerIndex{0});
+  const auto burst_for = [&](std::size_t child) {
+    packet::Burst burst;
+    while (!burst.full()) burst.push(peers.a.pool(0).copy_of(numbered_packet(child, 100, 0)));
+    OutboundResult out;
+    peers.a.worker(0).outbound(seconds(1), burst, out);
+  };
+  for (int i = 0; i < 3; ++i) burst_for(1);
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kCrossingFull), 0U);
+  for (int i = 0; i < 3; ++i)
+    for (std::size_t child = 2; child < kWorkers; ++child) burst_for(child);
+  EXPECT_GT(peers.a.engine.drops(DropReason::kCrossingFull), 0U);
+  EXPECT_EQ(peers.a.pool(0).available(), kBuffers / 2);
+  // What it gave away comes home, and it can send again.
+  OutboundResult out;
+  InboundResult in;
+  for (std::size_t worker = 1; worker < kWorkers; ++worker)
+    while (peers.a.worker(worker).has_crossed()) peers.a.worker(worker).crossed(seconds(1), out, in);
+  out.clear();
+  const auto dropped = peers.a.engine.drops(DropReason::kCrossingFull);
+  burst_for(1);  // collects
+  for (int i = 0; i < 3; ++i) burst_for(2);
+  EXPECT_EQ(peers.a.engine.drops(DropReason::kCrossingFull), dropped);
+}
+
+// What is made of super-packets has to fit into the pool: the owner takes no more at once than whoever reads them.
+TEST_F(TwoWorkers, TakesSuperPacketsByBytes) {
+  peers.install(0, second, first);
+  constexpr std::size_t kSize = 8900;
+  const Bytes large =
+      wire::build_udp_packet({test::ip("10.1.0.7"), 1000}, {test::ip("10.2.0.9"), 1000}, Bytes(kSize - 28));
+  packet::Burst burst;
+  for (int i = 0; i < 40; ++i) burst.push(peers.a.pool(0).copy_of(large));
+  OutboundResult out;
+  InboundResult in;
+  peers.a.worker(0).outbound(seconds(1), burst, out);
+  peers.a.worker(1).crossed(seconds(1), out, in);
+  const auto taken = peers.a.engine.worker_stats(second).crossed_in;
+  EXPECT_GE(taken * kSize, CrossingEnd::kMostBytes);
+  EXPECT_LT(taken * kSize, CrossingEnd::kMostBytes + kSize);
+  EXPECT_TRUE(peers.a.worker(1).has_crossed());
+  while (peers.a.worker(1).has_crossed()) peers.a.worker(1).crossed(seconds(1), out, in);
+  EXPECT_EQ(peers.a.engine.worker_stats(second).crossed_in, 40U);
+}
+
 // Buffers move between the pools, and come back: none is lost, none is in two places.
 TEST_F(TwoWorkers, BuffersComeHome) {
   peers.install(0, second, first);

@@ -32,12 +32,20 @@ class Lane {
 
   // By the one consumer: the oldest, as many as there are and as fit; how many.
   [[nodiscard]] std::size_t pop(std::span<T*> items) {
+    return pop(items, SIZE_MAX, [](const T&) { return std::size_t{0}; });
+  }
+  // The same, and none behind the one with which the sum of `weight` reaches `enough`.
+  template <class Weight>
+  [[nodiscard]] std::size_t pop(std::span<T*> items, std::size_t enough, Weight weight) {
     const std::size_t head = head_.load(std::memory_order_relaxed);
     if (tail_seen_ - head < items.size()) tail_seen_ = tail_.load(std::memory_order_acquire);
-    const std::size_t count = std::min(items.size(), tail_seen_ - head);
-    if (count == 0) return 0;
-    for (std::size_t i = 0; i < count; ++i) items[i] = items_[(head + i) & mask_];
-    head_.store(head + count, std::memory_order_release);
+    const std::size_t most = std::min(items.size(), tail_seen_ - head);
+    std::size_t count = 0;
+    for (std::size_t sum = 0; count < most && sum < enough; ++count) {
+      items[count] = items_[(head + count) & mask_];
+      sum += weight(*items[count]);
+    }
+    if (count != 0) head_.store(head + count, std::memory_order_release);
     return count;
   }
   // By the consumer.
