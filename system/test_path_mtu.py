@@ -76,6 +76,42 @@ def black_hole(lab, v6, how):
     b.check_clean_end()
 
 
+FORGE_TOO_BIG = """
+    import sys
+    from scapy.layers.inet import ICMP, IP, UDP
+    from scapy.packet import Raw
+    from scapy.sendrecv import send
+    source, destination, how, mtu, *spis = sys.argv[1:]
+    for spi in spis:
+        esp = Raw(bytes.fromhex(spi) + bytes(60))
+        quoted = IP(src=destination, dst=source, flags="DF", len=1400, proto=50) / esp
+        if how == "udp":
+            quoted = IP(src=destination, dst=source, flags="DF", len=1400) / UDP(sport=4500, dport=4500, len=1380, chksum=0) / esp
+        send(IP(src="203.0.113.77", dst=destination) / ICMP(type=3, code=4, nexthopmtu=int(mtu)) / quoted, verbose=False)
+"""
+
+
+@test([("native", "native"), ("udp", "udp")])
+def forged_too_big(lab, how):
+    """RFC 8899 4.6.1: who says that our packets are too big must have seen one."""
+    net = Offices(lab)
+    a, b = pair(net, extra=f'encapsulation = "{how}"')
+    net.host_a.ping(net.HOST_B4)
+    before = mtu_of(a, "b")
+    ours = a.child_sas("b")[0]["spi_out"].removeprefix("0x")
+    others = [f"{int(ours, 16) ^ 1 << bit:08x}" for bit in range(32)]
+    # Of a peer that has no SA at all, too: nothing may be kept for it.
+    python(net.router, FORGE_TOO_BIG, "192.0.2.200", net.A4, how, 700, ours)
+    python(net.router, FORGE_TOO_BIG, net.B4, net.A4, how, 700, *others)
+    time.sleep(1)
+    expect(mtu_of(a, "b") == before, f"forged reports should change nothing, not {before} to {mtu_of(a, 'b')}")
+    python(net.router, FORGE_TOO_BIG, net.B4, net.A4, how, 700, ours)
+    wait_until(lambda: mtu_of(a, "b") < 700, "a report that quotes a packet of ours counts")
+    net.host_a.ping(net.HOST_B4)
+    a.check_clean_end()
+    b.check_clean_end()
+
+
 @test
 def mtu_key(lab):
     """A fixed MTU: hosts are told it, and TCP segments fit it."""

@@ -215,7 +215,7 @@ void DataWorker::send_run(io::DatagramSocket& socket, std::span<packet::PacketPt
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (outcomes[i] == io::SendOutcome::kSent) continue;
     if (outcomes[i] == io::SendOutcome::kTooBig)
-      site_.mailbox.post(PathTooSmall{packets[i]->meta.destination.address, 0});
+      site_.mailbox.post(PathTooSmall{packets[i]->meta.destination.address, 0, {}});
     const bool blocked =
         outcomes[i] == io::SendOutcome::kWouldBlock || outcomes[i] == io::SendOutcome::kNoBuffers;
     (blocked ? counters_.send_blocked : counters_.send_failed).fetch_add(1, std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon/data_worker.h"
+#include "wire/ip/byte_order.h"
 #include "wire/udp_encap.h"
 
 namespace merlon::daemon {
@@ -147,8 +148,10 @@ void DataWorker::read_errors(io::DatagramSocket& socket) {
   for (int i = 0; i < 32; ++i) {
     const auto error = socket.read_error();
     if (!error) return;
-    if (error->error_number == EMSGSIZE && error->mtu != 0)
-      site_.mailbox.post(PathTooSmall{error->destination.address, error->mtu});
+    // The kernel's own refusal was heard of when it was sent. What quotes no SPI proves nothing (RFC 8899 4.6.1).
+    if (error->error_number != EMSGSIZE || error->mtu == 0 || error->quoted.size() < sizeof(Spi)) continue;
+    site_.mailbox.post(
+        PathTooSmall{error->destination.address, error->mtu, Spi{wire::load_u32(error->quoted, 0)}});
   }
 }
 

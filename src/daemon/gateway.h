@@ -100,6 +100,7 @@ class Gateway {
   void handle(const esp::Event& event);
   void report_inbound();
   void path_too_small(const PathTooSmall& report);
+  [[nodiscard]] bool is_about_ours(const PathTooSmall& report);
   void set_path_mtu(const policy::ChildSa& sa);
   void set_path_mtu_towards(const IpAddress& remote);
   // The largest outer packet that the first link, or a router's word, allows; 0: no route.
@@ -147,6 +148,8 @@ class Gateway {
   std::uint64_t next_listener_ = 1;
   std::function<void()> settled_, stopped_;
   Instant stop_deadline_ = kNever;
+  static constexpr unsigned kReportLooks = 16;  // in each tick: forged ICMP costs its sender nothing
+  unsigned report_looks_ = 0;
   unsigned ticks_ = 0;
   bool network_dirty_ = false;     // the host's addresses or routes changed
   bool network_in_doubt_ = false;  // our own routes, rules or guard may not be as they should

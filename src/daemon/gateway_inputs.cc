@@ -105,7 +105,9 @@ void Gateway::every_tick() {
   tick_.async_wait([this](const asio::error_code& error) {
     if (error) return;
     ++ticks_;
+    report_looks_ = 0;
     watch_workers();
+    workers_->data_plane().reclaim();  // keys of SAs that were removed while a worker was busy
     read_data_plane_events();
     ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {

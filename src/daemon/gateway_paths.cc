@@ -6,13 +6,26 @@
 
 namespace merlon::daemon {
 
+// Anyone can send us ICMP in a router's name: it counts where it quotes a packet of ours towards that peer, as RFC 4301 8.2.1 and
+// RFC 8899 4.6.1 ask. (Routers that quote too little for that leave the path to the search.)
+bool Gateway::is_about_ours(const PathTooSmall& report) {
+  if (!path_searches_.contains(report.destination) || report_looks_ == kReportLooks) return false;
+  ++report_looks_;
+  return std::ranges::any_of(child_sas_, [&](const auto& entry) {
+    const policy::ChildSa& sa = *entry.second;
+    return sa.outbound_spi == report.spi && sa.path.remote.address == report.destination;
+  });
+}
+
 void Gateway::path_too_small(const PathTooSmall& report) {
+  if (report.mtu != 0 && !is_about_ours(report)) return;
   unsigned mtu = report.mtu;
   if (mtu == 0)
     if (const auto path = network_->path_to(report.destination, config_.daemon.fwmark)) mtu = path->mtu;
   if (mtu == 0) return;
-  unsigned& known = path_mtu_.try_emplace(report.destination, mtu).first->second;
-  known = std::min(known, mtu);
+  const auto [known, is_new] = path_mtu_.try_emplace(report.destination, mtu);
+  if (!is_new && known->second <= mtu) return;
+  known->second = mtu;
   set_path_mtu_towards(report.destination);
 }
 

@@ -39,10 +39,11 @@ bool Mailbox::keep(IkeMessageArrived message) {
 }
 
 bool Mailbox::keep(const PathTooSmall& report) {
-  const auto at = paths_.find(report.destination);
+  const std::pair about(report.destination, report.spi);
+  const auto at = paths_.find(about);
   if (at == paths_.end()) {
     if (paths_.size() >= kMaxPaths) return false;
-    paths_.emplace(report.destination, report.mtu);
+    paths_.emplace(about, report.mtu);
   } else if (report.mtu != 0 && (at->second == 0 || report.mtu < at->second)) {
     at->second = report.mtu;
   }
@@ -50,8 +51,8 @@ bool Mailbox::keep(const PathTooSmall& report) {
 }
 
 bool Mailbox::keep(const SegmentsRefused& report) {
-  if (messages_.size() >= kMaxMessages) return false;
-  messages_.emplace_back(report);
+  if (refusals_.size() >= kMaxRefusals && !refusals_.contains(report.destination)) return false;
+  refusals_.insert_or_assign(report.destination, report.error_number);
   return true;
 }
 
@@ -61,8 +62,10 @@ std::deque<Mail> Mailbox::take_all() {
   const std::lock_guard lock(mutex_);
   std::deque<Mail> out = std::exchange(messages_, {});
   message_bytes_ = 0;
-  for (const auto& [destination, mtu] : std::exchange(paths_, {}))
-    out.emplace_back(PathTooSmall{destination, mtu});
+  for (const auto& [about, mtu] : std::exchange(paths_, {}))
+    out.emplace_back(PathTooSmall{about.first, mtu, about.second});
+  for (const auto& [destination, error] : std::exchange(refusals_, {}))
+    out.emplace_back(SegmentsRefused{destination, error});
   return out;
 }
 

@@ -20,10 +20,12 @@ struct IkeMessageArrived {
   bool natt = false;
   Bytes payload;
 };
-// A datagram to `destination` was too big for the path. mtu 0: the kernel only refused it, ask the routing table.
+// A datagram to `destination` was too big for the path. mtu 0: the kernel only refused it, ask the routing table. Else an ICMP
+// message says so, which anyone can forge who knows `spi`: it quoted an ESP packet of that.
 struct PathTooSmall {
   IpAddress destination;
   unsigned mtu = 0;  // bytes of the outer IP packet
+  Spi spi;
 };
 // A destination's device does not take several ESP packets in one send; they go one by one now.
 struct SegmentsRefused {
@@ -37,7 +39,8 @@ class Mailbox {
   [[nodiscard]] static Result<std::unique_ptr<Mailbox>> open();
 
   // Any thread. False when the box is full. Messages are bounded in number and bytes; reports about paths, which a forged ICMP
-  // error can cause, have their own small room, one for each destination: they cannot crowd IKE out.
+  // error can cause, have their own small room, one for each destination and SPI: they cannot crowd IKE out. Nor can destinations
+  // that refuse, of which each is told once.
   bool post(Mail mail);
   // Readable while there is mail.
   [[nodiscard]] int fd() const { return event_.get(); }
@@ -45,7 +48,8 @@ class Mailbox {
   [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr std::size_t kMaxMessages = 4096, kMaxMessageBytes = 4U << 20U, kMaxPaths = 64;
+  static constexpr std::size_t kMaxMessages = 4096, kMaxMessageBytes = 4U << 20U, kMaxPaths = 64,
+                               kMaxRefusals = 64;
   bool keep(IkeMessageArrived message);
   bool keep(const PathTooSmall& report);
   bool keep(const SegmentsRefused& report);
@@ -53,7 +57,8 @@ class Mailbox {
   std::mutex mutex_;
   std::deque<Mail> messages_;
   std::size_t message_bytes_ = 0;
-  std::map<IpAddress, unsigned> paths_;  // the smallest MTU told, 0 = only refused
+  std::map<std::pair<IpAddress, Spi>, unsigned> paths_;  // the smallest MTU told, 0 = only refused
+  std::map<Endpoint, int> refusals_;                     // error numbers
   std::atomic<std::uint64_t> dropped_{0};
   io::Fd event_;
 };

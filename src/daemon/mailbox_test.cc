@@ -25,7 +25,7 @@ TEST(Mailbox, ReadableWhileThereIsMail) {
   EXPECT_FALSE(readable(*box));
   EXPECT_TRUE(box->take_all().empty());
   EXPECT_TRUE(box->post(message(1)));
-  EXPECT_TRUE(box->post(PathTooSmall{{}, 1400}));
+  EXPECT_TRUE(box->post(PathTooSmall{{}, 1400, {}}));
   EXPECT_TRUE(readable(*box));
   const auto mail = box->take_all();
   ASSERT_EQ(mail.size(), 2U);
@@ -69,8 +69,9 @@ TEST(Mailbox, PathReportsNeitherPileUpNorCrowdMessagesOut) {
   ASSERT_TRUE(opened);
   Mailbox& box = **opened;
   const IpAddress one = IpAddress::v4(0xc0000201);
-  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(box.post(PathTooSmall{one, i % 2 == 0 ? 0U : 1400U}));
-  for (std::uint32_t i = 0; i < 100'000; ++i) box.post(PathTooSmall{IpAddress::v4(0x0a000000 + i), 1400});
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(box.post(PathTooSmall{one, i % 2 == 0 ? 0U : 1400U, {}}));
+  for (std::uint32_t i = 0; i < 100'000; ++i) box.post(PathTooSmall{IpAddress::v4(0x0a000000 + i), 1400, {}});
+  for (std::uint32_t i = 0; i < 100'000; ++i) box.post(PathTooSmall{one, 1400, Spi{i}});
   EXPECT_TRUE(box.post(message(1)));
   const auto mail = box.take_all();
   EXPECT_LE(mail.size(), 65U);
@@ -81,6 +82,19 @@ TEST(Mailbox, PathReportsNeitherPileUpNorCrowdMessagesOut) {
                             return report != nullptr && report->destination == one && report->mtu == 1400;
                           }),
             1);
+}
+
+// Nor destinations whose devices refuse: with very many of them each send may tell of another.
+TEST(Mailbox, RefusalsNeitherPileUpNorCrowdMessagesOut) {
+  const auto opened = Mailbox::open();
+  ASSERT_TRUE(opened);
+  Mailbox& box = **opened;
+  for (std::uint32_t i = 0; i < 100'000; ++i)
+    box.post(SegmentsRefused{{IpAddress::v4(0x0a000000 + i % 1000), 4500}, EIO});
+  EXPECT_TRUE(box.post(message(1)));
+  const auto mail = box.take_all();
+  EXPECT_LE(mail.size(), 65U);
+  EXPECT_TRUE(std::holds_alternative<IkeMessageArrived>(mail.front()));
 }
 
 // Whatever the number of messages, a flood of large ones stays within some megabytes.
