@@ -94,6 +94,43 @@ TEST(Coalescing, WhatDiffersOpensAnother) {
   }
 }
 
+// RFC 6437: packets with another flow label are another flow.
+TEST(Coalescing, AnotherFlowLabelOpensAnother) {
+  Pieces pieces;
+  pieces.flow = flow_of(IpFamily::kIpv6, IpProtocol::kTcp, 100);
+  for (int i = 0; i < 4; ++i) pieces.next();
+  for (std::size_t i = 2; i < 4; ++i) pieces.pieces[i][3] = 0x77;  // no checksum covers it
+  const packet::PacketList arrived = pieces.unprotect(pieces.a.protect(pieces.pieces));
+  ASSERT_THAT(arrived, SizeIs(2));
+  for (const auto& packet : arrived) EXPECT_EQ(packet->meta.segment_size, 100);
+  EXPECT_EQ(arrived[0]->bytes()[3], pieces.pieces[0][3]);
+  EXPECT_EQ(arrived[1]->bytes()[3], 0x77);
+}
+
+// linux/udp.h, UDP_MAX_SEGMENTS: the kernel takes no more in one.
+TEST(Coalescing, NoMoreThan64Datagrams) {
+  Pieces pieces;
+  pieces.flow = flow_of(IpFamily::kIpv4, IpProtocol::kUdp, 100);
+  for (int i = 0; i < 70; ++i) pieces.next();
+  const packet::PacketList arrived = pieces.unprotect(pieces.a.protect(pieces.pieces));
+  std::vector<std::size_t> counts;
+  for (const auto& packet : arrived) counts.push_back((packet->size() - 28) / 100);
+  EXPECT_THAT(counts, ::testing::ElementsAre(64, 6));
+}
+
+// Other protocols with ports (RFC 9260) go by themselves.
+TEST(Coalescing, SctpGoesByItself) {
+  Pieces pieces;
+  for (int i = 0; i < 3; ++i) {
+    pieces.next();
+    Bytes& packet = pieces.pieces.back();
+    packet[9] = static_cast<std::uint8_t>(IpProtocol::kSctp);
+    wire::store_u16(packet, 10, 0);
+    wire::store_u16(packet, 10, wire::internet_checksum(ByteView(packet).first(20)));
+  }
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(0, 0, 0));
+}
+
 TEST(Coalescing, IdentificationsCountUpWithoutDf) {
   Pieces pieces;
   pieces.flow.dont_fragment = false;

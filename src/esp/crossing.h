@@ -67,7 +67,6 @@ class CrossingEnd {
 
   CrossingEnd(CrossingField& field, WorkerIndex self, Reporter& reporter);
 
-  [[nodiscard]] WorkerIndex self() const { return self_; }
   [[nodiscard]] WorkerIndex owner(Spi spi) const { return owner_of(spi, peers_.size()); }
 
   // --- sender

@@ -116,6 +116,7 @@ TEST_F(TwoWorkers, OutboundPacketsCrossToTheOwner) {
   EXPECT_FALSE(peers.a.worker(1).has_crossed());
   ASSERT_EQ(esp.size(), 3U);
   for (std::uint32_t i = 0; i < 3; ++i) EXPECT_EQ(wire::parse_esp_header(esp[i]->bytes())->sequence, i + 1);
+  EXPECT_EQ(peers.a.engine.worker_count(), 2U);
   EXPECT_EQ(peers.a.engine.worker_stats(first).crossed_out, 3U);
   EXPECT_EQ(peers.a.engine.worker_stats(second).crossed_in, 3U);
 }
@@ -151,6 +152,21 @@ TEST_F(TwoWorkers, WhatOneReceiveHoldsGoesToItsOwners) {
   EXPECT_EQ(numbers(in.to_tun), (std::vector<std::uint32_t>{10, 11, 12}));
   EXPECT_GE(peers.b.engine.drops(DropReason::kRunt), 1U);
   EXPECT_EQ(peers.b.engine.drops(DropReason::kReplayed), 0U);
+}
+
+TEST_F(TwoWorkers, WithoutABufferTheOthersPartIsDroppedAndTheOwnArrives) {
+  peers.install(0, first, first);
+  peers.install(1, first, second);
+  const auto esp0 = outbound(0, 0, 0, 1), esp1 = outbound(0, 1, 10, 1);
+  packet::Burst burst;
+  burst.push(received(0, {esp0[0]->bytes(), esp1[0]->bytes()}));
+  packet::PacketList taken;
+  while (auto packet = peers.b.pool(0).allocate()) taken.push_back(std::move(packet));
+  InboundResult in;
+  peers.b.worker(0).inbound(seconds(1), burst, in);
+  EXPECT_EQ(numbers(in.to_tun), (std::vector<std::uint32_t>{0}));
+  EXPECT_EQ(peers.b.engine.drops(DropReason::kNoBuffer), 1U);
+  EXPECT_FALSE(peers.b.worker(1).has_crossed());
 }
 
 TEST_F(TwoWorkers, HeldPacketsCrossWhenTheirSaComes) {

@@ -195,6 +195,18 @@ TEST(Mtu, AbsurdPathMtusAreNotBelieved) {
   EXPECT_EQ(peers.a.engine.stats(id)->path_mtu, 1500U);
 }
 
+// Where the path is even narrower than what is believed, outer fragments are what is left; for the pieces of a packet that was
+// fragmented inside as for others, whatever the policy says of DF.
+TEST(Mtu, AbsurdlyNarrowPathsGetOuterFragments) {
+  SaSpec spec;
+  spec.child.df = policy::DfBit::kSet;
+  Peers peers(spec);
+  peers.a.engine.set_path_mtu(peers.install(), 500);
+  const auto packets = peers.a.protect({inner_packet(IpFamily::kIpv4, 1000)});
+  ASSERT_GE(packets.size(), 2U);
+  for (const auto& one : packets) EXPECT_TRUE(one->meta.may_fragment_outer);
+}
+
 TEST(Mtu, ARekeyedSaInheritsWhatWasLearnt) {
   Peers peers;
   peers.a.engine.set_path_mtu(peers.install(), 1400);

@@ -327,7 +327,7 @@ void Outbound::fit(Round& round, packet::PacketPtr packet, const wire::PacketVie
     case Fit::kTooBig:
       return refuse_too_big(round, *packet, view, room.inner_mtu);
     case Fit::kInnerFragments:
-      return fragment(round, *packet, view, sa, room.inner_mtu);
+      return fragment(round, *packet, view, sa, room);
     case Fit::kOuterFragments:
     case Fit::kWhole:
       break;
@@ -357,8 +357,10 @@ void Outbound::fit_segments(Round& round, packet::PacketPtr packet, const wire::
       continue;
     }
     packet::PacketPtr segment = pool_.allocate();
-    if (!segment || segment->receive_area().size() < cutter->size_of(i))
-      return reporter_.drop(DropReason::kNoBuffer);
+    if (!segment || segment->receive_area().size() < cutter->size_of(i)) {
+      reporter_.drop(DropReason::kNoBuffer);
+      continue;
+    }
     segment->meta.mark = packet->meta.mark;
     segment->set_length(cutter->size_of(i));
     cutter->cut(i, segment->bytes());
@@ -372,16 +374,15 @@ void Outbound::fit_segments(Round& round, packet::PacketPtr packet, const wire::
 // Before encryption, so that the receiver need not put ESP packets together before it can authenticate them
 // (RFC 4301 7).
 void Outbound::fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view,
-                        const OutboundSa& sa, std::size_t inner_mtu) {
-  const auto fragments = wire::fragment_ipv4(packet.bytes(), inner_mtu);
+                        const OutboundSa& sa, const Room& room) {
+  const auto fragments = wire::fragment_ipv4(packet.bytes(), room.inner_mtu);
   if (!fragments) return reporter_.drop(DropReason::kTooBig);
   for (const Bytes& bytes : *fragments) {
     packet::PacketPtr piece = pool_.copy_of(bytes);
     if (!piece) return reporter_.drop(DropReason::kNoBuffer);
-    encapsulator_.add(
-        round.now, std::move(piece),
-        {&sa, view.family, view.tos, clears_outer_df(sa, view.dont_fragment), true, packet.meta.mark},
-        round.out.transmit);
+    encapsulator_.add(round.now, std::move(piece),
+                      {&sa, view.family, view.tos, room.may_fragment_outer, true, packet.meta.mark},
+                      round.out.transmit);
   }
 }
 

@@ -67,7 +67,7 @@ class Outbound {
   void fit_segments(Round& round, packet::PacketPtr packet, const wire::PacketView& view,
                     const OutboundSa& sa);
   void fragment(Round& round, const packet::Packet& packet, const wire::PacketView& view,
-                const OutboundSa& sa, std::size_t inner_mtu);
+                const OutboundSa& sa, const Room& room);
   void refuse_too_big(Round& round, const packet::Packet& packet, const wire::PacketView& view,
                       std::size_t inner_mtu);
 

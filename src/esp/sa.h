@@ -183,8 +183,6 @@ struct alignas(64) OutboundSa {
   // The next older of the child's SAs where they are few (outbound_set.h): the one thing here that changes.
   mutable std::atomic<const OutboundSa*> older{nullptr};
 
-  // A whole block, so CBC's; those of counter modes have 8 bytes or none.
-  [[nodiscard]] bool has_random_iv() const { return sizes.iv > 8; }
   [[nodiscard]] policy::DfBit df() const {
     return copies_df ? policy::DfBit::kCopy : clears_df ? policy::DfBit::kClear : policy::DfBit::kSet;
   }

@@ -279,6 +279,28 @@ TEST(HostilePeer, TemporaryFailureIsTriedAgainLater) {
   EXPECT_EQ(pair.a.installed.size(), 1U);
 }
 
+// RFC 7296 3.4, 3.9, 1.3.2: what a rekey of the IKE SA brings is as long as its algorithms say, and its SPI is not zero.
+TEST(HostilePeer, ARekeyOfTheIkeSaWithImpossibleValuesIsRefused) {
+  struct Case {
+    std::uint64_t spi;
+    std::size_t public_value, nonce;
+  };
+  for (const Case& one : {Case{0, 32, 32}, Case{77, 31, 32}, Case{77, 33, 32}, Case{77, 0, 32}}) {
+    SCOPED_TRACE(fmt::format("SPI {}, {} bytes, nonce {}", one.spi, one.public_value, one.nonce));
+    Hostile pair;
+    wire::Proposal spi;
+    spi.set_spi(IkeSpi{one.spi});
+    const policy::Proposals offer{value(policy::parse_ike_proposal("aes256gcm16-prfsha256-x25519"))};
+    const auto answer = pair.ask(wire::ExchangeType::kCreateChildSa,
+                                 {wire::SaPayload{policy::ike_offer(offer, spi.spi), false},
+                                  wire::NoncePayload{Bytes(one.nonce, 1), false},
+                                  wire::KePayload{KeMethod::kCurve25519, Bytes(one.public_value, 9), false}});
+    // RFC 7296 2.21.3: that ends the IKE SA.
+    EXPECT_TRUE(says(answer, NotifyType::kInvalidSyntax));
+    EXPECT_EQ(pair.b.established().size(), 0U);
+  }
+}
+
 TEST(HostilePeer, NoAdditionalSasLeadsToANewIkeSa) {
   Hostile pair;
   pair.answer_instead({pair.notify(NotifyType::kNoAdditionalSas)});

@@ -161,6 +161,18 @@ TEST_F(PerResource, BothBeginAtOnce) {
   }
 }
 
+// What is being answered counts as well, while its key exchange takes time: no number is given twice.
+TEST_F(PerResource, WhatIsBeingAnsweredHasItsNumber) {
+  want(4, 4);
+  pair.a.slow_actions = pair.b.slow_actions = 200ms;
+  begin();
+  pair.network.run_for(20s);
+  const auto found = resources(pair.a, pair.b);
+  EXPECT_EQ(found, resources(pair.b, pair.a));
+  EXPECT_EQ(std::set<int>(found.begin(), found.end()).size(), found.size()) << "a number was given twice";
+  EXPECT_GE(found.size(), 4U);
+}
+
 // One more was asked for, and meanwhile those that it was to stand beside went: it is no longer one more, and whoever asks
 // for the child is owed a Child SA of its own.
 struct OneMoreOnTheWay : testing::Test {

@@ -71,9 +71,11 @@ void begin_notice(Shard& shard, IkeSa& sa, Established& established, NoticeTask 
     return;
   const auto type = notice.notify.type;
   const std::vector<wire::Payload> payloads{std::move(notice.notify)};
-  if (!established.channel.request(shard, sa, ExchangeType::kInformational, payloads,
-                                   RetransmissionSchedule::of(*sa.connection)))
-    return;
+  const bool sent = established.channel
+                        .request(shard, sa, ExchangeType::kInformational, payloads,
+                                 RetransmissionSchedule::of(*sa.connection))
+                        .has_value();
+  if (!sent) return;
   established.own = Notifying{};
   shard.emit(ike::Event(ike::ErrorNotified{
       sa.connection_name(), sa.id, true, ike::diagnosis::told_to_peer(subject_of(sa), type, notice.about)}));
