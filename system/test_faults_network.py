@@ -69,6 +69,31 @@ def the_default_route_goes_and_comes(lab):
 
 
 @test
+def our_device_is_removed(lab):
+    """`ip link del`: it ends at once, says why and leaves the guards, so that whoever started it starts it again; nothing passes in clear."""
+    net = Offices(lab)
+    a, b = pair(net)
+    capture = net.router.capture("any", "clear.pcap")
+    flow = Ping(net.host_a, net.HOST_B4)
+    time.sleep(0.5)
+    net.gw_a.ip("link", "del", "merlon0")
+    wait_until(lambda: not a.process.running(), "gw_a's daemon has ended")
+    expect("removed the device merlon0" in a.log()[-2000:], f"it should say why it ended:\n{a.log()[-2000:]}")
+    expect(a.process.popen.returncode > 0, f"a failure, so that it is started again, not {a.process.popen.returncode}")
+    time.sleep(0.5)
+    left = table(net.gw_a)
+    expect(left and all(route.startswith("blackhole") for route in left), f"only blackholes should stand, not {left}")
+    a.start()
+    a.wait_up("b")
+    flows_again(net)
+    flow.stop()
+    capture.stop()
+    expect_nothing_in_clear(capture)
+    a.check_clean_end()
+    b.check_clean_end()
+
+
+@test
 def addresses_change_over_and_over(lab):
     """The outer address moves ten times, faster than liveness notices: in the end the tunnel leaves from where it can."""
     net = Offices(lab)

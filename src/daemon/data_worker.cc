@@ -105,6 +105,7 @@ void DataWorker::handle(const epoll_event& event, Instant now) {
   };
   switch (event.data.u32) {
     case kTun:
+      if ((event.events & EPOLLERR) != 0) return lose_tun();
       return read_tun(now);
     case kNattV4:
       return read_socket(site_.sockets.natt(IpFamily::kIpv4), &DataWorker::read_natt);
@@ -163,6 +164,12 @@ void DataWorker::read_tun(Instant now) {
   site_.engine.outbound(now, burst_, outbound_);
   wake_receivers();
   send_out();
+}
+
+// For ever ready, and never to be read again: it must not keep this thread busy.
+void DataWorker::lose_tun() {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, site_.tun.fd(), nullptr);
+  counters_.tun_lost.store(true, std::memory_order_relaxed);
 }
 
 void DataWorker::write_tun(packet::PacketList& packets) {

@@ -26,6 +26,7 @@ namespace merlon::daemon {
 struct WorkerCounters {  // written by the worker, read by anyone
   std::atomic<std::uint64_t> tun_write_failed{0}, send_failed{0}, send_blocked{0}, invalid_datagrams{0},
       keepalives{0}, buffers_exhausted{0}, odd_tun_packets{0};
+  std::atomic<bool> tun_lost{false};  // the device is gone: somebody removed it
 };
 
 class DataWorker {
@@ -67,6 +68,7 @@ class DataWorker {
   void wake_receivers();
   void watch(int fd, std::uint32_t tag);
   void read_tun(Instant now);
+  void lose_tun();
   void read_natt(io::UdpSocket& socket, Instant now);
   void read_esp(io::RawEspSocket& socket, Instant now);
   std::size_t receive(io::DatagramSocket& socket, std::size_t most);

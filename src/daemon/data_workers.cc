@@ -1,5 +1,6 @@
 #include "daemon/data_workers.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace merlon::daemon {
@@ -63,6 +64,12 @@ std::vector<std::uint64_t> DataWorkers::heartbeats() const {
   std::vector<std::uint64_t> out;
   for (const auto& worker : workers_) out.push_back(worker->heartbeat());
   return out;
+}
+
+bool DataWorkers::has_lost_tun() const {
+  return std::ranges::any_of(workers_, [](const auto& worker) {
+    return worker->counters().tun_lost.load(std::memory_order_relaxed);
+  });
 }
 
 std::uint64_t DataWorkers::sum(std::atomic<std::uint64_t> WorkerCounters::*counter) const {

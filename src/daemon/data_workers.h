@@ -29,6 +29,7 @@ class DataWorkers {
   [[nodiscard]] const DataWorker& operator[](std::size_t index) const { return *workers_[index]; }
   [[nodiscard]] std::vector<std::uint64_t> heartbeats() const;
   // Of all workers together.
+  [[nodiscard]] bool has_lost_tun() const;
   [[nodiscard]] std::uint64_t sum(std::atomic<std::uint64_t> WorkerCounters::*counter) const;
 
  private:

@@ -51,6 +51,8 @@ class Gateway {
   void unsubscribe(std::uint64_t number);
   // Called whenever something happened and everything that follows from it is done.
   void on_settled(std::function<void()> callback) { settled_ = std::move(callback); }
+  // Called where it cannot go on, with a sentence that says why: what is in the kernel stays as it is, guards too.
+  void on_broken(std::function<void(const std::string& why)> callback) { broken_ = std::move(callback); }
 
   [[nodiscard]] nlohmann::json status() const;
   [[nodiscard]] const control::Config& config() const { return config_; }
@@ -148,6 +150,7 @@ class Gateway {
   std::uint64_t next_listener_ = 1;
   std::function<void()> settled_, stopped_;
   Instant stop_deadline_ = kNever;
+  std::function<void(const std::string& why)> broken_;
   static constexpr unsigned kReportLooks = 16;  // in each tick: forged ICMP costs its sender nothing
   unsigned report_looks_ = 0;
   unsigned ticks_ = 0;

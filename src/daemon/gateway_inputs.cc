@@ -106,6 +106,8 @@ void Gateway::every_tick() {
     if (error) return;
     ++ticks_;
     report_looks_ = 0;
+    if (workers_->has_lost_tun() && broken_)
+      return broken_(fmt::format("somebody has removed the device {}", tun_queues_.front().name()));
     watch_workers();
     workers_->data_plane().reclaim();  // keys of SAs that were removed while a worker was busy
     read_data_plane_events();

@@ -43,6 +43,12 @@ std::optional<control::Config> load(const std::string& path) {
   return std::move(loaded.config);
 }
 
+// A sentence that needs no memory, and the end.
+[[noreturn]] void end_at_once(const char* why) {
+  std::fprintf(stderr, "merlond ends: %s; guards stay in place\n", why);
+  std::_Exit(kExitSystem);
+}
+
 class Daemon {
  public:
   int run(const std::string& config_path) {
@@ -56,6 +62,8 @@ class Daemon {
     gateway_ = std::move(*gateway);
     if (const auto opened = open_services(); !opened) return give_up(opened.error());
     gateway_->on_settled([this] { server_->settled(); });
+    // Whoever started us starts us again (merlond.service), and then everything is set up anew; until then nothing passes in clear.
+    gateway_->on_broken([](const std::string& why) { end_at_once(why.c_str()); });
     handle_signals();
     keep_watchdog();
     static_cast<void>(io::sd_notify("READY=1"));
@@ -134,12 +142,6 @@ class Daemon {
   asio::signal_set signals_{context_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer watchdog_{context_};
 };
-
-// A sentence that needs no memory, and the end.
-[[noreturn]] void end_at_once(const char* why) {
-  std::fprintf(stderr, "merlond ends: %s; guards stay in place\n", why);
-  std::_Exit(kExitSystem);
-}
 
 }  // namespace
 }  // namespace merlon::daemon

@@ -241,19 +241,28 @@ TEST(HostilePeer, DeletesOfWhatIsNotThere) {
   EXPECT_EQ(pair.b.installed.size(), 1U);
 }
 
-TEST(HostilePeer, AnUnknownChildIsNotFound) {
-  Hostile pair;
+// What a asks for one more Child SA like that of `pair`.
+std::vector<Payload> child_request(Hostile& pair) {
   const auto& child = *pair.a.outbound("net")->sa;
   wire::Proposal spi;
   spi.set_spi(Spi{0x1000});
-  std::vector<Payload> request{
-      wire::make_rekey_sa({SecurityProtocol::kEsp, Spi{0x9999}}),
-      wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false},
-      wire::NoncePayload{Bytes(32, 1), false}, wire::TsiPayload{child.local_ts, {}, false},
-      wire::TsrPayload{child.remote_ts, {}, false}};
+  return {wire::SaPayload{policy::esp_offer(pair.at_a().children.front().proposals, spi.spi, true), false},
+          wire::NoncePayload{Bytes(32, 1), false}, wire::TsiPayload{child.local_ts, {}, false},
+          wire::TsrPayload{child.remote_ts, {}, false}};
+}
+
+TEST(HostilePeer, AnUnknownChildIsNotFound) {
+  Hostile pair;
+  std::vector<Payload> request = child_request(pair);
+  request.insert(request.begin(), wire::make_rekey_sa({SecurityProtocol::kEsp, Spi{0x9999}}));
   EXPECT_TRUE(says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kChildSaNotFound));
-  // Without the name it is a new Child SA, and one after the other until it is too much.
-  request.erase(request.begin());
+  EXPECT_EQ(pair.b.installed.size(), 1U);
+}
+
+// One Child SA after the other, until it is too much (RFC 7296 1.3.1).
+TEST(HostilePeer, ChildSasAreBounded) {
+  Hostile pair;
+  const std::vector<Payload> request = child_request(pair);
   bool refused = false;
   for (int i = 0; i < 60 && !refused; ++i)
     refused = says(pair.ask(ExchangeType::kCreateChildSa, request), NotifyType::kNoAdditionalSas);

@@ -17,7 +17,7 @@ Identity id(const std::string& text) {
 
 struct Given {
   std::string name, remote_id, local_id = "a.example.com";
-  std::vector<std::string> remote_addresses, local_addresses;
+  std::vector<std::string> remote_addresses = {}, local_addresses = {};
 };
 
 ConnectionPtr connection(const Given& given) {

@@ -123,6 +123,15 @@ TEST(SelectIke, MissingTypes) {
     std::erase_if(offer[0].transforms, [&](const Transform& transform) { return transform.type == type; });
     EXPECT_FALSE(select_ike(local, offer).has_value()) << name(type);
   }
+  // RFC 7296 3.3.3: a cipher that protects no integrity needs a transform that does.
+  const Proposals with_integ = ikes({"aes256-sha256-x25519"});
+  ASSERT_TRUE(select_ike(with_integ, ike_offer(with_integ, {})).has_value());
+  for (const TransformType type :
+       {TransformType::kEncr, TransformType::kPrf, TransformType::kInteg, TransformType::kKe}) {
+    Proposals offer = ike_offer(with_integ, {});
+    std::erase_if(offer[0].transforms, [&](const Transform& transform) { return transform.type == type; });
+    EXPECT_FALSE(select_ike(with_integ, offer).has_value()) << name(type);
+  }
   EXPECT_FALSE(select_ike(local, {}).has_value());
   EXPECT_FALSE(select_ike({}, ike_offer(local, {})).has_value());
   EXPECT_FALSE(select_ike(local, esp_offer(default_esp_proposals(), kSpi, true)).has_value());
@@ -135,6 +144,16 @@ TEST(SelectIke, Takes255Proposals) {
   const auto selection = select_ike(default_ike_proposals(), offer);
   EXPECT_EQ(chosen_text(selection), "aes128gcm16-prfsha256-ecp256");
   EXPECT_EQ(selection->answer.number, 255);
+}
+
+TEST(SelectEsp, MissingTypes) {
+  const Proposals local = esps({"aes256-sha256-esn"});
+  ASSERT_TRUE(select_esp(local, esp_offer(local, kSpi, false)).has_value());
+  for (const TransformType type : {TransformType::kEncr, TransformType::kInteg}) {
+    Proposals offer = esp_offer(local, kSpi, false);
+    std::erase_if(offer[0].transforms, [&](const Transform& transform) { return transform.type == type; });
+    EXPECT_FALSE(select_esp(local, offer).has_value()) << name(type);
+  }
 }
 
 TEST(SelectEsp, WithAndWithoutKe) {
