@@ -90,6 +90,7 @@ Result<> Gateway::open() {
   std::vector<std::string> warnings;
   MERLON_TRY(sockets_, Sockets::open(config_.daemon, worker_count(), warnings));
   for (const std::string& warning : warnings) log_.warning(warning);
+  edge_drops_.emplace(sockets_);
   MERLON_TRY(auto network, Network::open());
   network_ = std::make_unique<Network>(std::move(network));
   // Guards stand before anything is read or sent: nothing in clear from the first moment on.
@@ -266,7 +267,13 @@ void Gateway::unsubscribe(std::uint64_t number) {
   listeners_.erase(number);
 }
 
-nlohmann::json Gateway::status() const {
+const EdgeCounts& Gateway::edge_drops() {
+  edge_drops_->look();
+  if (const auto dropped = network_->dropped_by(tun_queues_.front().index())) edge_drops_->set_tun(*dropped);
+  return edge_drops_->counts();
+}
+
+nlohmann::json Gateway::status() {
   StatusSources sources;
   sources.now = io::system_now();
   sources.ike_sas = engine_->status();
@@ -274,6 +281,7 @@ nlohmann::json Gateway::status() const {
   sources.data_plane = &workers_->data_plane();
   sources.connections = connections_;
   sources.worker_watch = &*worker_watch_;
+  sources.edge_drops = edge_drops();
   return status_json(sources);
 }
 

@@ -109,6 +109,7 @@ void Gateway::every_tick() {
     read_data_plane_events();
     ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {
+      edge_drops_->look();
       report_inbound();
       look_at_network();
     }
