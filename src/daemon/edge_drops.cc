@@ -9,6 +9,7 @@ EdgeDrops::EdgeDrops(Sockets& sockets) {
   for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
     watch(sockets.ike(family), &EdgeCounts::ike);
     for (WorkerSockets& worker : sockets.workers) {
+      watch(worker.natt_ike(family), &EdgeCounts::ike);
       watch(worker.natt(family), &EdgeCounts::esp);
       watch(worker.esp(family), &EdgeCounts::esp);
     }
