@@ -1,10 +1,11 @@
 """What the network and the kernel below the daemon can do to it. Each test says what is to come of it."""
+import errno
 import signal
 import time
 
-from common import Ping, ask, connection, expect, expect_nothing_in_clear, pair, spis, toml_a, toml_b
+from common import Ping, ask, connection, expect, expect_nothing_in_clear, pair, spis, tcp_server, tcp_transfer, toml_a, toml_b
 from fire import holds, metric, metrics
-from faults import SHORT, flows_again, pair_with_faults, spi_set, table
+from faults import Faults, SHORT, flows_again, pair_with_faults, spi_set, table
 from lab import Merlon, Offices, wait_until
 from runner import test
 
@@ -208,3 +209,34 @@ def sockets_without_buffers(lab):
     wait_until(lambda: net.host_a.ping(net.HOST_B4, count=20, interval=0.05, wait=1, check=False) == 20, "everything passes again")
     a.check_clean_end()
     b.check_clean_end()
+
+
+UDP = 'encapsulation = "udp"\n'
+
+
+def transfers_both_ways(net):
+    for server, client, address in ((net.host_b, net.host_a, net.HOST_B4), (net.host_a, net.host_b, net.HOST_A6)):
+        tcp_server(server, address)
+        tcp_transfer(client, address, size=8_000_000)
+
+
+@test
+def an_old_kernel(lab):
+    """A kernel without UDP_SEGMENT, without UDP_GRO, without programs that choose a socket: the daemon finds out at the start, says so, and
+    carries everything packet by packet."""
+    net = Offices(lab)
+    every = Faults.LACKS_UDP_SEGMENT | Faults.LACKS_UDP_GRO | Faults.LACKS_REUSEPORT_PROGRAM
+    a, b, faults = pair_with_faults(lab, net, extra=UDP, faults={"lacks": every, "segment_errno": errno.EIO}, daemon="workers = 1")
+    expect("neither UDP_SEGMENT nor UDP_GRO" in a.log(), f"the log should name what is missing: {a.log()[:2000]}")
+    expect("IKE shares the receive buffer of ESP" in a.log(), "and that IKE has no socket of its own")
+    expect("goes and comes in trains" in b.log(), "where nothing is missing, the log says that")
+    transfers_both_ways(net)
+    expect(faults.get("refused_segments") == 0, "nothing should be tried that cannot be")
+    expect("does not take" not in a.log(), "that is no matter of the way")
+    for merlon in (a, b):
+        merlon.check_clean_end()
+    faults.set("lacks", Faults.LACKS_UDP_GRO)
+    faults.set("segment_errno", 0)
+    a.start(env=faults.env())
+    expect("has no UDP_GRO" in a.log(), f"one may be missing alone: {a.log()[-2000:]}")
+    a.check_clean_end()

@@ -96,6 +96,17 @@ bool open_family(Sockets& out, const control::DaemonConfig& config, IpFamily fam
 
 }  // namespace
 
+io::UdpOffloads Sockets::offloads() {
+  io::UdpOffloads all{true, true};
+  for (WorkerSockets& worker : workers)
+    for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6})
+      if (const io::UdpSocket* socket = worker.natt(family)) {
+        all.segment &= socket->offloads().segment;
+        all.gro &= socket->offloads().gro;
+      }
+  return all;
+}
+
 Result<Sockets> Sockets::open(const control::DaemonConfig& config, unsigned worker_count,
                               std::vector<std::string>& warnings) {
   Sockets out;

@@ -61,6 +61,8 @@ struct Sockets {
   [[nodiscard]] io::UdpSocket* ike(IpFamily family) {
     return pointer_to(family == IpFamily::kIpv4 ? ike_v4 : ike_v6);
   }
+  // What all sockets that carry ESP have.
+  [[nodiscard]] io::UdpOffloads offloads();
   // What the control thread sends through.
   [[nodiscard]] io::UdpSocket* natt(IpFamily family) {
     WorkerSockets& first = workers.front();

@@ -94,6 +94,14 @@ TEST_F(SegmentsTest, OneSendAndOneReceiveForMany) {
   });
 }
 
+// What this kernel has is found at the start.
+TEST_F(SegmentsTest, WhatTheKernelHasIsKnown) {
+  in_namespace([] {
+    EXPECT_EQ(udp("127.0.0.1", true).offloads(), (UdpOffloads{true, true}));
+    EXPECT_EQ(udp("127.0.0.1", false).offloads(), (UdpOffloads{true, false})) << "not asked for";
+  });
+}
+
 TEST_F(SegmentsTest, SinglesAndManyInOneBurstKeepTheirOrder) {
   in_namespace([] {
     Pair pair;

@@ -327,7 +327,7 @@ SendOutcome DatagramSocket::send_fragments(const OutgoingDatagram& datagram) {
 }
 
 bool DatagramSocket::goes_in_slices(const OutgoingDatagram& datagram) const {
-  return datagram.segment_size != 0 && (raw_ || refusals_->contains(datagram.destination));
+  return datagram.segment_size != 0 && (!joins_ || refusals_->contains(datagram.destination));
 }
 
 // Every segment as a datagram of its own, straight from where it stands. The first outcome that is not kSent
