@@ -240,3 +240,21 @@ def an_old_kernel(lab):
     a.start(env=faults.env())
     expect("has no UDP_GRO" in a.log(), f"one may be missing alone: {a.log()[-2000:]}")
     a.check_clean_end()
+
+
+@test
+def a_device_that_takes_single_packets_only(lab):
+    """Every send of several ESP packets fails with EIO: they go one by one from then on, nothing is lost, and the log says so once."""
+    net = Offices(lab)
+    a, b, faults = pair_with_faults(lab, net, extra=UDP, faults={"segment_errno": errno.EIO})
+    transfers_both_ways(net)
+    refused = faults.get("refused_segments")
+    expect(refused > 0, "trains should have been tried")
+    sentence = f"the way to {net.B4}:4500 does not take several ESP packets in one send (Input/output error): one by one now"
+    expect(a.log().count(sentence) == 1, f"the log should say it once: {a.log()[-2000:]}")
+    transfers_again = [tcp_transfer(net.host_a, net.HOST_B4, size=8_000_000) for _ in range(2)]
+    expect(all(transfers_again) and faults.get("refused_segments") == refused, f"no train should be tried again: {refused}, then {faults.get('refused_segments')}")
+    page = metrics(a)
+    expect(metric(page, "merlon_io_failures_total", kind="send") == 0, "and nothing is lost")
+    a.check_clean_end()
+    b.check_clean_end()

@@ -50,8 +50,8 @@ bool Mailbox::keep(const PathTooSmall& report) {
 }
 
 bool Mailbox::keep(const SegmentsRefused& report) {
-  if (messages_.size() >= kMaxMessages) return false;
-  messages_.emplace_back(report);
+  if (refusals_.size() >= kMaxPaths && !refusals_.contains(report.destination)) return false;
+  refusals_[report.destination] = report.error_number;
   return true;
 }
 
@@ -63,6 +63,8 @@ std::deque<Mail> Mailbox::take_all() {
   message_bytes_ = 0;
   for (const auto& [destination, mtu] : std::exchange(paths_, {}))
     out.emplace_back(PathTooSmall{destination, mtu});
+  for (const auto& [destination, error_number] : std::exchange(refusals_, {}))
+    out.emplace_back(SegmentsRefused{destination, error_number});
   return out;
 }
 

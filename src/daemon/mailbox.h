@@ -37,7 +37,8 @@ class Mailbox {
   [[nodiscard]] static Result<std::unique_ptr<Mailbox>> open();
 
   // Any thread. False when the box is full. Messages are bounded in number and bytes; reports about paths, which a forged ICMP
-  // error can cause, have their own small room, one for each destination: they cannot crowd IKE out.
+  // error can cause, and refusals, of which every train may bring one where many ways refuse, have small rooms of their own, one for
+  // each destination: they cannot crowd IKE out.
   bool post(Mail mail);
   // Readable while there is mail.
   [[nodiscard]] int fd() const { return event_.get(); }
@@ -54,6 +55,7 @@ class Mailbox {
   std::deque<Mail> messages_;
   std::size_t message_bytes_ = 0;
   std::map<IpAddress, unsigned> paths_;  // the smallest MTU told, 0 = only refused
+  std::map<Endpoint, int> refusals_;     // the error number told last
   std::atomic<std::uint64_t> dropped_{0};
   io::Fd event_;
 };

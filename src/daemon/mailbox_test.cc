@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 
 namespace merlon::daemon {
@@ -81,6 +82,21 @@ TEST(Mailbox, PathReportsNeitherPileUpNorCrowdMessagesOut) {
                             return report != nullptr && report->destination == one && report->mtu == 1400;
                           }),
             1);
+}
+
+// Where more ways refuse than a socket remembers, each burst tells of them again.
+TEST(Mailbox, RefusalsNeitherPileUpNorCrowdMessagesOut) {
+  const auto opened = Mailbox::open();
+  ASSERT_TRUE(opened);
+  Mailbox& box = **opened;
+  for (std::uint32_t i = 0; i < 10'000; ++i)
+    box.post(SegmentsRefused{{IpAddress::v4(0x0a000000 + i % 200), 4500}, EIO});
+  EXPECT_TRUE(box.post(message(1)));
+  const auto mail = box.take_all();
+  EXPECT_EQ(mail.size(), 65U);
+  EXPECT_TRUE(std::holds_alternative<IkeMessageArrived>(mail.front()));
+  EXPECT_EQ(std::get<SegmentsRefused>(mail.back()).error_number, EIO);
+  EXPECT_TRUE(box.take_all().empty());
 }
 
 // Whatever the number of messages, a flood of large ones stays within some megabytes.
