@@ -146,5 +146,114 @@ TEST_F(DataWorkerTest, AnEmptyPoolIsCounted) {
   });
 }
 
+// What UDP_GRO put together is taken apart again: RFC 3948 2.1 ESP, 2.2 IKE, 2.3 keepalives, and what is neither.
+class TrainTest : public DataWorkerTest {
+ protected:
+  // An IKE message that is as long, behind its marker, as an ESP packet.
+  static Bytes ike_of(std::size_t size, std::uint8_t number) {
+    Bytes out(size, number);
+    std::fill_n(out.begin(), 4, std::uint8_t{0});
+    return out;
+  }
+  // What waits in a socket's queue first, in bytes, all datagrams of a train together.
+  static std::size_t waiting(io::UdpSocket& socket) {
+    EXPECT_TRUE(io::test::wait_for(socket.fd()));
+    Bytes buffer(65536);
+    const ssize_t size = recv(socket.fd(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
+    return size < 0 ? 0 : static_cast<std::size_t>(size);
+  }
+  // The numbers in IKE messages that were handed on.
+  static std::vector<int> mail(Bench& bench, std::size_t count) {
+    std::vector<int> out;
+    while (out.size() < count && io::test::wait_for(bench.mailbox->fd()))
+      for (const Mail& piece : bench.mailbox->take_all()) {
+        const auto& message = std::get<IkeMessageArrived>(piece);
+        EXPECT_TRUE(message.natt);
+        EXPECT_EQ(message.local, (Endpoint{ip("127.0.0.1"), 4500}));
+        EXPECT_EQ(message.remote, (Endpoint{ip("127.0.0.1"), bench.sender->port()}));
+        out.push_back(message.payload.empty() ? -1 : message.payload[0]);
+      }
+    return out;
+  }
+};
+
+TEST_F(TrainTest, IkeBesideEspInOneReceive) {
+  in_namespace([] {
+    Bench bench(kPackets, kPacketSize);
+    const InnerHost host;
+    const std::vector<Bytes> esp = bench.esp({1, 2});
+    const std::size_t size = esp[0].size();
+    ASSERT_EQ(esp[1].size(), size);
+    bench.send_train({esp[0], ike_of(size, 77), esp[1]});
+    ASSERT_EQ(waiting(*bench.sockets.workers.front().natt(IpFamily::kIpv4)), 3 * size) << "one receive";
+    bench.start();
+    EXPECT_EQ(host.take(2), (std::vector<int>{1, 2}));
+    EXPECT_EQ(mail(bench, 1), std::vector<int>{77});
+    EXPECT_EQ(bench.worker->counters().invalid_datagrams.load(), 0U);
+    EXPECT_EQ(bench.worker->counters().keepalives.load(), 0U);
+  });
+}
+
+// The kernel chooses the socket by the first of them.
+TEST_F(TrainTest, EspBehindIke) {
+  in_namespace([] {
+    Bench bench(kPackets, kPacketSize);
+    const InnerHost host;
+    const std::vector<Bytes> esp = bench.esp({1, 2, 3});
+    const std::size_t size = esp[0].size();
+    bench.send_train({ike_of(size, 55), esp[0], ike_of(size, 66), esp[1], esp[2]});
+    ASSERT_EQ(waiting(*bench.sockets.workers.front().natt_ike(IpFamily::kIpv4)), 5 * size) << "one receive";
+    bench.start();
+    EXPECT_EQ(host.take(3), (std::vector<int>{1, 2, 3}));
+    EXPECT_EQ(mail(bench, 2), (std::vector<int>{55, 66}));
+  });
+}
+
+// The last of a train may be shorter than the others: a keepalive, a runt, an ESP packet behind larger IKE messages.
+TEST_F(TrainTest, KeepalivesAndRuntsAmongThem) {
+  in_namespace([] {
+    Bench bench(kPackets, kPacketSize);
+    const InnerHost host;
+    bench.start();
+    const std::vector<Bytes> esp = bench.esp({1, 2, 3, 4, 5});
+    const std::size_t size = esp[0].size();
+    const Bytes keepalive{0xff};
+    bench.send_train({esp[0], ike_of(size, 11), esp[1], keepalive});
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::keepalives, 1));
+    bench.send_train({esp[2], Bytes(5, 0x99)});  // shorter than an ESP header
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::invalid_datagrams, 1));
+    bench.send_train({esp[3], ike_of(size, 22), Bytes(4, 0)});  // a marker and no message
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::invalid_datagrams, 2));
+    bench.send_train({keepalive, keepalive, Bytes{0xfe}, keepalive});
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::keepalives, 4));
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::invalid_datagrams, 3));
+    bench.send_train({Bytes(7, 0x99), Bytes(7, 0xff),
+                      Bytes{0, 0, 0, 0, 0x33, 0x33, 0x33}});  // IKE's own affair: a runt there
+    EXPECT_TRUE(bench.wait_for(&WorkerCounters::invalid_datagrams, 5));
+    bench.send_train({ike_of(2 * size, 44), esp[4]});
+    EXPECT_EQ(host.take(5), (std::vector<int>{1, 2, 3, 4, 5}));
+    EXPECT_EQ(mail(bench, 4), (std::vector<int>{11, 22, 0x33, 44}));
+    EXPECT_EQ(bench.worker->counters().invalid_datagrams.load(), 5U);
+    EXPECT_EQ(bench.data_plane.drops(esp::DropReason::kRunt), 0U);
+  });
+}
+
+// Joined datagrams that are all ESP stay together, be they of several SAs.
+TEST_F(TrainTest, EspAlone) {
+  in_namespace([] {
+    Bench bench(kPackets, kPacketSize);
+    const InnerHost host;
+    const std::vector<Bytes> esp = bench.esp({1, 2, 3});
+    Bytes foreign = esp[0];
+    foreign[0] ^= 0x01U;  // nobody's SPI
+    bench.send_train({esp[0], foreign, esp[1], esp[2]});
+    ASSERT_EQ(waiting(*bench.sockets.workers.front().natt(IpFamily::kIpv4)), 4 * foreign.size());
+    bench.start();
+    EXPECT_EQ(host.take(3), (std::vector<int>{1, 2, 3}));
+    EXPECT_EQ(bench.data_plane.drops(esp::DropReason::kUnknownSpi), 1U);
+    EXPECT_EQ(bench.worker->counters().invalid_datagrams.load(), 0U);
+  });
+}
+
 }  // namespace
 }  // namespace merlon::daemon
