@@ -21,7 +21,8 @@ def flows_again(net, timeout=30):
 
 class Faults:
     """system/shim/faults.c below a daemon."""
-    FIELDS = ("clock_step_s", "send_percent", "netlink_percent", "failed_sends", "failed_requests")
+    FIELDS = ("clock_step_s", "send_percent", "netlink_percent", "failed_sends", "failed_requests", "lacks", "segment_errno", "refused_segments")
+    LACKS_UDP_SEGMENT, LACKS_UDP_GRO, LACKS_REUSEPORT_PROGRAM = 1, 2, 4
 
     def __init__(self, lab, name):
         self.library = lab.build / "system/shim/merlon-faults.so"
@@ -42,9 +43,11 @@ class Faults:
         return struct.unpack_from("=q", self.path.read_bytes(), 8 * self.FIELDS.index(field))[0]
 
 
-def pair_with_faults(lab, net, extra="", **kwargs):
-    """As pair(), with faults below gw_a's daemon."""
-    faults = Faults(lab, "a")
+def pair_with_faults(lab, net, extra="", faults=None, **kwargs):
+    """As pair(), with faults below gw_a's daemon; those of `faults` from its start on."""
+    begin, faults = faults or {}, Faults(lab, "a")
+    for field, value in begin.items():
+        faults.set(field, value)
     b = Merlon(net.gw_b, toml_b(extra=extra, **kwargs)).start()
     a = Merlon(net.gw_a, toml_a(extra=extra, **kwargs)).start(env=faults.env())
     a.wait_up("b")

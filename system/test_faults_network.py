@@ -1,10 +1,11 @@
 """What the network and the kernel below the daemon can do to it. Each test says what is to come of it."""
+import errno
 import signal
 import time
 
-from common import Ping, ask, connection, expect, expect_nothing_in_clear, pair, spis, toml_a, toml_b
+from common import Ping, ask, connection, expect, expect_nothing_in_clear, pair, spis, tcp_server, tcp_transfer, toml_a, toml_b
 from fire import holds, metric, metrics
-from faults import SHORT, flows_again, pair_with_faults, spi_set, table
+from faults import Faults, SHORT, flows_again, pair_with_faults, spi_set, table
 from lab import Merlon, Offices, wait_until
 from runner import test
 
@@ -231,5 +232,54 @@ def sockets_without_buffers(lab):
     failed = metric(page, "merlon_io_failures_total", kind="send_blocked") + metric(page, "merlon_io_failures_total", kind="send")
     expect(faults.get("failed_sends") > 20 and failed > 0, f"{faults.get('failed_sends')} sends should have failed, and {failed:.0f} are counted")
     wait_until(lambda: net.host_a.ping(net.HOST_B4, count=20, interval=0.05, wait=1, check=False) == 20, "everything passes again")
+    a.check_clean_end()
+    b.check_clean_end()
+
+
+UDP = 'encapsulation = "udp"\n'
+
+
+def transfers_both_ways(net):
+    for server, client, address in ((net.host_b, net.host_a, net.HOST_B4), (net.host_a, net.host_b, net.HOST_A6)):
+        tcp_server(server, address)
+        tcp_transfer(client, address, size=8_000_000)
+
+
+@test
+def an_old_kernel(lab):
+    """A kernel without UDP_SEGMENT, without UDP_GRO, without programs that choose a socket: the daemon finds out at the start, says so, and
+    carries everything packet by packet."""
+    net = Offices(lab)
+    every = Faults.LACKS_UDP_SEGMENT | Faults.LACKS_UDP_GRO | Faults.LACKS_REUSEPORT_PROGRAM
+    a, b, faults = pair_with_faults(lab, net, extra=UDP, faults={"lacks": every, "segment_errno": errno.EIO}, daemon="workers = 1")
+    expect("neither UDP_SEGMENT nor UDP_GRO" in a.log(), f"the log should name what is missing: {a.log()[:2000]}")
+    expect("IKE shares the receive buffer of ESP" in a.log(), "and that IKE has no socket of its own")
+    expect("goes and comes in trains" in b.log(), "where nothing is missing, the log says that")
+    transfers_both_ways(net)
+    expect(faults.get("refused_segments") == 0, "nothing should be tried that cannot be")
+    expect("does not take" not in a.log(), "that is no matter of the way")
+    for merlon in (a, b):
+        merlon.check_clean_end()
+    faults.set("lacks", Faults.LACKS_UDP_GRO)
+    faults.set("segment_errno", 0)
+    a.start(env=faults.env())
+    expect("has no UDP_GRO" in a.log(), f"one may be missing alone: {a.log()[-2000:]}")
+    a.check_clean_end()
+
+
+@test
+def a_device_that_takes_single_packets_only(lab):
+    """Every send of several ESP packets fails with EIO: they go one by one from then on, nothing is lost, and the log says so once."""
+    net = Offices(lab)
+    a, b, faults = pair_with_faults(lab, net, extra=UDP, faults={"segment_errno": errno.EIO})
+    transfers_both_ways(net)
+    refused = faults.get("refused_segments")
+    expect(refused > 0, "trains should have been tried")
+    sentence = f"the way to {net.B4}:4500 does not take several ESP packets in one send (Input/output error): one by one now"
+    expect(a.log().count(sentence) == 1, f"the log should say it once: {a.log()[-2000:]}")
+    transfers_again = [tcp_transfer(net.host_a, net.HOST_B4, size=8_000_000) for _ in range(2)]
+    expect(all(transfers_again) and faults.get("refused_segments") == refused, f"no train should be tried again: {refused}, then {faults.get('refused_segments')}")
+    page = metrics(a)
+    expect(metric(page, "merlon_io_failures_total", kind="send") == 0, "and nothing is lost")
     a.check_clean_end()
     b.check_clean_end()

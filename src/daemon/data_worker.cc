@@ -16,7 +16,7 @@ namespace {
 // What is read before it is worked on should still be in the cache then: so many bytes from TUN.
 constexpr std::size_t kTunBytes = 128U << 10U;
 
-enum Tag : std::uint32_t { kTun, kNattV4, kNattV6, kEspV4, kEspV6, kWake };
+enum Tag : std::uint32_t { kTun, kNattV4, kNattV6, kNattIkeV4, kNattIkeV6, kEspV4, kEspV6, kWake };
 
 }  // namespace
 
@@ -34,6 +34,8 @@ Result<std::unique_ptr<DataWorker>> DataWorker::create(Site site, WakeOthers wak
   worker->watch(worker->wake_.get(), kWake);
   if (auto* socket = sockets.natt(IpFamily::kIpv4)) worker->watch(socket->fd(), kNattV4);
   if (auto* socket = sockets.natt(IpFamily::kIpv6)) worker->watch(socket->fd(), kNattV6);
+  if (auto* socket = sockets.natt_ike(IpFamily::kIpv4)) worker->watch(socket->fd(), kNattIkeV4);
+  if (auto* socket = sockets.natt_ike(IpFamily::kIpv6)) worker->watch(socket->fd(), kNattIkeV6);
   if (auto* socket = sockets.esp(IpFamily::kIpv4)) worker->watch(socket->fd(), kEspV4);
   if (auto* socket = sockets.esp(IpFamily::kIpv6)) worker->watch(socket->fd(), kEspV6);
   return worker;
@@ -111,6 +113,10 @@ void DataWorker::handle(const epoll_event& event, Instant now) {
       return read_socket(site_.sockets.natt(IpFamily::kIpv4), &DataWorker::read_natt);
     case kNattV6:
       return read_socket(site_.sockets.natt(IpFamily::kIpv6), &DataWorker::read_natt);
+    case kNattIkeV4:
+      return read_socket(site_.sockets.natt_ike(IpFamily::kIpv4), &DataWorker::read_natt);
+    case kNattIkeV6:
+      return read_socket(site_.sockets.natt_ike(IpFamily::kIpv6), &DataWorker::read_natt);
     case kEspV4:
       return read_socket(site_.sockets.esp(IpFamily::kIpv4), &DataWorker::read_esp);
     case kEspV6:

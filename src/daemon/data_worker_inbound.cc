@@ -40,7 +40,10 @@ std::size_t DataWorker::receive(io::DatagramSocket& socket, std::size_t most) {
   std::size_t slots = 0;
   for (; slots < most; ++slots) {
     if (spare_[slots] == nullptr) spare_[slots] = site_.pool.allocate();
-    if (spare_[slots] == nullptr) break;
+    if (spare_[slots] == nullptr) {
+      counters_.buffers_exhausted.fetch_add(1, std::memory_order_relaxed);
+      break;  // what is in the socket's queue waits there
+    }
     received_[slots].buffer = spare_[slots]->receive_area();
   }
   return socket.receive_burst(std::span(received_).first(slots)).value_or(0);
@@ -127,7 +130,10 @@ void DataWorker::take_inbound(packet::PacketPtr packet, Instant now) {
 void DataWorker::read_esp(io::RawEspSocket& socket, Instant now) {
   const std::size_t count = receive(socket, spare_.size());
   for (std::size_t i = 0; i < count; ++i) {
-    if (received_[i].truncated) continue;
+    if (received_[i].truncated) {
+      counters_.invalid_datagrams.fetch_add(1, std::memory_order_relaxed);
+      continue;
+    }
     packet::PacketPtr packet = std::move(spare_[i]);
     fit(*packet, received_[i], received_[i].payload);
     burst_.push(std::move(packet));

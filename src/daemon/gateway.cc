@@ -21,9 +21,10 @@ constexpr std::chrono::seconds kStopPatience{3};  // for the peers' answers to o
 constexpr unsigned kMostWorkersUnasked = 16;
 constexpr unsigned kStallLooks = 20;  // of a tick each
 
-esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::TunOffloads& tun) {
+esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::TunOffloads& tun,
+                                const io::UdpOffloads& udp) {
   esp::EngineConfig config;
-  if (daemon.offload) config.max_joined = io::kMaxSegments;
+  if (daemon.offload && udp.segment) config.max_joined = io::kMaxSegments;
   config.max_joined_bytes = io::kMaxSegmentedBytes;
   config.coalesce_tcp = tun.tcp_segmentation;
   config.coalesce_udp = tun.udp_segmentation;
@@ -41,6 +42,16 @@ ikev2::EngineOptions engine_options(const control::DaemonConfig& daemon, unsigne
   options.trace_all = daemon.log_level == "debug";
   options.data_workers = data_workers;
   return options;
+}
+
+// For the log: what the kernel lacks.
+std::string_view missing(const io::UdpOffloads& udp) {
+  if (!udp.segment && !udp.gro)
+    return "; the kernel has neither UDP_SEGMENT nor UDP_GRO: ESP in UDP is sent and received packet by "
+           "packet";
+  if (!udp.segment) return "; the kernel has no UDP_SEGMENT: ESP in UDP is sent packet by packet";
+  if (!udp.gro) return "; the kernel has no UDP_GRO: ESP in UDP is received packet by packet";
+  return "; ESP in UDP goes and comes in trains";
 }
 
 }  // namespace
@@ -90,6 +101,7 @@ Result<> Gateway::open() {
   std::vector<std::string> warnings;
   MERLON_TRY(sockets_, Sockets::open(config_.daemon, worker_count(), warnings));
   for (const std::string& warning : warnings) log_.warning(warning);
+  edge_drops_.emplace(sockets_);
   MERLON_TRY(auto network, Network::open());
   network_ = std::make_unique<Network>(std::move(network));
   // Guards stand before anything is read or sent: nothing in clear from the first moment on.
@@ -105,8 +117,8 @@ Result<> Gateway::open() {
   MERLON_TRY_VOID(tun.set_mtu(config_.daemon.interface_mtu));
   MERLON_TRY_VOID(tun.set_up(true));
   MERLON_TRY(mailbox_, Mailbox::open());
-  MERLON_TRY(workers_,
-             DataWorkers::create(engine_config(config_.daemon, offloads), tun_queues_, sockets_, *mailbox_));
+  MERLON_TRY(workers_, DataWorkers::create(engine_config(config_.daemon, offloads, sockets_.offloads()),
+                                           tun_queues_, sockets_, *mailbox_));
   worker_watch_.emplace(workers_->size(), kStallLooks);
   spis_ = std::make_unique<Spis>(workers_->data_plane(), rng_);
   engine_ = std::make_unique<ikev2::Engine>(engine_options(config_.daemon, worker_count()), rng_, *spis_);
@@ -164,9 +176,10 @@ Result<io::TunOffloads> Gateway::open_tun(io::TunOptions options) {
   const std::string_view able = offloads.udp_segmentation   ? "TCP and UDP super-packets"
                                 : offloads.tcp_segmentation ? "TCP super-packets, but no UDP super-packets"
                                                             : "single packets only";
-  log_.info(fmt::format("{} carries {}{}, in {} queue{} for as many data workers", tun.name(), able,
+  log_.info(fmt::format("{} carries {}{}, in {} queue{} for as many data workers{}", tun.name(), able,
                         config_.daemon.offload ? "" : " (offload = false)", tun_queues_.size(),
-                        tun_queues_.size() == 1 ? "" : "s"));
+                        tun_queues_.size() == 1 ? "" : "s",
+                        config_.daemon.offload ? missing(sockets_.offloads()) : ""));
   return offloads;
 }
 
@@ -266,7 +279,13 @@ void Gateway::unsubscribe(std::uint64_t number) {
   listeners_.erase(number);
 }
 
-nlohmann::json Gateway::status() const {
+const EdgeCounts& Gateway::edge_drops() {
+  edge_drops_->look();
+  if (const auto dropped = network_->dropped_by(tun_queues_.front().index())) edge_drops_->set_tun(*dropped);
+  return edge_drops_->counts();
+}
+
+nlohmann::json Gateway::status() {
   StatusSources sources;
   sources.now = io::system_now();
   sources.ike_sas = engine_->status();
@@ -274,6 +293,7 @@ nlohmann::json Gateway::status() const {
   sources.data_plane = &workers_->data_plane();
   sources.connections = connections_;
   sources.worker_watch = &*worker_watch_;
+  sources.edge_drops = edge_drops();
   return status_json(sources);
 }
 

@@ -16,6 +16,7 @@
 #include "control/config.h"
 #include "daemon/credentials_loader.h"
 #include "daemon/data_workers.h"
+#include "daemon/edge_drops.h"
 #include "daemon/event_log.h"
 #include "daemon/network.h"
 #include "daemon/path_search.h"
@@ -54,7 +55,7 @@ class Gateway {
   // Called where it cannot go on, with a sentence that says why: what is in the kernel stays as it is, guards too.
   void on_broken(std::function<void(const std::string& why)> callback) { broken_ = std::move(callback); }
 
-  [[nodiscard]] nlohmann::json status() const;
+  [[nodiscard]] nlohmann::json status();
   [[nodiscard]] const control::Config& config() const { return config_; }
   [[nodiscard]] bool knows(const std::string& connection) const;
   [[nodiscard]] ike::Supervisor& supervisor() { return supervisor_; }
@@ -62,6 +63,7 @@ class Gateway {
   [[nodiscard]] DataWorkers& workers() { return *workers_; }
   [[nodiscard]] const WorkerWatch& worker_watch() const { return *worker_watch_; }
   [[nodiscard]] EventLog& log() { return log_; }
+  [[nodiscard]] const EdgeCounts& edge_drops();  // as of now
   [[nodiscard]] std::uint64_t mail_dropped() const { return mailbox_->dropped(); }
 
  private:
@@ -123,6 +125,7 @@ class Gateway {
   std::unique_ptr<Network> network_;
   std::vector<io::Tun> tun_queues_;  // of one device, a queue for each data worker
   Sockets sockets_;
+  std::optional<EdgeDrops> edge_drops_;
   std::unique_ptr<Mailbox> mailbox_;
   std::unique_ptr<DataWorkers> workers_;
   std::optional<WorkerWatch> worker_watch_;

@@ -49,17 +49,21 @@ void Gateway::read_ike(IpFamily family) {
 void Gateway::read_mail() {
   for (const Mail& mail : mailbox_->take_all())
     std::visit(
-        Overloaded{[this](const IkeMessageArrived& message) {
-                     engine_->receive(io::system_now(),
-                                      {message.local, message.remote, message.natt, message.payload});
-                     pump();
-                   },
-                   [this](const PathTooSmall& report) { path_too_small(report); },
-                   [this](const SegmentsRefused& report) {
-                     log_.info(fmt::format(
-                         "the way to {} does not take several ESP packets in one send ({}): one by one now",
-                         report.destination, std::generic_category().message(report.error_number)));
-                   }},
+        Overloaded{
+            [this](const IkeMessageArrived& message) {
+              engine_->receive(io::system_now(),
+                               {message.local, message.remote, message.natt, message.payload});
+              pump();
+            },
+            [this](const PathTooSmall& report) { path_too_small(report); },
+            [this](const SegmentsRefused& report) {
+              // Of many such ways a socket forgets the oldest, and tells of it again.
+              log_.limited(
+                  io::monotonic_now(),
+                  fmt::format(
+                      "the way to {} does not take several ESP packets in one send ({}): one by one now",
+                      report.destination, std::generic_category().message(report.error_number)));
+            }},
         mail);
   read_data_plane_events();
   pump();
@@ -113,6 +117,7 @@ void Gateway::every_tick() {
     read_data_plane_events();
     ask_paths();
     if (ticks_ % kTicksPerSecond == 0) {
+      edge_drops_->look();
       report_inbound();
       look_at_network();
     }

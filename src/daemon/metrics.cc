@@ -110,15 +110,23 @@ void add_data_plane(Page& page, Gateway& gateway) {
                  number(gateway.workers().data_plane().drops(reason)));
   }
   const DataWorkers& workers = gateway.workers();
+  const auto failed = [&](const char* kind, std::uint64_t count) {
+    page.counter("merlon_io_failures_total",
+                 "Packets that the kernel did not take from us, or dropped before we took them",
+                 {{"kind", kind}}, number(count));
+  };
   const auto failures = [&](const char* kind, std::atomic<std::uint64_t> WorkerCounters::*counter) {
-    page.counter("merlon_io_failures_total", "Packets that the kernel did not take", {{"kind", kind}},
-                 number(workers.sum(counter)));
+    failed(kind, workers.sum(counter));
   };
   failures("tun", &WorkerCounters::tun_write_failed);
   failures("send", &WorkerCounters::send_failed);
   failures("send_blocked", &WorkerCounters::send_blocked);
   failures("invalid_datagram", &WorkerCounters::invalid_datagrams);
   failures("odd_tun_packet", &WorkerCounters::odd_tun_packets);
+  const EdgeCounts& edge = gateway.edge_drops();
+  failed("ike_receive_overflow", edge.ike);
+  failed("receive_overflow", edge.esp);
+  failed("tun_overflow", edge.tun);
   page.counter("merlon_mailbox_dropped_total", "IKE messages dropped before the control thread", {},
                number(gateway.mail_dropped()));
   page.counter("merlon_buffers_exhausted_total", "Times that no packet buffer was free", {},

@@ -63,6 +63,43 @@ TEST_F(Metrics, ThePageNamesWhatThereIs) {
   });
 }
 
+// Where overload really drops: nobody reads, and more comes than the kernel's queues hold.
+TEST_F(Metrics, WhatTheKernelDropsUnreadIsNamed) {
+  with_gateway([](TestGateway& gateway) {
+    const auto count = [&gateway](const std::string& kind) {
+      const std::string page = metrics_text(*gateway.gateway),
+                        name = "merlon_io_failures_total{kind=\"" + kind + "\"} ";
+      const std::size_t at = page.find(name);
+      return at == std::string::npos ? -1 : std::stoi(page.substr(at + name.size()));
+    };
+    io::test::shell("ip addr add 10.1.0.1/32 dev lo");
+    gateway.gateway->workers().stop();
+    EXPECT_EQ(count("ike_receive_overflow"), 0);
+    EXPECT_EQ(count("receive_overflow"), 0);
+    EXPECT_EQ(count("tun_overflow"), 0);
+    const std::string status = gateway.gateway->status().dump();
+    EXPECT_THAT(status, testing::Not(HasSubstr("overflow")));
+    const auto flood = [](const char* to, std::uint16_t port, unsigned datagrams) {
+      io::UdpSocketOptions options;
+      options.local = {io::test::ip("10.1.0.1"), 0};
+      auto sender = io::UdpSocket::open(options).value();
+      const Bytes payload(1000, 0x77);
+      for (unsigned i = 0; i < datagrams; ++i)
+        static_cast<void>(sender.send({.payload = payload, .destination = {io::test::ip(to), port}}));
+    };
+    flood("10.1.0.1", 500, 20'000);  // 8 MB hold some 4,000
+    EXPECT_GT(count("ike_receive_overflow"), 10'000);
+    EXPECT_EQ(count("receive_overflow"), 0);
+    flood("10.1.0.1", 4500, 20'000);
+    EXPECT_GT(count("receive_overflow"), 10'000);
+    flood("10.2.0.1", 9, 2000);  // the queue holds 500
+    EXPECT_GT(count("tun_overflow"), 1000);
+    const auto drops = gateway.gateway->status()["drops"];
+    for (const char* name : {"ike_receive_overflow", "receive_overflow", "tun_overflow"})
+      EXPECT_EQ(drops.value(name, 0), count(name)) << name;
+  });
+}
+
 // Prometheus's text format: HELP and TYPE once a metric, before its samples; no sample twice.
 TEST_F(Metrics, ThePageIsWellFormed) {
   with_gateway([](TestGateway& gateway) {

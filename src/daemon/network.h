@@ -23,6 +23,8 @@ class Network {
 
   // How an outer packet travels: the source that the kernel would take, and the MTU.
   [[nodiscard]] Result<io::RouteAnswer> path_to(const IpAddress& remote, std::uint32_t mark);
+  // Packets that a device dropped since nobody took them from its queue.
+  [[nodiscard]] Result<std::uint64_t> dropped_by(int device) { return netlink_.dropped_by_link(device); }
 
  private:
   explicit Network(io::Netlink netlink) : netlink_(std::move(netlink)) {}

@@ -45,7 +45,6 @@ class SocketsTest : public io::test::NamespaceTest {
     return right;
   }
 
- private:
   static std::size_t count(io::DatagramSocket& socket) {
     Bytes buffer(2048);
     std::array<io::ReceivedDatagram, 1> slot;
@@ -66,6 +65,53 @@ TEST_F(SocketsTest, EachPacketReachesItsReaderAlone) {
         EXPECT_EQ(right_ones(*sockets, false, address), 255U) << workers << " workers, ESP to " << address;
       }
     });
+}
+
+// However much ESP waits, IKE beside it arrives.
+TEST_F(SocketsTest, NoOverloadByEspKeepsIkeOut) {
+  for (const unsigned workers : {1U, 3U})
+    in_namespace([workers] {
+      std::vector<std::string> warnings;
+      auto sockets = Sockets::open({}, workers, warnings);
+      ASSERT_TRUE(sockets) << sockets.error().message;
+      io::UdpSocketOptions options;
+      for (const std::string_view address : {"127.0.0.1", "::1"}) {
+        const IpAddress to = io::test::ip(address);
+        options.local = {to, 0};
+        auto sender = io::UdpSocket::open(options).value();
+        Bytes esp(1000, 0);
+        esp[3] = 1;  // an SPI of worker 0
+        WorkerSockets& first = sockets->workers.front();
+        for (int i = 0; i < 50'000 && first.natt(to.family())->dropped() == 0; ++i)
+          static_cast<void>(sender.send({.payload = esp, .destination = {to, 4500}}));
+        ASSERT_GT(first.natt(to.family())->dropped(), 0U);
+        const Bytes ike{0, 0, 0, 0, 1, 2, 3, 4};
+        ASSERT_EQ(sender.send({.payload = ike, .destination = {to, 4500}}), io::SendOutcome::kSent);
+        io::UdpSocket* const own = first.natt_ike(to.family());
+        ASSERT_NE(own, nullptr);
+        ASSERT_TRUE(io::test::wait_for(own->fd()));
+        EXPECT_EQ(count(*own), 1U);
+        EXPECT_EQ(own->dropped(), 0U);
+        // What it sends comes from the port that the peer knows.
+        EXPECT_EQ(sockets->natt(to.family())->port(), 4500);
+      }
+    });
+}
+
+// A port is not shared with strangers, be they of the same user.
+TEST_F(SocketsTest, ThePortOfAnotherIsNotJoined) {
+  in_namespace([] {
+    io::UdpSocketOptions options;
+    options.local = {IpAddress::any(IpFamily::kIpv4), 4500};
+    options.reuse_port = true;
+    auto other = io::UdpSocket::open(options).value();
+    std::vector<std::string> warnings;
+    auto sockets = Sockets::open({}, 1, warnings);
+    ASSERT_TRUE(sockets) << "IPv6 is free";
+    EXPECT_EQ(sockets->natt(IpFamily::kIpv4), nullptr);
+    ASSERT_FALSE(warnings.empty());
+    EXPECT_NE(warnings[0].find("4500"), std::string::npos) << warnings[0];
+  });
 }
 
 // RFC 9611's Child SAs, one for each of two or four workers: those of the readers do not cross.

@@ -151,6 +151,12 @@ class Builder {
       if (const std::uint64_t count = sources_.data_plane->drops(reason); count != 0)
         out[std::string(esp::name(reason))] = count;
     }
+    const auto add = [&out](const char* name, std::uint64_t count) {
+      if (count != 0) out[name] = count;
+    };
+    add("ike_receive_overflow", sources_.edge_drops.ike);
+    add("receive_overflow", sources_.edge_drops.esp);
+    add("tun_overflow", sources_.edge_drops.tun);
     return out;
   }
 

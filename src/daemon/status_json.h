@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
+#include "daemon/edge_drops.h"
 #include "daemon/worker_watch.h"
 #include "esp/engine.h"
 #include "ike/status.h"
@@ -18,6 +19,7 @@ struct StatusSources {
   const esp::DataPlane* data_plane = nullptr;
   std::vector<policy::ConnectionPtr> connections;
   const WorkerWatch* worker_watch = nullptr;  // null: of no interest
+  EdgeCounts edge_drops = {};
 };
 
 // {"connections": [{"name", "phase", "children": [...], "ike_sas": [...], "last_error": {...}}], "unconfigured_ike_sas": [...],

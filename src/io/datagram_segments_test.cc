@@ -1,6 +1,8 @@
 // Several UDP datagrams in one send and one receive.
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "io/raw_esp_socket.h"
 #include "io/test_namespace.h"
 #include "io/udp_socket.h"
@@ -94,6 +96,14 @@ TEST_F(SegmentsTest, OneSendAndOneReceiveForMany) {
   });
 }
 
+// What this kernel has is found at the start.
+TEST_F(SegmentsTest, WhatTheKernelHasIsKnown) {
+  in_namespace([] {
+    EXPECT_EQ(udp("127.0.0.1", true).offloads(), (UdpOffloads{true, true}));
+    EXPECT_EQ(udp("127.0.0.1", false).offloads(), (UdpOffloads{true, false})) << "not asked for";
+  });
+}
+
 TEST_F(SegmentsTest, SinglesAndManyInOneBurstKeepTheirOrder) {
   in_namespace([] {
     Pair pair;
@@ -143,6 +153,24 @@ TEST_F(SegmentsTest, ARefusalIsRememberedForTheDestinationAndToldOnce) {
     whole.may_fragment = false;
     EXPECT_EQ(client.send(whole), SendOutcome::kTooBig);
     EXPECT_FALSE(client.take_refusal());
+  });
+}
+
+// One burst may go to many destinations.
+TEST_F(SegmentsTest, EachOfSeveralRefusalsIsTold) {
+  in_namespace([] {
+    Pair pair;
+    UdpSocket client = udp("0.0.0.0");
+    const Bytes bytes = pattern(2000 * 3 + 100);
+    std::vector<OutgoingDatagram> out;
+    for (const char* to : {"192.0.2.2", "192.0.2.3", "192.0.2.4"})
+      out.push_back(
+          {.payload = bytes, .destination = {ip(to), 4500}, .may_fragment = true, .segment_size = 2000});
+    std::vector<SendOutcome> outcomes(out.size());
+    client.send_burst(out, outcomes);
+    std::set<Endpoint> told;
+    while (const auto refusal = client.take_refusal()) told.insert(refusal->destination);
+    EXPECT_EQ(told.size(), 3U);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "io/datagram_socket.h"
 
 #include <fmt/format.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -326,7 +327,7 @@ SendOutcome DatagramSocket::send_fragments(const OutgoingDatagram& datagram) {
 }
 
 bool DatagramSocket::goes_in_slices(const OutgoingDatagram& datagram) const {
-  return datagram.segment_size != 0 && (raw_ || refusals_->contains(datagram.destination));
+  return datagram.segment_size != 0 && (!joins_ || refusals_->contains(datagram.destination));
 }
 
 // Every segment as a datagram of its own, straight from where it stands. The first outcome that is not kSent
@@ -457,6 +458,13 @@ std::optional<SocketError> DatagramSocket::read_error() {
     error.quoted.assign(quoted.begin(),
                         quoted.begin() + std::min<std::ptrdiff_t>(length, SocketError::kMaxQuoted));
   return error;
+}
+
+std::uint32_t DatagramSocket::dropped() const {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> values{};
+  socklen_t size = sizeof values;
+  if (getsockopt(fd_.get(), SOL_SOCKET, SO_MEMINFO, values.data(), &size) != 0) return 0;
+  return values[SK_MEMINFO_DROPS];
 }
 
 int DatagramSocket::set_path_mtu_option(PathMtuMode mode) const {

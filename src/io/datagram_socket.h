@@ -46,7 +46,7 @@ struct OutgoingDatagram {
   unsigned path_mtu = 0;
   // The payload is several datagrams of this many bytes each but the last; 0: it is one. `head` is empty then.
   // They leave in one send (UDP_SEGMENT) of at most kMaxSegments and kMaxSegmentedBytes, which is the caller's
-  // promise; one by one where the socket is raw or the destination's device refused that.
+  // promise; one by one where the socket is raw, the kernel has no UDP_SEGMENT, or the destination's device refused that.
   std::uint16_t segment_size = 0;
 };
 inline constexpr std::size_t kMaxSegments = 64;  // the kernel's UDP_MAX_SEGMENTS (128 since 6.9)
@@ -105,13 +105,17 @@ class DatagramSocket {
   // otherwise).
   std::size_t send_burst(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes);
   [[nodiscard]] SendOutcome send(const OutgoingDatagram& datagram);
-  // A destination that refused several datagrams in one send since the last call; they go one by one now.
+  // A destination that refused several datagrams in one send, each told once; they go one by one now.
   // Datagrams with a segment size come from one thread alone, and so does this call.
   [[nodiscard]] std::optional<SegmentRefusals::Refusal> take_refusal() { return refusals_->take_new(); }
 
   // The oldest entry of the error queue; nullopt when it is empty. The descriptor polls as EPOLLERR while it
   // is not.
   [[nodiscard]] std::optional<SocketError> read_error();
+  // How much the kernel dropped at this socket since it was opened, modulo 2^32: what came while the receive buffer was full,
+  // and datagrams with a wrong UDP checksum. What UDP_GRO had joined counts once. 0 where the kernel does not say (before 4.12).
+  // Costs the receiver nothing: the kernel is asked when somebody wants to know (SO_MEMINFO). Any thread.
+  [[nodiscard]] std::uint32_t dropped() const;
 
   [[nodiscard]] Result<> set_path_mtu_mode(PathMtuMode mode);
   // A classic BPF program that every incoming datagram must pass (SO_ATTACH_FILTER). It sees UDP from its
@@ -119,6 +123,10 @@ class DatagramSocket {
   [[nodiscard]] Result<> attach_filter(std::span<const sock_filter> program);
 
  protected:
+  // Whether the kernel takes several datagrams in one send.
+  void set_joins(bool joins) { joins_ = joins; }
+  [[nodiscard]] bool joins() const { return joins_; }
+
   // Takes a socket that was just made, sets what both kinds need and binds it to the address and port.
   [[nodiscard]] static Result<DatagramSocket> set_up(Fd fd, bool raw, const Endpoint& local,
                                                      const DatagramSocketOptions& options);
@@ -137,7 +145,7 @@ class DatagramSocket {
 
   Fd fd_;
   IpFamily family_;
-  bool raw_;
+  bool raw_, joins_ = false;
   IpProtocol protocol_ = IpProtocol::kUdp;
   std::uint16_t port_ = 0;
   PathMtuMode path_mtu_mode_ = PathMtuMode::kProbe;

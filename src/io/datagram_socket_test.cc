@@ -190,6 +190,38 @@ TEST_F(DatagramSocketTest, CutDatagramsAreTold) {
   });
 }
 
+// Whatever comes is either received or counted.
+TEST_F(DatagramSocketTest, WhatAFullBufferDropsIsCounted) {
+  const auto check = [](DatagramSocket& socket, const Endpoint& to) {
+    EXPECT_EQ(socket.dropped(), 0U);
+    constexpr unsigned kCount = 200;
+    const Bytes payload(1000, 7);
+    for (unsigned i = 0; i < kCount; ++i)
+      ASSERT_EQ(socket.send({.payload = payload, .destination = to}), SendOutcome::kSent);
+    EXPECT_GT(socket.dropped(), 0U);
+    unsigned received = 0;
+    Inbox inbox(8, 2000);
+    while (const std::size_t count = socket.receive_burst(inbox.datagrams).value_or(0))
+      received += static_cast<unsigned>(count);
+    EXPECT_GT(received, 0U);
+    EXPECT_EQ(received + socket.dropped(), kCount);
+  };
+  in_namespace([&check] {
+    for (const char* address : {"127.0.0.1", "::1"}) {
+      UdpSocketOptions udp_options;
+      udp_options.local = {ip(address), 4500};
+      udp_options.receive_buffer = 20'000;
+      UdpSocket udp_socket = UdpSocket::open(udp_options).value();
+      check(udp_socket, {ip(address), 4500});
+      RawEspSocketOptions raw_options;
+      raw_options.local = ip(address);
+      raw_options.receive_buffer = 20'000;
+      RawEspSocket raw_socket = RawEspSocket::open(raw_options).value();
+      check(raw_socket, {ip(address), 0});
+    }
+  });
+}
+
 TEST_F(DatagramSocketTest, RefusedPortsComeBackThroughTheErrorQueueAndHurtNobodyElse) {
   in_namespace([] {
     Pair pair;

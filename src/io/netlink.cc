@@ -230,6 +230,19 @@ Result<Link> Netlink::link(int index) {
   return *found;
 }
 
+Result<std::uint64_t> Netlink::dropped_by_link(int index) {
+  std::optional<std::uint64_t> found;
+  Conversation conversation;
+  conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_link_drops(header); };
+  const std::string attempt = fmt::format("read the counters of network interface {}", index);
+  if (index <= 0) return fail(ErrorCode::kNotFound, "cannot {}: numbers begin with 1", attempt);
+  MERLON_TRY(const int error,
+             converse(socket_.get(), netlink::link_request(index, ""), attempt, conversation));
+  if (error != 0) return fail_request(conversation, attempt);
+  if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
+  return *found;
+}
+
 Result<> Netlink::set_link_up(int index, bool up) {
   return command(socket_.get(), netlink::link_up_request(index, up),
                  fmt::format("set interface {} {}", index, up ? "up" : "down"));

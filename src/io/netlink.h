@@ -34,6 +34,8 @@ class Netlink {
   [[nodiscard]] Result<std::vector<Link>> links();
   [[nodiscard]] Result<Link> link(std::string_view name);
   [[nodiscard]] Result<Link> link(int index);
+  // Packets that the device dropped on their way out of the kernel (tx_dropped): a TUN device when its queues are full.
+  [[nodiscard]] Result<std::uint64_t> dropped_by_link(int index);
   [[nodiscard]] Result<> set_link_up(int index, bool up);
   [[nodiscard]] Result<> set_link_mtu(int index, unsigned mtu);
 

@@ -30,6 +30,8 @@ using Message = std::unique_ptr<nl_msg, MessageDeleter>;
 
 // nullopt: not a message of that kind, or of a family or shape that is not spoken of here.
 [[nodiscard]] std::optional<Link> parse_link(nlmsghdr& header);
+// tx_dropped of a link's counters.
+[[nodiscard]] std::optional<std::uint64_t> parse_link_drops(nlmsghdr& header);
 [[nodiscard]] std::optional<LinkAddress> parse_address(nlmsghdr& header);
 [[nodiscard]] std::optional<Route> parse_route(nlmsghdr& header);
 [[nodiscard]] std::optional<Rule> parse_rule(nlmsghdr& header);

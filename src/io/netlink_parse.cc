@@ -6,6 +6,7 @@
 #include <netlink/msg.h>
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "io/netlink_message.h"
@@ -90,6 +91,20 @@ std::optional<Link> parse_link(nlmsghdr& message) {
   if (attributes.has(IFLA_LINKINFO))
     link.kind = Attributes<IFLA_INFO_MAX>(attributes.at(IFLA_LINKINFO)).text(IFLA_INFO_KIND);
   return link;
+}
+
+std::optional<std::uint64_t> parse_link_drops(nlmsghdr& message) {
+  const auto* header = header_of<ifinfomsg>(message);
+  if (header == nullptr) return std::nullopt;
+  const Attributes<IFLA_MAX> attributes(message, sizeof *header);
+  // Kernels add fields behind those that older headers know, and older kernels lack some: as much as reaches to the one.
+  struct Counters {
+    std::array<std::uint64_t, offsetof(rtnl_link_stats64, tx_dropped) / sizeof(std::uint64_t)> others;
+    std::uint64_t tx_dropped;
+  };
+  const auto counters = attributes.value<Counters>(IFLA_STATS64);
+  if (!attributes.ok() || !counters) return std::nullopt;
+  return counters->tx_dropped;
 }
 
 std::optional<LinkAddress> parse_address(nlmsghdr& message) {

@@ -4,7 +4,7 @@
 
 #include <array>
 #include <optional>
-#include <utility>
+#include <vector>
 
 #include "base/ip_address.h"
 
@@ -29,16 +29,21 @@ class SegmentRefusals {
     known_[next_] = refusal.destination;
     next_ = (next_ + 1) % known_.size();
     if (count_ < known_.size()) ++count_;
-    new_ = refusal;
+    if (new_.size() < known_.size()) new_.push_back(refusal);
   }
 
-  // The newest that was not taken yet.
-  [[nodiscard]] std::optional<Refusal> take_new() { return std::exchange(new_, std::nullopt); }
+  // One that was not taken yet.
+  [[nodiscard]] std::optional<Refusal> take_new() {
+    if (new_.empty()) return std::nullopt;
+    const Refusal refusal = new_.back();
+    new_.pop_back();
+    return refusal;
+  }
 
  private:
   std::array<Endpoint, 64> known_{};
   std::size_t count_ = 0, next_ = 0;
-  std::optional<Refusal> new_;
+  std::vector<Refusal> new_;
 };
 
 }  // namespace merlon::io

@@ -21,8 +21,10 @@ std::vector<sock_filter> number_of_byte(const SpiSteering& steering) {
 }  // namespace
 
 Result<> steer_by_spi(UdpSocket& socket, const SpiSteering& steering) {
-  // The program sees the datagram from its payload on.
-  std::vector<sock_filter> program = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0)};
+  // The program sees the datagram from its payload on. A load beyond its end ends it with 0.
+  std::vector<sock_filter> program = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, steering.ike), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 24)};
   for (const sock_filter& step : number_of_byte(steering)) program.push_back(step);
   program.push_back(BPF_STMT(BPF_RET | BPF_A, 0));
   const sock_fprog whole{static_cast<unsigned short>(program.size()), program.data()};

@@ -18,7 +18,7 @@ namespace {
 using test::ip;
 using test::shell;
 
-constexpr SpiSteering kSteering{6, 3};
+constexpr SpiSteering kSteering{6, 3, 3};
 unsigned expected(std::uint8_t first_byte) {
   return (first_byte >> 2U) % 3U;
 }
@@ -46,7 +46,7 @@ class Steering : public test::NamespaceTest {
     options.local = {ip(address), 4500};
     options.reuse_port = true;
     std::vector<UdpSocket> sockets;
-    for (unsigned i = 0; i < kSteering.count; ++i) sockets.push_back(UdpSocket::open(options).value());
+    for (unsigned i = 0; i <= kSteering.count; ++i) sockets.push_back(UdpSocket::open(options).value());
     ASSERT_TRUE(steer_by_spi(sockets[0], kSteering));
     options.local.port = 0;
     options.reuse_port = false;
@@ -59,6 +59,15 @@ class Steering : public test::NamespaceTest {
       ASSERT_EQ(sender.send(datagram), SendOutcome::kSent);
     }
     check(sockets);
+    // RFC 3948 2.2: IKE; 2.3: a keepalive, which any may have.
+    for (const Bytes& payload : {Bytes{0, 0, 0, 0, 9, 9, 9, 9}, Bytes{0, 0, 0, 0}, Bytes{0xff}}) {
+      OutgoingDatagram datagram;
+      datagram.payload = payload;
+      datagram.destination = {ip(address), 4500};
+      ASSERT_EQ(sender.send(datagram), SendOutcome::kSent);
+    }
+    EXPECT_EQ(first_bytes(sockets[kSteering.ike]), (std::vector<std::uint8_t>{0, 0}));
+    EXPECT_EQ(first_bytes(sockets[0]), (std::vector<std::uint8_t>{0xff}));
   }
 
   static void check_raw(std::string_view address) {

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "io/kernel_settings.h"
+#include "io/netlink.h"
 #include "io/test_namespace.h"
 #include "io/vnet_header.h"
 
@@ -88,6 +89,36 @@ TEST_F(TunTest, CarriesPacketsBothWays) {
     EXPECT_EQ(slots[0].length, 20U + 8U + 6U);
     EXPECT_EQ(as_text(slots[2].buffer.subspan(28, 6)), "answer");
     EXPECT_EQ(*tun->read_burst(slots), 0U);
+  });
+}
+
+// Whatever the kernel hands to the device is either read or counted.
+TEST_F(TunTest, WhatItsFullQueueDropsIsCounted) {
+  in_namespace([] {
+    auto tun = Tun::open({.name = "t0"});
+    ASSERT_TRUE(tun) << tun.error().message;
+    ASSERT_TRUE(disable_ipv6_autoconfiguration("t0"));
+    ASSERT_TRUE(tun->set_up(true));
+    shell("ip addr add 10.9.0.1/24 dev t0");
+    auto netlink = Netlink::open();
+    ASSERT_TRUE(netlink);
+    EXPECT_EQ(netlink->dropped_by_link(tun->index()).value(), 0U);
+    const Fd sender = udp_socket_on(5000);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(5000);
+    inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
+    constexpr unsigned kCount = 2000;  // the queue holds 500
+    unsigned sent = 0;
+    for (unsigned i = 0; i < kCount; ++i)
+      if (sendto(sender.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 1) ++sent;
+    unsigned came = 0;
+    Bytes buffer(2000);
+    while (tun->read(buffer).value_or(0) != 0) ++came;
+    const std::uint64_t dropped = netlink->dropped_by_link(tun->index()).value();
+    EXPECT_GT(dropped, 0U);
+    EXPECT_EQ(came + dropped, sent);
+    EXPECT_EQ(netlink->dropped_by_link(4711).error().code, ErrorCode::kNotFound);
   });
 }
 

@@ -28,10 +28,15 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   if (!v4 && options.accept_zero_checksum &&
       setsockopt(fd.get(), IPPROTO_UDP, kNoCheck6Receive, &on, sizeof on) != 0)
     return fail_errno(errno, "let a UDP socket take zero checksums");
-  if (options.receive_segments)
-    static_cast<void>(setsockopt(fd.get(), IPPROTO_UDP, UDP_GRO, &on, sizeof on));  // kernel 5.0
+  const auto takes = [&fd](int option, int value) {
+    return setsockopt(fd.get(), IPPROTO_UDP, option, &value, sizeof value) == 0;
+  };
+  UdpOffloads offloads;
+  offloads.segment =
+      takes(UDP_SEGMENT, 0);  // a size for all sends: none, but a kernel without it refuses even that
+  offloads.gro = options.receive_segments && takes(UDP_GRO, 1);
   MERLON_TRY(DatagramSocket socket, set_up(std::move(fd), false, options.local, options));
-  return UdpSocket(std::move(socket));
+  return UdpSocket(std::move(socket), offloads);
 }
 
 }  // namespace merlon::io

@@ -24,12 +24,25 @@ struct UdpSocketOptions : DatagramSocketOptions {
   bool receive_segments = false;
 };
 
+// What the kernel has to carry several datagrams in one call. Its absence costs speed and nothing else.
+struct UdpOffloads {
+  bool segment =
+      false;  // UDP_SEGMENT (kernel 4.18): in one send. Without, segments leave as datagrams of their own
+  bool gro = false;  // UDP_GRO (kernel 5.0): in one receive, where that was asked for
+  friend bool operator==(const UdpOffloads&, const UdpOffloads&) = default;
+};
+
 class UdpSocket : public DatagramSocket {
  public:
   [[nodiscard]] static Result<UdpSocket> open(const UdpSocketOptions& options);
+  [[nodiscard]] UdpOffloads offloads() const { return {joins(), gro_}; }
 
  private:
-  explicit UdpSocket(DatagramSocket socket) : DatagramSocket(std::move(socket)) {}
+  UdpSocket(DatagramSocket socket, UdpOffloads offloads)
+      : DatagramSocket(std::move(socket)), gro_(offloads.gro) {
+    set_joins(offloads.segment);
+  }
+  bool gro_;
 };
 
 }  // namespace merlon::io

@@ -1,9 +1,12 @@
 // Faults from below the daemon, for test_faults*.py: a library for LD_PRELOAD that steps the wall clock and makes system calls fail, as
 // the file named by MERLON_FAULTS says. The file holds the struct below and is mapped, so that a test changes it while the daemon runs.
 #define _GNU_SOURCE
+#include <asm/socket.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +21,11 @@ struct faults {
   _Atomic int64_t send_percent;     // so many of a hundred sends fail with ENOBUFS, but on netlink
   _Atomic int64_t netlink_percent;  // so many requests to netlink fail with ENOBUFS
   _Atomic int64_t failed_sends, failed_requests;  // how often it came to that
+  _Atomic int64_t lacks;             // socket options that the kernel does not know: a sum of LACKS_*
+  _Atomic int64_t segment_errno;     // sends that carry UDP_SEGMENT fail with this
+  _Atomic int64_t refused_segments;  // how often it came to that
 };
+enum { LACKS_UDP_SEGMENT = 1, LACKS_UDP_GRO = 2, LACKS_REUSEPORT_PROGRAM = 4 };
 
 static struct faults* faults(void) {
   static _Atomic(struct faults*) mapped;
@@ -62,6 +69,22 @@ static int must_fail(int fd) {
   return 1;
 }
 
+static int carries_segments(const struct msghdr* message) {
+  struct msghdr* header = (struct msghdr*)message;  // as the macros want it
+  for (struct cmsghdr* at = CMSG_FIRSTHDR(header); at != NULL; at = CMSG_NXTHDR(header, at))
+    if (at->cmsg_level == SOL_UDP && at->cmsg_type == UDP_SEGMENT) return 1;
+  return 0;
+}
+
+// As a device without checksums would: EIO.
+static int refuses_segments(const struct msghdr* message) {
+  const int64_t error = atomic_load(&faults()->segment_errno);
+  if (error == 0 || !carries_segments(message)) return 0;
+  atomic_fetch_add(&faults()->refused_segments, 1);
+  errno = (int)error;
+  return 1;
+}
+
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 int clock_gettime(clockid_t clock, struct timespec* time) {
@@ -99,9 +122,25 @@ ssize_t sendto(int fd, const void* data, size_t size, int flags, const struct so
 }
 
 ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
-  return must_fail(fd) ? -1 : NEXT(sendmsg)(fd, message, flags);
+  return must_fail(fd) || refuses_segments(message) ? -1 : NEXT(sendmsg)(fd, message, flags);
 }
 
+// As the kernel does it: what stands before the one that fails is sent, and the next call tells.
 int sendmmsg(int fd, struct mmsghdr* messages, unsigned count, int flags) {
-  return must_fail(fd) ? -1 : NEXT(sendmmsg)(fd, messages, count, flags);
+  if (must_fail(fd) || (count > 0 && refuses_segments(&messages[0].msg_hdr))) return -1;
+  unsigned passes = count;
+  if (atomic_load(&faults()->segment_errno) != 0)
+    for (passes = 1; passes < count && !carries_segments(&messages[passes].msg_hdr);) ++passes;
+  return NEXT(sendmmsg)(fd, messages, passes < count ? passes : count, flags);
+}
+
+int setsockopt(int fd, int level, int option, const void* value, socklen_t size) {
+  const int64_t lacks = atomic_load(&faults()->lacks);
+  if (((lacks & LACKS_UDP_SEGMENT) != 0 && level == SOL_UDP && option == UDP_SEGMENT) ||
+      ((lacks & LACKS_UDP_GRO) != 0 && level == SOL_UDP && option == UDP_GRO) ||
+      ((lacks & LACKS_REUSEPORT_PROGRAM) != 0 && level == SOL_SOCKET && option == SO_ATTACH_REUSEPORT_CBPF)) {
+    errno = ENOPROTOOPT;
+    return -1;
+  }
+  return NEXT(setsockopt)(fd, level, option, value, size);
 }
