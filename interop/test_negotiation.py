@@ -138,3 +138,17 @@ def raw_public_keys(lab, initiator):
         pair.check_proof("ED25519")
         pair.use()
         pair.end()
+
+
+@test(BOTH)
+def a_peer_that_knows_no_resources(lab, initiator):
+    """RFC 9611 towards a peer that has never heard of it (strongSwan knows it from 6.0.2 on): one Child SA, and traffic."""
+    with Pair(lab) as pair:
+        pair.daemon["workers"] = 2
+        pair.child["parallel"] = 2
+        pair.start().up(initiator)
+        pair.use()
+        if len(pair.swan.child_sas("net")) != 1 or len(pair.merlon.child_sas("b")) != 1:
+            raise Failure(f"one Child SA was expected, not {pair.swan.child_sas('net')}")
+        pair.check_protected()
+        pair.end()

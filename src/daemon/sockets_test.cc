@@ -24,9 +24,10 @@ class SocketsTest : public io::test::NamespaceTest {
       datagram.payload = packet;
       datagram.destination = {to, 4500};
       WorkerSockets& sender = sockets.workers.front();
-      const auto sent =
-          natt ? sender.natt(to.family())->send(datagram) : sender.esp(to.family())->send(datagram);
-      EXPECT_EQ(sent, io::SendOutcome::kSent);
+      const auto send = [&] {
+        return natt ? sender.natt(to.family())->send(datagram) : sender.esp(to.family())->send(datagram);
+      };
+      EXPECT_EQ(send(), io::SendOutcome::kSent);
       // Of native ESP an owner among the readers gets its own, and one of them what belongs to nobody there.
       const std::size_t count_of = sockets.workers.size();
       const std::size_t receivers = natt ? count_of : esp_readers(static_cast<unsigned>(count_of));
@@ -35,8 +36,10 @@ class SocketsTest : public io::test::NamespaceTest {
         io::DatagramSocket* socket =
             natt ? static_cast<io::DatagramSocket*>(sockets.workers[i].natt(to.family()))
                  : sockets.workers[i].esp(to.family());
-        // A busy kernel delivers a little later.
-        if (i == owner) io::test::wait_for(socket->fd());
+        // A busy kernel delivers a little later, and drops what all of its namespaces have too much of at that moment.
+        for (int tries = 1; i == owner && tries < 10 && !io::test::wait_for(socket->fd(), POLLIN, 2'000);
+             ++tries)
+          EXPECT_EQ(send(), io::SendOutcome::kSent);
         const std::size_t came = count(*socket);
         EXPECT_EQ(came, i == owner ? 1U : 0U) << spi.value << " at worker " << i;
         if (i == owner) right += came;

@@ -92,9 +92,9 @@ class NamespaceTest : public testing::Test {
 };
 
 // Waits up to twenty seconds for an event on a descriptor.
-inline bool wait_for(int fd, short events = POLLIN) {
+inline bool wait_for(int fd, short events = POLLIN, int milliseconds = 20'000) {
   pollfd entry{fd, events, 0};
-  return poll(&entry, 1, 20'000) == 1 && (entry.revents & events) != 0;
+  return poll(&entry, 1, milliseconds) == 1 && (entry.revents & events) != 0;
 }
 
 inline IpAddress ip(std::string_view text) {
