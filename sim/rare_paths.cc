@@ -12,7 +12,9 @@ namespace {
 
 using wire::NotifyType;
 
-// Notifications that the engine can send, and so hear from another one.
+// Notifications that the engine can send, and so hear from another one. One that is sent and stands not here is missed() as well. Errors
+// that it can only hear and of which it makes no difference (an answer with an error is a refusal) stand in ikev2
+// error_notifications_test.
 constexpr NotifyType kNotifies[] = {
     NotifyType::kUnsupportedCriticalPayload,
     NotifyType::kInvalidIkeSpi,
@@ -28,13 +30,16 @@ constexpr NotifyType kNotifies[] = {
     NotifyType::kInvalidSelectors,
     NotifyType::kTemporaryFailure,
     NotifyType::kChildSaNotFound,
+    NotifyType::kTsMaxQueue,
     NotifyType::kInitialContact,
+    NotifyType::kAdditionalTsPossible,
     NotifyType::kNatDetectionSourceIp,
     NotifyType::kNatDetectionDestinationIp,
     NotifyType::kCookie,
     NotifyType::kRekeySa,
     NotifyType::kIkev2FragmentationSupported,
     NotifyType::kSignatureHashAlgorithms,
+    NotifyType::kSaResourceInfo,
 };
 // Those that it only understands.
 constexpr NotifyType kHeardOnly[] = {NotifyType::kSinglePairRequired, NotifyType::kSetWindowSize};
@@ -192,10 +197,20 @@ void RarePathTable::add(const ike::Counters& counters, const DropCounts& drops) 
   };
   for (const NotifyType type : kNotifies) sent_and_received(type);
   for (const NotifyType type : kHeardOnly) sent_and_received(type);
+  counters.for_each([&](const ike::CounterSample& sample) {
+    if (sample.metric != "ike_notifies" || sample.labels[0].second != "sent") return;
+    const std::string path = "sent " + sample.labels[1].second;
+    if (!is_known(path)) unlisted_.insert(path);
+  });
   for_each<ike::Counter>([&](ike::Counter counter) { count(of(counter), counters.value(counter)); });
   for_each<ike::RarePath>([&](ike::RarePath path) { count(of(path), counters.value(path)); });
   for_each<esp::DropReason>(
       [&](esp::DropReason reason) { count(of(reason), drops[static_cast<std::size_t>(reason)]); });
+}
+
+bool RarePathTable::is_known(const std::string& path) {
+  return std::any_of(rare_paths().begin(), rare_paths().end(),
+                     [&](const RarePathInfo& known) { return known.name == path; });
 }
 
 std::uint64_t RarePathTable::times(const std::string& path) const {
@@ -207,6 +222,7 @@ std::vector<std::string> RarePathTable::missed() const {
   std::vector<std::string> made;
   for (const RarePathInfo& path : rare_paths())
     if (path.unreached.empty() && times(path.name) == 0) made.push_back(path.name);
+  for (const std::string& path : unlisted_) made.push_back(path + " (which stands in no list)");
   return made;
 }
 
@@ -223,6 +239,7 @@ std::string RarePathTable::text() const {
     else
       never += fmt::format("{:<{}} {}\n", path.name, width, path.unreached);
   }
+  for (const std::string& path : unlisted_) missed += path + ": sent, and stands in no list\n";
   std::string text = fmt::format("{} runs\n{}", runs_, reached);
   if (!never.empty()) text += "\nNot reached, and need not be:\n" + never;
   if (!missed.empty()) text += "\nNEVER REACHED, and must be:\n" + missed;
