@@ -105,8 +105,6 @@ class Host {
   void perform(ike::Terminate& command);
 
   void arm_timer();
-  void never_rest();
-  [[nodiscard]] unsigned copies(const WireDatagram& datagram) const;  // beside the one; for sabotage
   void tick();
   void read_data_plane_events();
   void handle(const esp::Event& event);
@@ -129,6 +127,17 @@ class Host {
   void run_later(std::uint64_t life, std::function<void()> what);
   [[nodiscard]] bool paused() const { return in_.queue.now().monotonic < paused_until_; }
   [[nodiscard]] bool acts() const { return life_ != nullptr && !paused(); }
+
+  // ---- host_sabotage.cc: what a test asks for, else nothing
+  [[nodiscard]] policy::ChildSaPtr sabotaged(const policy::ChildSaPtr& sa) const;
+  void sabotage(ike::Transmit& action);
+  void sabotage_after(const ike::Transmit& action);  // it was sent
+  void sabotage_after(const WireDatagram& esp, policy::ChildSaId sa);
+  void sabotage_removed(const policy::ChildSaPtr& sa);
+  [[nodiscard]] bool sabotage_inner(ByteView packet);  // true: it is lost
+  void sabotage_tick();
+  void never_rest();
+  [[nodiscard]] unsigned copies(const WireDatagram& datagram) const;  // beside the one
 
   Surroundings& in_;
   const HostPlan& plan_;
