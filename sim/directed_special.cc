@@ -67,12 +67,82 @@ Scenario a_child_that_spans_two(std::uint64_t seed) {
   return made;
 }
 
+// A hub and gateways that begin at once, over links that lose.
+Scenario hub(std::uint64_t seed, unsigned loss) {
+  Scenario made = pace_scenario(seed, 9);
+  made.happenings.clear();
+  made.faults_end = 30s;
+  made.proof = 20s;
+  for (TunnelPlan& tunnel : made.tunnels)
+    for (LinkFaults& link : tunnel.links) link.loss = loss;
+  made.hosts[0].options.cookie_threshold = 1000;
+  return made;
+}
+
+// Fragments of IKE_AUTH requests of which others are lost, sent by the gateways and once more by somebody on the path, fill what the hub
+// has for messages that are not whole. What arrives whole at once still finds room. (All from where they come: an answer goes to where the
+// last fragment came from, so one replayed from an address of nobody takes a whole answer there, for the bytes of the smallest fragment.)
+Scenario little_memory(std::uint64_t seed) {
+  Scenario made = hub(seed, 400);
+  change_both(made, [](Connection& connection) {
+    connection.fragment_size = 200;
+    connection.retransmit_initial = 500ms;
+  });
+  made.hosts[0].options.memory_limit = 1500;
+  made.replays = {50ms, 64, 0, 0};
+  return made;
+}
+
+// The hub has two places more than gateways. Half-open IKE SAs of those who begin take them, and of requests that are sent again from
+// elsewhere, and IKE SAs of gateways that came back without a word.
+Scenario few_ike_sas(std::uint64_t seed) {
+  Scenario made = hub(seed, 100);
+  SeededRng rng(stream_seed(seed, "few IKE SAs"));
+  change_both(made, [](Connection& connection) {
+    connection.liveness_interval = 5s;
+    connection.retransmit_initial = 500ms;
+    connection.retransmit_tries = 4;
+  });
+  made.hosts[0].options.ike_sa_limit = made.hosts.size() - 1 + 2;
+  made.replays = {100ms, 32, 500, 0};
+  for (std::size_t i = 1; i < made.hosts.size(); ++i)
+    happens(made, std::chrono::milliseconds(between(rng, 3000, 25000)), HappeningKind::kCrash, i, 200ms);
+  return made;
+}
+
+// Both rekey so many Child SAs at once that B's packet engine has no place for the new ones beside the old: it begins none, and refuses A's
+// (RFC 7296 1.3: NO_ADDITIONAL_SAS).
+Scenario few_places(std::uint64_t seed) {
+  Scenario made = several_child_sas(seed, {40, 40});
+  made.faults_end = 60s;
+  for (LinkFaults& link : made.tunnels[0].links) link = {};
+  made.hosts[1].esp.sa_capacity = 64;
+  made.happenings.clear();
+  const std::string& child = made.tunnels[0].children[0].name;
+  for (const Duration at : {20s, 23s, 40s})
+    for (const std::size_t host : {0U, 1U}) {
+      happens(made, at, HappeningKind::kRekeyChild, host);
+      made.happenings.back().child = child;
+    }
+  change_both(made, [](Connection& connection) {
+    connection.children[0].lifetime.soft = 60s;
+    connection.children[0].lifetime.hard = 300s;
+    connection.children[0].lifetime.jitter = 20s;
+  });
+  return made;
+}
+
 }  // namespace
 
 std::vector<Directed> special_scenarios() {
   std::vector<Directed> made;
   for (std::uint64_t seed = 1; seed <= 3; ++seed)
     made.push_back({"a child that spans two", a_child_that_spans_two(seed)});
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    made.push_back({"little memory", little_memory(seed)});
+    made.push_back({"few IKE SAs", few_ike_sas(seed)});
+    made.push_back({"few places for SAs", few_places(seed)});
+  }
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     made.push_back({"several Child SAs", several_child_sas(seed, {2, 2})});
     made.push_back({"several Child SAs", several_child_sas(seed + 100, {3, 3})});
