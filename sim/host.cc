@@ -74,7 +74,7 @@ void Host::start() {
   life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
-  if (in_.key_seen)
+  if (in_.watch.key_seen)
     for (const auto& connection : plan_.connections) life_->engine.trace(connection->name, false, true);
   pump();
   after(kTick, [this] { tick(); });

@@ -24,6 +24,12 @@
 
 namespace merlon::sim {
 
+// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host: "A Child 12".
+struct KeyWatch {
+  std::function<void(const std::string& sa, ByteView key)> key_seen;  // every key that a gateway has
+  std::function<void(const std::string& sa, Duration at)> sa_gone;  // from now on it needs none of that SA's
+};
+
 // What every host of a run shares.
 struct Surroundings {
   std::uint64_t seed = 0;
@@ -32,8 +38,7 @@ struct Surroundings {
   Checker& checker;
   Trace& trace;
   Sabotage sabotage = Sabotage::kNone;
-  // Told every key that a gateway has, IKE SAs' and Child SAs'.
-  std::function<void(ByteView)> key_seen;
+  const KeyWatch& watch;
 };
 
 class Host {
@@ -115,6 +120,7 @@ class Host {
   void transmit(WireDatagram datagram, policy::ChildSaId sa);
   void inner_arrived(ByteView packet);
   void complete_later(Duration longest, std::function<ike::Answer()> work);
+  [[nodiscard]] std::string sa_name(std::string_view kind, std::uint64_t number) const;
   void fail(std::string_view invariant, const std::string& detail);
   void line(const std::string& text);
   // By the host's own clocks.

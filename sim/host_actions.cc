@@ -46,6 +46,10 @@ void Host::perform(ike::TransmitKeepalive& action) {
            {});
 }
 
+std::string Host::sa_name(std::string_view kind, std::uint64_t number) const {
+  return fmt::format("{} {} {}", name(), kind, number);
+}
+
 void Host::perform(ike::InstallChildSa& action) {
   const policy::ChildSaPtr sa = sabotaged(action.child_sa);
   if (const auto done = life_->data_plane.install(sa); !done)
@@ -55,9 +59,10 @@ void Host::perform(ike::InstallChildSa& action) {
                                  ? sa
                                  : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
   in_.checker.installed(number_, sa);
-  if (in_.key_seen)
+  if (in_.watch.key_seen)
     for (const policy::DirectionKeys* keys : {&sa->inbound, &sa->outbound})
-      for (const Secret* key : {&keys->encryption, &keys->integrity}) in_.key_seen(key->bytes());
+      for (const Secret* key : {&keys->encryption, &keys->integrity})
+        in_.watch.key_seen(sa_name("Child", sa->id.value), key->bytes());
   line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi,
                    sa->outbound_spi, sa->use_outbound ? "" : " (inbound only)",
                    policy::to_text(sa->local_ts, sa->remote_ts)));
@@ -92,6 +97,7 @@ void Host::perform(ike::RemoveChildSa& action) {
   if (const auto done = life_->data_plane.remove(action.id); !done)
     fail("what is removed was there", done.error().message);
   in_.checker.removed(number_, action.id);
+  if (in_.watch.sa_gone) in_.watch.sa_gone(sa_name("Child", action.id.value), in_.queue.elapsed());
   if (sa) sabotage_removed(sa);
 }
 
@@ -126,9 +132,11 @@ void Host::perform(ike::Event& event) {
   if (const auto* established = std::get_if<ike::IkeSaEstablished>(&event))
     in_.checker.established(number_,
                             in_.sabotage == Sabotage::kMistakePeer ? mistaken(*established) : *established);
-  if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.key_seen)
+  if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.watch.key_seen)
     for (const Secret* key : {&keys->sk_ei, &keys->sk_er, &keys->sk_ai, &keys->sk_ar})
-      in_.key_seen(key->bytes());
+      in_.watch.key_seen(sa_name("IKE", keys->id.initiator.value), key->bytes());
+  if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event); closed && in_.watch.sa_gone)
+    in_.watch.sa_gone(sa_name("IKE", closed->id.initiator.value), in_.queue.elapsed());
   life_->supervisor.handle(now(), event);
 }
 
