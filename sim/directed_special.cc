@@ -53,6 +53,19 @@ Scenario several_child_sas(std::uint64_t seed, std::array<unsigned, 2> wanted) {
   return made;
 }
 
+// A random run, with all its faults, where each end wants several Child SAs of each child.
+Scenario random_with_several(std::uint64_t seed) {
+  Scenario made = draw_scenario(seed);
+  const auto wanted = static_cast<unsigned>(2 + seed % 3);
+  for (HostPlan& host : made.hosts) host.esp.sa_capacity *= wanted;
+  change_both(made, [&](Connection& connection) {
+    for (policy::ChildConfig& child : connection.children) child.parallel = wanted;
+  });
+  for (TunnelPlan& tunnel : made.tunnels)
+    for (ChildPlan& child : tunnel.children) child.parallel = wanted;
+  return made;
+}
+
 // A asks for more than one child of B holds: the answer says that more could be had (RFC 7296 2.9).
 Scenario a_child_that_spans_two(std::uint64_t seed) {
   Scenario made = two_gateways(seed);
@@ -149,6 +162,8 @@ std::vector<Directed> special_scenarios() {
     made.push_back({"several Child SAs", several_child_sas(seed + 200, {4, 4})});
     made.push_back({"more Child SAs than the peer wants", several_child_sas(seed + 300, {4, 2})});
   }
+  for (std::uint64_t seed = 1; seed <= 5; ++seed)
+    made.push_back({"a random run with several", random_with_several(seed)});
   // Found: several, of which all but one went, and never came back; and one more beside as many as were wanted, which pushed them out.
   made.push_back({"several Child SAs", several_child_sas(207, {4, 4})});
   for (const std::uint64_t seed : {319U, 337U})
