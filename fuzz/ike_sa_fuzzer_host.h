@@ -142,6 +142,7 @@ class Host {
     require(wire::parse_message(transmit.payload).has_value(), "what is sent can be parsed");
     if (header->exchange_type == wire::ExchangeType::kIkeSaInit && !header->flags.response)
       last_init = *header;
+    require_new_iv(*header, transmit.payload);
     for (auto& sa : known) {
       if (sa.id != header->ike_sa_id()) continue;
       if (header->flags.response)
@@ -150,6 +151,18 @@ class Host {
         sa.outstanding = header->message_id.value;
     }
     send_(std::move(transmit));
+  }
+  // RFC 5282 3.1: no IV twice under a key, which the SPIs name, but for the same bytes. An IKE_AUTH request goes to each of several answers
+  // (RFC 7296 2.4), which may have one SPI and other keys.
+  void require_new_iv(const wire::IkeHeader& header, ByteView message) {
+    using enum wire::PayloadType;
+    const std::size_t at = wire::kIkeHeaderSize + (header.next_payload == kSkf ? 8 : 4);
+    if ((header.next_payload != kSk && header.next_payload != kSkf) || message.size() < at + 8 ||
+        (header.exchange_type == wire::ExchangeType::kIkeAuth && !header.flags.response))
+      return;
+    const auto [known_iv, fresh] =
+        ivs_.try_emplace({header.ike_sa_id(), to_bytes(message.subspan(at, 8))}, to_bytes(message));
+    require(fresh || equal(known_iv->second, message), "no IV of an IKE message twice");
   }
   void on(ike::TransmitKeepalive&& /*keepalive*/) {}
   void on(ike::InstallChildSa&& install) {
@@ -230,6 +243,7 @@ class Host {
   Send send_;
   bool established_ = false;
   std::set<Bytes> keys_;
+  std::map<std::pair<IkeSaId, Bytes>, Bytes> ivs_;  // messages by IKE SA and the first 8 bytes of the IV
 };
 
 }  // namespace merlon::fuzz

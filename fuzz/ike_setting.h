@@ -13,6 +13,7 @@ struct IkeSetting {
   bool initiator, wrong_secret, small_fragments, nat, pfs, slow;      // of the first byte
   bool cookies, two_children, lifetimes, liveness, keep, cbc, trace;  // of the second
   bool several_methods, unfragmented, esn;                            // of the third
+  unsigned parallel;  // of the third: Child SAs that each end wants for the same selectors (RFC 9611), 1 to 4
   policy::AuthKind auth;
   unsigned stage;
   explicit IkeSetting(Input& input) {
@@ -26,6 +27,7 @@ struct IkeSetting {
     constexpr policy::AuthKind kAuth[] = {kPsk, kCertificate, kRawPublicKey, kPsk};
     auth = kAuth[c & 3U];
     several_methods = bit(c, 2), unfragmented = bit(c, 3), esn = bit(c, 4);
+    parallel = 1 + (c >> 5U & 3U);
     stage = (a >> 1U & 3U) ^ 3U;  // zeros stand for a handshake that is complete
   }
 };
@@ -56,6 +58,7 @@ inline std::shared_ptr<policy::Connection> connection_of(const IkeSetting& setti
     if (!first) std::swap(child.local_ts, child.remote_ts);
     const std::string words = std::string(setting.pfs ? "aes256gcm16-x25519" : "aes128gcm16");
     child.proposals = {value(policy::parse_esp_proposal(words + (setting.esn ? "-esn-noesn" : "-noesn")))};
+    child.parallel = setting.parallel;
     if (setting.lifetimes) child.lifetime = {10s, 40s, 2s, 0, 0, 0, 0};
     made->children.push_back(child);
   }

@@ -34,11 +34,15 @@ std::uint64_t words_digest(ByteView bytes) {
   return digest.value();
 }
 
+std::uint64_t number_at(ByteView bytes, std::size_t at) {
+  std::uint64_t number = 0;
+  for (const std::uint8_t byte : bytes.subspan(at, 8)) number = number << 8U | byte;
+  return number;
+}
+
 // RFC 4106 3.1 wants no IV twice; the packet engine counts, so a number that does not grow is a mistake before it is one that came twice.
 std::uint64_t counter_iv(ByteView packet) {
-  std::uint64_t iv = 0;
-  for (const std::uint8_t byte : packet.subspan(wire::kEspHeaderSize, 8)) iv = iv << 8U | byte;
-  return iv;
+  return number_at(packet, wire::kEspHeaderSize);
 }
 
 // The whole sequence number, from its low half and the one before.
@@ -48,7 +52,8 @@ std::uint64_t whole_sequence(std::uint64_t last, std::uint32_t low, bool esn) {
   return wrapped ? same_high + (std::uint64_t{1} << 32U) : same_high;
 }
 
-constexpr std::size_t kMostCandidates = 4;  // that an initiator keeps
+constexpr std::size_t kMostCandidates = 4;       // that an initiator keeps
+constexpr std::size_t kIkeIvsRemembered = 4096;  // of one IKE SA and sender
 constexpr std::size_t kNobody = SIZE_MAX;
 // Of an impostor: nobody.
 std::size_t other_end(const TunnelPlan& plan, std::size_t host) {
@@ -128,6 +133,9 @@ void Checker::installed(std::size_t host, const policy::ChildSaPtr& sa) {
   const TunnelPlan& plan = scenario_.tunnels[*tunnel];
   Installed made{policy::without_keys(*sa), key_digest(sa->inbound), key_digest(sa->outbound)};
   check_mate(host, *tunnel, made);
+  if (made.inbound_keys == made.outbound_keys)
+    return fail("each direction has its own keys",
+                fmt::format("{} installs {} of {}", who, sa->outbound_spi, plan.connection));
 
   // Keys never survive a restart and are never used for a second SA.
   const KeyHolder holder{host, *tunnel};
@@ -157,7 +165,6 @@ void Checker::compare_ends(const Installed& first, const Installed& second) {
       fmt::format("{}.{}, SPIs {} and {}", a.connection->name, a.child().name, a.inbound_spi, b.inbound_spi);
   if (first.inbound_keys != second.outbound_keys || first.outbound_keys != second.inbound_keys)
     return fail("same keys at both ends", which);
-  if (first.inbound_keys == first.outbound_keys) return fail("each direction has its own keys", which);
   if (a.algorithms.encr != b.algorithms.encr || a.algorithms.key_bits != b.algorithms.key_bits ||
       a.algorithms.integ != b.algorithms.integ || a.algorithms.esn != b.algorithms.esn)
     return fail("same algorithms at both ends", which);
@@ -260,13 +267,32 @@ void Checker::check_message(std::size_t host, ByteView message) {
   Window& window = windows_[{host, header->initiator_spi.value, header->responder_spi.value}];
   if (!response) {
     const unsigned sends = check_request(who, window, *header, part, words_digest(message));
-    return count_send(who, host, header->message_id.value, sends);
+    count_send(who, host, header->message_id.value, sends);
+    return check_ike_iv(who, window, *header, message);
   }
   const auto [at, fresh] =
       window.response_parts.try_emplace({header->message_id.value, part}, words_digest(message));
   if (!fresh && at->second != words_digest(message))
     fail("what is sent again is the same", fmt::format("{} answers request {} of {} twice, differently", who,
                                                        header->message_id.value, header->initiator_spi));
+  check_ike_iv(who, window, *header, message);
+}
+
+// RFC 5282 3.1: no IV twice under one key, but for the same message; RFC 7296 3.14 wants those of other modes unpredictable, so they differ
+// as well. A key is known by whose it is and by the SPIs of its IKE SA.
+void Checker::check_ike_iv(const std::string& who, Window& window, const wire::IkeHeader& header,
+                           ByteView message) {
+  const std::size_t at = wire::kIkeHeaderSize + (header.next_payload == wire::PayloadType::kSkf ? 8 : 4);
+  if (message.size() < at + 8) return;
+  auto& messages = window.ivs[number_at(message, at)];
+  messages.insert(words_digest(message));
+  // RFC 7296 2.4: candidates have one pair of SPIs where only the public value of an answer was forged, and each has keys of its own.
+  const bool candidates = header.exchange_type == wire::ExchangeType::kIkeAuth && !header.flags.response &&
+                          messages.size() <= kMostCandidates;
+  if (messages.size() > 1 && !candidates)
+    fail("no IKE IV twice", fmt::format("{} protects message {} of {} with an IV that it used before", who,
+                                        header.message_id.value, header.initiator_spi));
+  if (window.ivs.size() > kIkeIvsRemembered) window.ivs.erase(window.ivs.begin());
 }
 
 unsigned Checker::check_request(const std::string& who, Window& window, const wire::IkeHeader& header,

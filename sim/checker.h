@@ -94,6 +94,8 @@ class Checker {
     std::map<std::uint32_t, Sends> request_parts;  // by fragment number
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
         response_parts;  // digests by Message ID, fragment number
+    // What was sent under each IV, or under the first 8 bytes of a longer one. The smallest goes when there are too many: counters grow.
+    std::map<std::uint64_t, std::set<std::uint64_t>> ivs;
   };
   struct Exchanged {
     std::uint64_t bytes_in = 0, bytes_out = 0;
@@ -116,6 +118,7 @@ class Checker {
   void check_clear(std::size_t host, const WireDatagram& datagram);
   void check_sequence(std::size_t host, ByteView packet, policy::ChildSaId sa);
   void check_message(std::size_t host, ByteView message);
+  void check_ike_iv(const std::string& who, Window& window, const wire::IkeHeader& header, ByteView message);
   // Returns how often these bytes were sent.
   unsigned check_request(const std::string& who, Window& window, const wire::IkeHeader& header,
                          std::uint32_t part, std::uint64_t digest);

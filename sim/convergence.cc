@@ -16,30 +16,50 @@ std::vector<ike::IkeSaStatus> sas_of(const Host& host, const std::string& connec
   return all;
 }
 
-const ike::ChildSaStatus* find_child(const ike::IkeSaStatus& sa, const std::string& name) {
-  const auto at = std::find_if(sa.children.begin(), sa.children.end(),
-                               [&](const auto& child) { return child.child == name; });
-  return at == sa.children.end() ? nullptr : &*at;
+using Children = std::vector<const ike::ChildSaStatus*>;
+Children children_of(const ike::IkeSaStatus& sa, const std::string& name) {
+  Children found;
+  for (const auto& child : sa.children)
+    if (child.child == name) found.push_back(&child);
+  return found;
+}
+
+// RFC 9611 4: each end asks for one more while one is missing, and takes the peer's although it asks itself; so where both begin at once
+// there is one more than is wanted.
+std::size_t most_child_sas(const ChildPlan& plan) {
+  return plan.parallel == 1 ? 1 : plan.parallel + 1;
+}
+
+std::string why_child_differs(const std::string& name, const ChildPlan& plan, const Children& a,
+                              const Children& b) {
+  for (const auto* end : {&a, &b})
+    if (end->size() < plan.parallel || end->size() > most_child_sas(plan))
+      return fmt::format("{} has {} SAs on one end, not {}", name, end->size(), plan.parallel);
+  for (const auto* first : a) {
+    const auto mirrored = std::find_if(b.begin(), b.end(), [&](const auto* second) {
+      return first->inbound_spi == second->outbound_spi && first->outbound_spi == second->inbound_spi;
+    });
+    if (mirrored == b.end()) return fmt::format("{} is not the same SA on both ends", name);
+    if (first->rekeying || (*mirrored)->rekeying) return fmt::format("{} is being rekeyed", name);
+    if (!first->outbound_in_use || !(*mirrored)->outbound_in_use)
+      return fmt::format("{} is not in use outbound", name);
+  }
+  return {};
 }
 
 std::string why_children_differ(const TunnelPlan& tunnel, const ike::IkeSaStatus& a,
                                 const ike::IkeSaStatus& b) {
-  for (const auto* sa : {&a, &b})
-    if (sa->children.size() != tunnel.children.size())
-      return fmt::format("{} has {} Child SAs on one end, not {}", tunnel.connection, sa->children.size(),
-                         tunnel.children.size());
+  std::size_t planned = 0;
   for (const ChildPlan& plan : tunnel.children) {
-    const auto* first = find_child(a, plan.name);
-    const auto* second = find_child(b, plan.name);
-    if (first == nullptr || second == nullptr)
-      return fmt::format("{}.{} has no SA on one end", tunnel.connection, plan.name);
-    if (first->inbound_spi != second->outbound_spi || first->outbound_spi != second->inbound_spi)
-      return fmt::format("{}.{} is not the same SA on both ends", tunnel.connection, plan.name);
-    if (first->rekeying || second->rekeying)
-      return fmt::format("{}.{} is being rekeyed", tunnel.connection, plan.name);
-    if (!first->outbound_in_use || !second->outbound_in_use)
-      return fmt::format("{}.{} is not in use outbound", tunnel.connection, plan.name);
+    const auto at_a = children_of(a, plan.name), at_b = children_of(b, plan.name);
+    if (auto why = why_child_differs(tunnel.connection + "." + plan.name, plan, at_a, at_b); !why.empty())
+      return why;
+    planned += at_a.size();
   }
+  for (const auto* sa : {&a, &b})
+    if (sa->children.size() != planned)
+      return fmt::format("{} has {} Child SAs on one end, not {}", tunnel.connection, sa->children.size(),
+                         planned);
   return {};
 }
 
@@ -95,7 +115,7 @@ std::string what_has_grown(const Scenario& scenario, const Hosts& hosts) {
     for (const TunnelPlan& tunnel : scenario.tunnels)
       if (tunnel.hosts[0] == i || tunnel.hosts[1] == i) {
         ++tunnels;
-        children += tunnel.children.size();
+        for (const ChildPlan& child : tunnel.children) children += child.parallel;
       }
     if (scenario.hosts[i].impostor) tunnels = children = 3;
     // An IKE SA with its successor, a candidate or two, those that end, and half-open ones: at most the limit of each source.

@@ -184,6 +184,7 @@ std::vector<Directed> directed_scenarios() {
   }
   for (std::uint64_t seed = 1; seed <= 20; ++seed) made.push_back({"crossings", crossings(seed)});
   for (Directed& one : seldom_scenarios()) made.push_back(std::move(one));
+  for (Directed& one : special_scenarios()) made.push_back(std::move(one));
   return made;
 }
 

@@ -30,5 +30,7 @@ void happens(Scenario& scenario, Duration at, HappeningKind kind, std::size_t ho
 
 // For paths that a random run takes once in some hundreds, or never.
 [[nodiscard]] std::vector<Directed> seldom_scenarios();
+// For configurations that random runs do not have.
+[[nodiscard]] std::vector<Directed> special_scenarios();
 
 }  // namespace merlon::sim

@@ -308,6 +308,7 @@ void Duet::told(std::size_t at, std::uint64_t input) {
   Digest digest;
   digest.add(peers_[at]->history);
   digest.add(input);
+  digest.add(static_cast<std::uint64_t>((now_ - kStart).count()));
   peers_[at]->history = digest.value();
 }
 

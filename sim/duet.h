@@ -39,7 +39,7 @@ struct DuetOptions {
   bool trace = false;        // keep lines()
 };
 
-// One of the two. What it is depends on nothing but what it was told, in order: history() stands for its whole content.
+// One of the two. What it is depends on nothing but what it was told, in order, and when: `history` stands for its whole content.
 class DuetPeer final : public ike::SpiAllocator {
  public:
   DuetPeer(std::size_t number, const DuetOptions& options);

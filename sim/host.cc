@@ -15,7 +15,6 @@ constexpr Duration kTick = std::chrono::milliseconds(250);
 constexpr std::uint64_t kTicksPerSecond = 4, kProbeInterval_s = 7;
 constexpr std::size_t kSocketBuffer = 256;  // datagrams and timers that wait while a host stands still
 constexpr Duration kNetworkChangeSeen = std::chrono::milliseconds(600);
-constexpr std::uint64_t kSpin = 20000;  // events at one instant: something never comes to rest
 
 }  // namespace
 
@@ -75,7 +74,7 @@ void Host::start() {
   life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
-  if (in_.key_seen)
+  if (in_.watch.key_seen)
     for (const auto& connection : plan_.connections) life_->engine.trace(connection->name, false, true);
   pump();
   after(kTick, [this] { tick(); });
@@ -147,20 +146,13 @@ void Host::arm_timer() {
   });
 }
 
-void Host::never_rest() {
-  after(Duration{0}, [this] {
-    if (in_.queue.at_this_instant() > kSpin)
-      return fail("timers come to rest", "timers are due again and again at one instant");
-    never_rest();
-  });
-}
-
 void Host::tick() {
   ++life_->ticks;
   read_data_plane_events();
   if (life_->ticks % 2 == 0) poll_data_plane();
   if (life_->ticks % kTicksPerSecond == 0) report_inbound();
   if (plan_.probes_paths && life_->ticks % (kTicksPerSecond * kProbeInterval_s) == 0) probe_paths();
+  sabotage_tick();
   pump();
   after(kTick, [this] { tick(); });
 }
@@ -211,15 +203,7 @@ void Host::receive(const WireDatagram& datagram) {
 }
 
 void Host::inner_arrived(ByteView packet) {
-  if (in_.sabotage == Sabotage::kLosePackets && ++life_->inner_count % 100 == 0) return;
-  if (in_.sabotage == Sabotage::kLoseMostPackets && in_.queue.elapsed() > std::chrono::seconds(40) &&
-      ++life_->inner_count % 4 != 0)
-    return;
-  in_.checker.delivered(number_, packet);
-  if (in_.sabotage == Sabotage::kDeliverTwice) in_.checker.delivered(number_, packet);
-  if (in_.sabotage == Sabotage::kDeliverElsewhere)
-    in_.checker.delivered(number_, in_.checker.make_stray(number_, life_->worker_rng));
-  if (in_.sabotage == Sabotage::kDeliverUnsent) in_.checker.delivered(number_, Bytes(packet.size(), 0x45));
+  if (!sabotage_inner(packet)) in_.checker.delivered(number_, packet);
 }
 
 void Host::send_inner(ByteView packet) {
@@ -247,7 +231,7 @@ void Host::flush_outbound() {
     const WireDatagram datagram{meta.udp_encapsulated ? Carrier::kUdp : Carrier::kEsp, source,
                                 meta.destination, meta.tos, to_bytes(packet->bytes())};
     transmit(datagram, {meta.sa_id});
-    if (in_.sabotage == Sabotage::kReuseSequence) transmit(datagram, {meta.sa_id});
+    sabotage_after(datagram, {meta.sa_id});
   }
   if (!life_->outbound.to_tun.empty())
     fail("no ICMP error without a cause", "an inner packet was answered with one");

@@ -24,6 +24,12 @@
 
 namespace merlon::sim {
 
+// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host: "A Child 12".
+struct KeyWatch {
+  std::function<void(const std::string& sa, ByteView key)> key_seen;  // every key that a gateway has
+  std::function<void(const std::string& sa, Duration at)> sa_gone;  // from now on it needs none of that SA's
+};
+
 // What every host of a run shares.
 struct Surroundings {
   std::uint64_t seed = 0;
@@ -32,8 +38,7 @@ struct Surroundings {
   Checker& checker;
   Trace& trace;
   Sabotage sabotage = Sabotage::kNone;
-  // Told every key that a gateway has, IKE SAs' and Child SAs'.
-  std::function<void(ByteView)> key_seen;
+  const KeyWatch& watch;
 };
 
 class Host {
@@ -105,8 +110,6 @@ class Host {
   void perform(ike::Terminate& command);
 
   void arm_timer();
-  void never_rest();
-  [[nodiscard]] unsigned copies(const WireDatagram& datagram) const;  // beside the one; for sabotage
   void tick();
   void read_data_plane_events();
   void handle(const esp::Event& event);
@@ -117,6 +120,7 @@ class Host {
   void transmit(WireDatagram datagram, policy::ChildSaId sa);
   void inner_arrived(ByteView packet);
   void complete_later(Duration longest, std::function<ike::Answer()> work);
+  [[nodiscard]] std::string sa_name(std::string_view kind, std::uint64_t number) const;
   void fail(std::string_view invariant, const std::string& detail);
   void line(const std::string& text);
   // By the host's own clocks.
@@ -129,6 +133,17 @@ class Host {
   void run_later(std::uint64_t life, std::function<void()> what);
   [[nodiscard]] bool paused() const { return in_.queue.now().monotonic < paused_until_; }
   [[nodiscard]] bool acts() const { return life_ != nullptr && !paused(); }
+
+  // ---- host_sabotage.cc: what a test asks for, else nothing
+  [[nodiscard]] policy::ChildSaPtr sabotaged(const policy::ChildSaPtr& sa) const;
+  void sabotage(ike::Transmit& action);
+  void sabotage_after(const ike::Transmit& action);  // it was sent
+  void sabotage_after(const WireDatagram& esp, policy::ChildSaId sa);
+  void sabotage_removed(const policy::ChildSaPtr& sa);
+  [[nodiscard]] bool sabotage_inner(ByteView packet);  // true: it is lost
+  void sabotage_tick();
+  void never_rest();
+  [[nodiscard]] unsigned copies(const WireDatagram& datagram) const;  // beside the one
 
   Surroundings& in_;
   const HostPlan& plan_;

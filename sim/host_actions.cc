@@ -17,45 +17,24 @@ namespace {
 // Late packets of a replaced SA are taken for some seconds; what is there for longer has been forgotten.
 constexpr std::chrono::seconds kOrphanAge{90};
 
-// Another value for a test that wants to see an invariant fail.
-policy::ChildSaPtr tampered(const policy::ChildSaPtr& sa, Sabotage sabotage,
-                            const policy::ChildSaPtr& older) {
-  auto copy = std::make_shared<policy::ChildSa>(policy::without_keys(*sa));
-  const policy::ChildSa& keys = sabotage == Sabotage::kReinstallKeys && older ? *older : *sa;
-  copy->inbound = {keys.inbound.encryption.clone(), keys.inbound.integrity.clone()};
-  copy->outbound = {keys.outbound.encryption.clone(), keys.outbound.integrity.clone()};
-  if (sabotage == Sabotage::kCorruptKey) copy->inbound.encryption.mutable_bytes()[0] ^= 1U;
-  if (sabotage == Sabotage::kWidenSelectors)
-    copy->remote_ts.push_back(policy::selector_for(IpPrefix{IpAddress::v4(0x0b000000), 8}));
-  return copy;
-}
-
 ike::IkeSaEstablished mistaken(ike::IkeSaEstablished event) {
   event.remote_id = "somebody.example.com";
   return event;
 }
 
-// IKE header: Message ID in bytes 20 to 23, the R flag in byte 19.
-constexpr std::size_t kMessageIdAt = 20;
-
 }  // namespace
 
 void Host::perform(ike::Transmit& action) {
-  const auto header = wire::IkeHeader::parse(action.payload);
-  const bool request =
-      header && !header->flags.response && header->exchange_type != wire::ExchangeType::kIkeSaInit;
-  if (request && in_.sabotage == Sabotage::kSkipMessageId && header->message_id.value > 0)
-    action.payload[kMessageIdAt + 3] ^= 8U;
-  if (request && in_.sabotage == Sabotage::kAlterRetransmission)
-    action.payload.back() ^= static_cast<std::uint8_t>(++life_->inner_count);
+  sabotage(action);
   const std::uint16_t port = action.natt ? plan_.options.natt_port : plan_.options.ike_port;
   const IpAddress source = action.local.address.is_unspecified() ? address_ : action.local.address;
   transmit({Carrier::kUdp,
             {source, port},
             action.remote,
             0,
-            action.natt ? wire::with_non_esp_marker(action.payload) : std::move(action.payload)},
+            action.natt ? wire::with_non_esp_marker(action.payload) : action.payload},
            {});
+  sabotage_after(action);
 }
 
 void Host::perform(ike::TransmitKeepalive& action) {
@@ -67,17 +46,12 @@ void Host::perform(ike::TransmitKeepalive& action) {
            {});
 }
 
+std::string Host::sa_name(std::string_view kind, std::uint64_t number) const {
+  return fmt::format("{} {} {}", name(), kind, number);
+}
+
 void Host::perform(ike::InstallChildSa& action) {
-  policy::ChildSaPtr sa = action.child_sa;
-  const bool tamper =
-      in_.sabotage == Sabotage::kReinstallKeys ||
-      (number_ == 1 && (in_.sabotage == Sabotage::kCorruptKey || in_.sabotage == Sabotage::kWidenSelectors));
-  if (tamper) {
-    const auto older = std::find_if(life_->child_sas.begin(), life_->child_sas.end(), [&](const auto& entry) {
-      return entry.second->child_index == sa->child_index;
-    });
-    sa = tampered(sa, in_.sabotage, older == life_->child_sas.end() ? nullptr : older->second);
-  }
+  const policy::ChildSaPtr sa = sabotaged(action.child_sa);
   if (const auto done = life_->data_plane.install(sa); !done)
     return fail("a negotiated Child SA can be installed", done.error().message);
   // The daemon keeps no keys; here the first one's are kept where a test wants to install them again.
@@ -85,9 +59,10 @@ void Host::perform(ike::InstallChildSa& action) {
                                  ? sa
                                  : std::make_shared<const policy::ChildSa>(policy::without_keys(*sa));
   in_.checker.installed(number_, sa);
-  if (in_.key_seen)
+  if (in_.watch.key_seen)
     for (const policy::DirectionKeys* keys : {&sa->inbound, &sa->outbound})
-      for (const Secret* key : {&keys->encryption, &keys->integrity}) in_.key_seen(key->bytes());
+      for (const Secret* key : {&keys->encryption, &keys->integrity})
+        in_.watch.key_seen(sa_name("Child", sa->id.value), key->bytes());
   line(fmt::format("    installs Child SA {} in {} out {}{}  {}", sa->child().name, sa->inbound_spi,
                    sa->outbound_spi, sa->use_outbound ? "" : " (inbound only)",
                    policy::to_text(sa->local_ts, sa->remote_ts)));
@@ -112,7 +87,9 @@ void Host::perform(ike::UpdateChildSa& action) {
 void Host::perform(ike::RemoveChildSa& action) {
   if (in_.sabotage == Sabotage::kKeepChildSas) return;
   const auto at = life_->child_sas.find(action.id);
+  policy::ChildSaPtr sa;
   if (at != life_->child_sas.end()) {
+    sa = at->second;
     line(fmt::format("    removes Child SA in {} out {}", at->second->inbound_spi, at->second->outbound_spi));
     life_->spis.removed_with_its_sa(at->second->inbound_spi);
     life_->child_sas.erase(at);
@@ -120,14 +97,8 @@ void Host::perform(ike::RemoveChildSa& action) {
   if (const auto done = life_->data_plane.remove(action.id); !done)
     fail("what is removed was there", done.error().message);
   in_.checker.removed(number_, action.id);
-}
-
-unsigned Host::copies(const WireDatagram& datagram) const {
-  if (in_.sabotage != Sabotage::kAnswerTooMuch && in_.sabotage != Sabotage::kRepeatRequests) return 0;
-  const auto header = wire::IkeHeader::parse(ike_message_of(datagram));
-  if (!header) return 0;
-  if (header->flags.response) return in_.sabotage == Sabotage::kAnswerTooMuch ? 2 : 0;
-  return in_.sabotage == Sabotage::kRepeatRequests ? 9 : 0;
+  if (in_.watch.sa_gone) in_.watch.sa_gone(sa_name("Child", action.id.value), in_.queue.elapsed());
+  if (sa) sabotage_removed(sa);
 }
 
 void Host::complete_later(Duration longest, std::function<ike::Answer()> work) {
@@ -161,9 +132,11 @@ void Host::perform(ike::Event& event) {
   if (const auto* established = std::get_if<ike::IkeSaEstablished>(&event))
     in_.checker.established(number_,
                             in_.sabotage == Sabotage::kMistakePeer ? mistaken(*established) : *established);
-  if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.key_seen)
+  if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.watch.key_seen)
     for (const Secret* key : {&keys->sk_ei, &keys->sk_er, &keys->sk_ai, &keys->sk_ar})
-      in_.key_seen(key->bytes());
+      in_.watch.key_seen(sa_name("IKE", keys->id.initiator.value), key->bytes());
+  if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event); closed && in_.watch.sa_gone)
+    in_.watch.sa_gone(sa_name("IKE", closed->id.initiator.value), in_.queue.elapsed());
   life_->supervisor.handle(now(), event);
 }
 

@@ -15,10 +15,15 @@ class Spis final : public ike::SpiAllocator {
  public:
   Spis(esp::DataPlane& data_plane, Rng& rng, Checker& checker, Sabotage sabotage)
       : data_plane_(data_plane), rng_(rng), checker_(checker), sabotage_(sabotage) {}
-  Result<Spi> allocate() override {
-    auto spi = data_plane_.allocate_spi(rng_);
-    if (spi) held_.insert(spi->value);
-    return spi;
+  Result<Spi> allocate() override { return remembered(data_plane_.allocate_spi(rng_)); }
+  Result<Spi> allocate_for(unsigned resource) override {
+    const auto worker = static_cast<std::uint8_t>(resource % data_plane_.worker_count());
+    return remembered(data_plane_.allocate_spi(rng_, esp::WorkerIndex{worker}));
+  }
+  Result<Spi> allocate_like(Spi replaced) override {
+    if (!held_.contains(replaced.value))
+      checker_.fail("what is replaced is there", fmt::format("{} was not held", replaced));
+    return remembered(data_plane_.allocate_spi(rng_, data_plane_.owner(replaced)));
   }
   void release(Spi spi) override {
     if (held_.erase(spi.value) == 0)
@@ -33,6 +38,11 @@ class Spis final : public ike::SpiAllocator {
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 
  private:
+  Result<Spi> remembered(Result<Spi> spi) {
+    if (spi) held_.insert(spi->value);
+    return spi;
+  }
+
   esp::DataPlane& data_plane_;
   Rng& rng_;
   Checker& checker_;
@@ -40,6 +50,8 @@ class Spis final : public ike::SpiAllocator {
   bool has_kept_one_ = false;
   std::set<std::uint32_t> held_;
 };
+
+inline constexpr std::uint64_t kSpin = 20000;  // events at one instant: something never comes to rest
 
 struct Host::Life {
   static constexpr std::size_t kPacketSize = 2048;
@@ -78,6 +90,9 @@ struct Host::Life {
   Instant armed = kNever;
   std::uint64_t timer = 0, ticks = 0, inner_count = 0;
   bool pumping = false, stopping = false, stays = false;
+  // For sabotage: the first IV of each IKE SA, and buffers that are kept.
+  std::map<IkeSaId, std::array<std::uint8_t, 8>> first_ivs;
+  std::vector<packet::PacketPtr> kept;
 };
 
 }  // namespace merlon::sim

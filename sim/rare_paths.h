@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +33,7 @@ class RarePathTable {
   void add(const ike::Counters& counters, const DropCounts& drops);
 
   [[nodiscard]] std::uint64_t times(const std::string& path) const;
-  // Paths that every campaign must reach and this one has not.
+  // Paths that every campaign must reach and this one has not; and notifications that were sent and are none of the paths.
   [[nodiscard]] std::vector<std::string> missed() const;
   // Path, how often, in how many runs; then those that were never reached, with the reason where there is one.
   [[nodiscard]] std::string text() const;
@@ -42,8 +43,10 @@ class RarePathTable {
     std::uint64_t times = 0, runs = 0;
   };
   void count(const std::string& path, std::uint64_t times);
+  [[nodiscard]] static bool is_known(const std::string& path);
 
   std::map<std::string, Count> counts_;
+  std::set<std::string> unlisted_;
   std::uint64_t runs_ = 0;
 };
 

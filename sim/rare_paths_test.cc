@@ -7,6 +7,7 @@
 
 #include "sim/directed.h"
 #include "sim/world.h"
+#include "wire/ike/notify_type.h"
 
 namespace merlon::sim {
 namespace {
@@ -43,6 +44,22 @@ TEST(RarePaths, ATableSaysWhatIsMissing) {
   EXPECT_NE(table.text().find("NEVER REACHED, and must be:"), std::string::npos);
 }
 
+TEST(RarePaths, ANotificationOfNoListIsMissed) {
+  ike::Counters counters;
+  counters.add_notify_sent(static_cast<std::uint16_t>(wire::NotifyType::kCookie));
+  RarePathTable table;
+  table.add(counters, {});
+  const auto unlisted = [&] {
+    const auto missed = table.missed();
+    return std::count_if(missed.begin(), missed.end(),
+                         [](const auto& path) { return path.find("no list") != std::string::npos; });
+  };
+  EXPECT_EQ(unlisted(), 0);
+  counters.add_notify_sent(static_cast<std::uint16_t>(wire::NotifyType::kRedirect));
+  table.add(counters, {});
+  EXPECT_EQ(unlisted(), 1);
+}
+
 // Each directed scenario goes where it is meant to go.
 TEST(Directed, ScenariosReachTheirPaths) {
   const std::map<std::string, std::vector<std::string>> meant = {
@@ -63,6 +80,14 @@ TEST(Directed, ScenariosReachTheirPaths) {
       {"silent after a rekey", {"path replaced_given_up"}},
       {"few sequence numbers", {"drop sequence_exhausted"}},
       {"certificates that end", {"counter peer_certificates_ended"}},
+      {"a child that spans two", {"sent ADDITIONAL_TS_POSSIBLE", "received ADDITIONAL_TS_POSSIBLE"}},
+      {"little memory", {"counter drop_memory_limit"}},
+      {"few IKE SAs", {"counter drop_ike_sa_limit"}},
+      {"few places for SAs",
+       {"path no_spi_left", "path ike_sa_made_anew", "sent NO_ADDITIONAL_SAS", "received NO_ADDITIONAL_SAS",
+        "collision answer/rekey-child-no-additional"}},
+      {"several Child SAs", {"sent SA_RESOURCE_INFO", "received SA_RESOURCE_INFO"}},
+      {"more Child SAs than the peer wants", {"sent TS_MAX_QUEUE", "received TS_MAX_QUEUE"}},
       {"a full gateway", {"counter drop_half_open_total", "path cookie_after_invalid_ke"}},
   };
   std::map<std::string, RarePathTable> tables;

@@ -27,6 +27,23 @@ enum class Sabotage : std::uint8_t {
   kForgetLimits,         // the engine does not know the limits of half-open IKE SAs that the host has
   kMistakePeer,          // somebody else is taken for the peer
   kNeverRest,            // a timer is due again and again
+  kReuseIv,              // an ESP packet is made again with the next sequence number and the same IV
+  kRepeatIkeIv,          // IKE messages have the IV of the first one
+  kTwoRequests,          // a second request leaves before the first one is answered
+  kTruncateMessages,     // IKE messages leave without a whole header
+  kOtherAlgorithms,      // one end of a Child SA has extended sequence numbers, and the other has not
+  kOtherChild,           // one end of a Child SA takes it for another child
+  kOtherConnection,      // a Child SA is of a connection that nobody configured
+  kWidenBothEnds,        // both ends of a Child SA take more than they are configured for, mirrored
+  kOneKeyBothWays,       // a Child SA has one key for both directions
+  kShortKey,             // a Child SA has a key that is too short
+  kAlterPackets,         // an inner packet comes out changed
+  kKeepBuffers,          // packet buffers are never given back
+  kReleaseTwice,         // the SPI of a removed Child SA is given back twice
+  kRemoveTwice,          // a Child SA is removed from the packet engine twice
+  kUpdateRemoved,        // a Child SA is changed after it was removed
+  kSendUnderRemoved,     // ESP leaves under a Child SA that was removed
+  kHoardTimers,          // timers are set and set, for later
 };
 
 }  // namespace merlon::sim

@@ -55,6 +55,8 @@ struct ChildPlan {
   std::array<IpAddress, 2>
       first_address;     // of the protected network at each end; kInnerHosts addresses from here on
   Duration interval{0};  // between two inner packets, in each direction; 0: none
+  unsigned parallel =
+      1;  // Child SAs with these selectors that both ends want (RFC 9611): the fewer of the two
 };
 inline constexpr unsigned kInnerHosts = 32;
 

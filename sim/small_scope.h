@@ -2,8 +2,9 @@
 // delivered, lost and doubled, with so many faults on one path. However it goes, the two must end agreed (RFC 7296 2.8.1, 2.8.2, 2.25).
 //
 // A state is reached by taking the same choices again from the start, since secrets cannot be copied. Two paths lead to one state where
-// each peer was told the same things in the same order, the same messages are under way and the clock shows the same: that is sound
-// without a look into the engines, and cuts what differs only in the order in which the two, far from one another, were told.
+// each peer was told the same things in the same order and at the same times, the same messages are under way and the clock shows the
+// same: that is sound without a look into the engines, which have no other clock and no other randomness, and cuts what differs only in
+// the order in which the two, far from one another, were told.
 #pragma once
 
 #include <optional>

@@ -33,7 +33,7 @@ class World {
         trace_(options.trace, options.keep_lines, options.print),
         checker_(scenario, queue_),
         network_(queue_, trace_, scenario.seed),
-        surroundings_{scenario.seed, queue_, network_, checker_, trace_, options.sabotage, options.key_seen},
+        surroundings_{scenario.seed, queue_, network_, checker_, trace_, options.sabotage, options.watch},
         openssl_rng_(stream_seed(scenario.seed, "openssl")) {}
 
   RunReport run() {
@@ -68,6 +68,9 @@ class World {
   void prove();
   void dismantle();
   RunReport report();
+  void look(RunOptions::Moment moment) const {
+    if (options_.look) options_.look(moment, queue_.elapsed());
+  }
   void line(const std::string& text) { trace_.line(queue_.elapsed(), text); }
 
   const Scenario& scenario_;
@@ -267,13 +270,14 @@ void World::cut_for_ever() {
 
 void World::prove() {
   line("=== converged: from here on not one packet may be lost");
-  if (options_.look) options_.look(false);
+  look(RunOptions::Moment::kConverged);
   checker_.nothing_may_be_lost(true);
   if (!go(queue_.now().monotonic + scenario_.proof)) return;
   checker_.nothing_may_be_lost(false);
   traffic_ = false;
   if (!go(queue_.now().monotonic + kDrain)) return;
   checker_.judge_losses();
+  look(RunOptions::Moment::kProved);
   if (go_until_converged(kStillConverged)) dismantle();
 }
 
@@ -283,7 +287,7 @@ void World::dismantle() {
   while (go(queue_.now().monotonic + kPoll)) {
     const std::string left = what_is_left(hosts_);
     if (left.empty()) {
-      if (options_.look) options_.look(true);
+      look(RunOptions::Moment::kDismantled);
       return;
     }
     if (queue_.now().monotonic >= end) return checker_.fail("nothing is left", left);

@@ -9,6 +9,7 @@
 
 #include "ike/counters.h"
 #include "sim/checker.h"
+#include "sim/host.h"
 #include "sim/rare_paths.h"
 #include "sim/sabotage.h"
 #include "sim/scenario.h"
@@ -21,10 +22,11 @@ struct RunOptions {
   std::size_t keep_lines = 400;
   std::function<void(const std::string&)> print;  // for Trace::Mode::kPrint
   Sabotage sabotage = Sabotage::kNone;
-  // For tests of what stays in memory: told every key of an IKE SA or a Child SA, and called when the proof begins (false) and, the
-  // gateways still standing, when everything was taken down (true).
-  std::function<void(ByteView)> key_seen;
-  std::function<void(bool dismantled)> look;
+  // For tests of what stays in memory: told every key; and called when the proof begins, when it has ended, and, the gateways still
+  // standing, when everything was taken down.
+  KeyWatch watch;
+  enum class Moment { kConverged, kProved, kDismantled };
+  std::function<void(Moment moment, Duration at)> look;
 };
 
 struct RunReport {

@@ -298,8 +298,7 @@ void queue_notice(Shard& shard, Established& established, NoticeTask notice) {
   established.tasks.push_back({std::move(notice), {}});
 }
 
-// Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.
-static bool carries(const Established& established, const ChildIntent& intent) {
+bool carries(const Established& established, const ChildIntent& intent) {
   return std::any_of(established.children.begin(), established.children.end(),
                      [&](const ChildSaRecord& record) {
                        if (record.child_index != intent.child_index || !record.live() || record.replaced)

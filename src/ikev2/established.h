@@ -25,10 +25,11 @@ void queue_probe(Established& established);
 // they MUST be rate-limited).
 void queue_notice(Shard& shard, Established& established, NoticeTask notice);
 inline constexpr Duration kNoticeInterval = std::chrono::seconds(10);
-// Unless it is there, in flight, or queued already.
 // The intention to delete the IKE SA, if there is one.
 [[nodiscard]] const DeleteIkeTask* delete_ike_task(const Established& established);
-// False: a Child SA that does it stands already.
+// Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.
+[[nodiscard]] bool carries(const Established& established, const ChildIntent& intent);
+// Unless it is there, in flight, or queued already. False: a Child SA that does it stands already.
 [[nodiscard]] bool queue_new_child(Established& established, ChildIntent intent);
 
 // A Delete that cannot go out, since another request is still unanswered, is given up after this long.

@@ -117,6 +117,55 @@ TEST_F(PerResource, ARekeyKeepsTheNumber) {
   pair.expect_clean();
 }
 
+// One that went alone comes back when its neighbours are rekeyed.
+TEST_F(PerResource, AMissingOneComesBackWithTheNextRekey) {
+  want(3, 3);
+  begin();
+  const auto lost = std::find_if(pair.b.installed.begin(), pair.b.installed.end(),
+                                 [](const auto& one) { return one.second.sa->resource == 1U; });
+  ASSERT_NE(lost, pair.b.installed.end());
+  pair.b.engine.report(pair.network.time(), ike::ChildSaHardExpired{lost->second.sa->id});
+  pair.b.drain();
+  pair.network.run_for(10s);
+  EXPECT_EQ(pair.a.installed.size(), 2U);
+  ASSERT_TRUE(pair.a.engine.rekey_child_sa(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(10s);
+  expect({0, 1, 2});
+}
+
+// RFC 7296 2.25: what is to be asked again later has been made by the peer meanwhile, all of it. Another one beside those would
+// have no number, and push them out as twins.
+TEST_F(PerResource, AskedAgainItStandsAlready) {
+  want(2, 2);
+  begin();
+  ASSERT_TRUE(pair.a.engine.terminate(pair.network.time(), "office", "net"));
+  pair.a.drain();
+  pair.network.run_for(10s);
+  ASSERT_TRUE(pair.a.installed.empty());
+  bool lost = true;
+  pair.network.drop = [&](const Packet& packet) {
+    return lost && packet.source.address == pair.a.ip && !packet.header().flags.response;
+  };
+  ASSERT_TRUE(pair.a.engine.rekey_ike_sa(pair.network.time(), "office"));
+  pair.a.drain();
+  pair.network.run_for(100ms);
+  ASSERT_TRUE(pair.b.initiate("office", pair.a, {"net"}));
+  pair.network.run_for(100ms);
+  const auto refusals = [&] {
+    return pair.a.engine.counters().notifies_sent(static_cast<std::uint16_t>(NotifyType::kTemporaryFailure));
+  };
+  ASSERT_EQ(refusals(), 1U);
+  lost = false;
+  ASSERT_TRUE(pair.a.initiate("office", pair.b, {"net"}));
+  pair.network.run_for(5s);
+  expect({0, 1});
+  const auto made = pair.b.count<ike::ChildSaEstablished>();
+  pair.network.run_for(2min);
+  EXPECT_EQ(pair.b.count<ike::ChildSaEstablished>(), made);
+  expect({0, 1});
+}
+
 // A flow that moves to the SA that replaces its own stays on one path through the packet engine, and in order.
 TEST(ARekeyedChildSa, StaysWhereItWas) {
   Pair pair;

@@ -14,6 +14,7 @@
 // from then on; what is still coming on the old one is taken until its delete, and a moment longer.
 #include <utility>
 
+#include "ikev2/established.h"
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/create_child_sa.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -119,7 +120,9 @@ void begin(Shard& shard, IkeSa& sa, Established& established, std::unique_ptr<Cr
 void begin_new_child(Shard& shard, IkeSa& sa, Established& established, NewChildTask task) {
   const auto resource = free_resource(shard, sa, established, task.intent.child_index, For::kOurs);
   // Meanwhile the peer made it, or those it was to stand beside are gone.
-  if (task.intent.additional && (!resource || !model_of(established, task.intent.child_index))) return;
+  if (task.intent.additional ? !resource || !model_of(established, task.intent.child_index)
+                             : carries(established, task.intent))
+    return;
   auto own = std::make_unique<CreatingChild>();
   own->resource = resource;
   own->intent = std::move(task.intent);
@@ -404,7 +407,8 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
   }
   if (own->rekeys) settle_own_rekey(established, *own, *made, redundant);
   settle_twins(shard, established, own->intent.child_index);
-  if (!own->rekeys && own->resource) queue_another(shard, sa, established, own->intent.child_index);
+  // Also after a rekey: one that was lost alone, or never came to be made, comes back with it.
+  if (own->resource) queue_another(shard, sa, established, own->intent.child_index);
 }
 
 }  // namespace merlon::ikev2
