@@ -81,9 +81,8 @@ Coalescer::Coalescer(const EngineConfig& config, packet::PacketPool& pool, Repor
 void Coalescer::add(MutableByteView inner, const wire::PacketView& view, packet::PacketPtr& owner,
                     packet::PacketList& out) {
   if (view.upper == wire::UpperFields::kOpaque) finish();  // it may belong to any flow
-  const ByteView upper = inner.subspan(view.upper_offset);
   if (view.upper != wire::UpperFields::kPorts || !joins_[static_cast<std::uint8_t>(view.protocol)] ||
-      upper.size() < wire::kUdpHeaderSize) {
+      inner.size() < view.upper_offset + wire::kUdpHeaderSize) {
     emit(inner, owner, out);
     return;
   }
@@ -98,7 +97,8 @@ void Coalescer::add(MutableByteView inner, const wire::PacketView& view, packet:
     identification = wire::load_u16(inner, kIdentification);
   }
   const std::uint64_t flow = hash(addresses, ports);
-  place(flow, trace_of(flow, view.protocol, upper, identification), inner, owner, out);
+  place(flow, trace_of(flow, view.protocol, inner.subspan(view.upper_offset), identification), inner, owner,
+        out);
 }
 
 // Behind the newest packet of the place, if it continues that one; else nothing will be put behind that any more.
