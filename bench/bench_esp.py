@@ -10,23 +10,26 @@ ALGORITHMS = ("aes128gcm16", "aes256gcm16", "chacha20poly1305", "aes128-sha256")
 SIZES = ("64", "256", "512", "1024", "1424", "imix")
 SA_COUNTS = (1, 1000, 100000)
 BURST = 64
+# How ESP travels, and whether inner packets of one flow can be put together: what cases are called.
+KINDS = {"native": "", "udp": ", ESP in UDP", "joined": ", ESP in UDP, packets that can be joined"}
 
 
 def run(options):
     rounds = options.rounds or (2 if options.quick else 7)
     chunks = 40 if options.quick else 120
-    shapes = [(algorithm, sas) for algorithm in ALGORITHMS for sas in SA_COUNTS if not options.quick or (algorithm == ALGORITHMS[0] and sas <= 1000)]
+    shapes = [(algorithm, sas, kind) for algorithm in ALGORITHMS for kind in KINDS for sas in SA_COUNTS
+              if (kind == "native" or algorithm == ALGORITHMS[0]) and (not options.quick or (algorithm == ALGORITHMS[0] and sas <= 1000))]
     sizes = ("64", "1424", "imix") if options.quick else SIZES
     rows = []
     cpu = common.quietest_cpu()
-    for algorithm, sas in shapes:
-        shape = f"{algorithm}, {sas:,} SA{'s' if sas > 1 else ''}"
+    for algorithm, sas, kind in shapes:
+        shape = f"{algorithm}, {sas:,} SA{'s' if sas > 1 else ''}{KINDS[kind]}"
         if options.only not in shape:
             continue
         # New processes for each: what one had allocated does not shape the next one's memory.
         servers = {name: Server(name, common.program(options.build, target), cpu=cpu) for name, target in PROGRAMS.items()}
         try:
-            notes = {name: server.ask(f"setup {algorithm} {sas} {BURST}") for name, server in servers.items()}
+            notes = {name: server.ask(f"setup {algorithm} {sas} {BURST} {kind}") for name, server in servers.items()}
             say(f"{shape}: " + "; ".join(f"{name} {note}" for name, note in notes.items()))
             servers_ready = {name: server for name, server in servers.items() if notes[name].startswith("ok")}
             if OURS not in servers_ready:

@@ -30,7 +30,7 @@ class CipherSubject final : public Subject {
   explicit CipherSubject(std::optional<crypto::PacketBackend> backend)
       : backend_(backend), buffers_(kMaxBurst * kBurstsInChunk) {}
 
-  std::string set_up(Algorithm algorithm, std::uint32_t sas) override {
+  std::string set_up(Algorithm algorithm, std::uint32_t sas, Kind /*kind*/) override {
     const crypto::EspTransform transform = transform_of(algorithm);
     const auto keys = crypto::esp_key_sizes(transform).value();
     ciphers_.clear();

@@ -55,7 +55,7 @@ class DpdkSubject final : public Subject {
     for (std::size_t i = 0; i < sizeof key_; ++i) key_[i] = static_cast<std::uint8_t>(i * 11 + 3);
   }
 
-  std::string set_up(Algorithm algorithm, std::uint32_t sas) override {
+  std::string set_up(Algorithm algorithm, std::uint32_t sas, Kind /*kind*/) override {
     algorithm_ = algorithm;
     if (!fastest_.contains(algorithm)) choose_device();
     if (!fastest_.contains(algorithm)) return "no device of DPDK's takes it";

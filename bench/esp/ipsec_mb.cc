@@ -34,7 +34,7 @@ class IpsecMbSubject final : public Subject {
     if (manager_ == nullptr || manager_->imb_errno != 0) give_up("ipsec-mb does not start");
   }
 
-  std::string set_up(Algorithm algorithm, std::uint32_t sas) override {
+  std::string set_up(Algorithm algorithm, std::uint32_t sas, Kind /*kind*/) override {
     algorithm_ = algorithm;
     keys_.clear();
     keys_.resize(sas);

@@ -1,5 +1,6 @@
-// The benchmark "esp": our engine. Two gateways in memory with a Child SA for each number; everything that the daemon has
-// on is on: policies, flow cache, replay window, ESN, counters, limits, selector check, ECN and DSCP.
+// The benchmark "esp": our engine. Two gateways in memory with a Child SA for each number, configured as the daemon configures
+// its own where the kernel has every offload: policies, flow cache, replay window, ESN, counters, limits, selector check, ECN
+// and DSCP, ESP packets joined for one send, inner packets put together for TUN.
 #include <fmt/format.h>
 
 #include "base/rng.h"
@@ -28,10 +29,12 @@ policy::EspAlgorithms algorithms_of(Algorithm algorithm) {
 }
 
 struct Gateway {
-  explicit Gateway(std::size_t sas) : rng(sas), pool(1024, 2048), engine(config(sas), pool, rng) {}
+  explicit Gateway(std::size_t sas)
+      : rng(sas), pool(1024, packet::kLargestPacket), engine(config(sas), pool, rng) {}
 
   static esp::EngineConfig config(std::size_t sas) {
-    esp::EngineConfig made;
+    auto made = esp::EngineConfig::for_gateway(
+        {.segmented_sends = true, .tcp_segmentation = true, .udp_segmentation = true});
     made.sa_capacity = std::max<std::size_t>(sas, 64);
     return made;
   }
@@ -44,7 +47,8 @@ struct Gateway {
 
 class MerlonSubject final : public Subject {
  public:
-  std::string set_up(Algorithm algorithm, std::uint32_t sas) override {
+  std::string set_up(Algorithm algorithm, std::uint32_t sas, Kind kind) override {
+    kind_ = kind;
     sender_.reset();
     receiver_.reset();
     sender_ = std::make_unique<Gateway>(sas);
@@ -60,7 +64,7 @@ class MerlonSubject final : public Subject {
   std::uint64_t encapsulate(BurstPlan plan, bool keep) override {
     now_ += std::chrono::microseconds(10);
     for (const PacketPlan& one : plan) {
-      packet::PacketPtr packet = sender_->pool.allocate();
+      packet::PacketPtr packet = sender_->pool.allocate_inner();
       packet->set_length(one.size);
       write_inner_packet(packet->bytes().data(), one);
       sender_->burst.push(std::move(packet));
@@ -68,10 +72,14 @@ class MerlonSubject final : public Subject {
     const std::uint64_t begin = cycles_begin();
     sender_->engine.worker().outbound(now_, sender_->burst, outbound_);
     const std::uint64_t end = cycles_end();
-    if (outbound_.transmit.size() != plan.size()) give_up("merlon: packets were lost on the way out");
-    if (keep)
-      for (const packet::PacketPtr& packet : outbound_.transmit)
-        kept_.push_back({to_bytes(packet->bytes()), packet->meta});
+    std::size_t packets = 0;
+    for (const packet::PacketPtr& buffer : outbound_.transmit) packets += packets_in(*buffer, 0);
+    if (packets != plan.size()) give_up("merlon: packets were lost on the way out");
+    if (keep) {
+      auto& kept = kept_.emplace_back();
+      for (const packet::PacketPtr& buffer : outbound_.transmit)
+        kept.push_back({to_bytes(buffer->bytes()), buffer->meta});
+    }
     outbound_.clear();
     while (sender_->engine.next_event()) {
     }
@@ -79,17 +87,15 @@ class MerlonSubject final : public Subject {
   }
 
   std::uint64_t decapsulate(BurstPlan plan) override {
-    for (std::size_t i = 0; i < plan.size(); ++i) {
-      packet::PacketPtr packet = receiver_->pool.copy_of(kept_[opened_].bytes);
-      packet->meta = kept_[opened_++].meta;
-      receiver_->burst.push(std::move(packet));
+    for (const OnWire& kept : kept_[opened_++]) {  // what one send took comes in one buffer
+      packet::PacketPtr buffer = receiver_->pool.copy_of(kept.bytes);
+      buffer->meta = kept.meta;
+      receiver_->burst.push(std::move(buffer));
     }
     const std::uint64_t begin = cycles_begin();
     receiver_->engine.worker().inbound(now_, receiver_->burst, inbound_);
     const std::uint64_t end = cycles_end();
-    if (inbound_.to_tun.size() != plan.size()) give_up("merlon: packets were lost on the way in");
-    for (std::size_t i = 0; i < plan.size(); ++i)
-      if (inbound_.to_tun[i]->size() != plan[i].size) give_up("merlon: a packet came out changed");
+    check_arrived(plan);
     inbound_.clear();
     while (receiver_->engine.next_event()) {
     }
@@ -106,6 +112,27 @@ class MerlonSubject final : public Subject {
     Bytes bytes;
     packet::PacketMeta meta;
   };
+
+  // `header`: what stands once, in front of all.
+  static std::size_t packets_in(const packet::Packet& buffer, std::size_t header) {
+    const std::size_t segment_size = buffer.meta.segment_size;
+    return segment_size == 0 ? 1 : (buffer.size() - header + segment_size - 1) / segment_size;
+  }
+
+  void check_arrived(BurstPlan plan) const {
+    constexpr std::size_t kHeaders = 28;  // IPv4, UDP
+    std::size_t packets = 0, bytes = 0, planned = 0;
+    for (const packet::PacketPtr& packet : inbound_.to_tun) {
+      const std::size_t count = packets_in(*packet, kHeaders);
+      packets += count;
+      bytes += packet->size() + (count - 1) * kHeaders;
+    }
+    for (const PacketPlan& one : plan) planned += one.size;
+    if (packets != plan.size()) give_up("merlon: packets were lost on the way in");
+    if (bytes != planned) give_up("merlon: a packet came out changed");
+    if (kind_ != Kind::kJoined && inbound_.to_tun.size() != packets)
+      give_up("merlon: packets were put together that cannot be");
+  }
 
   Result<> install(std::uint32_t number, const policy::EspAlgorithms& algorithms,
                    std::vector<policy::ConnectionPtr>& connections) {
@@ -137,8 +164,11 @@ class MerlonSubject final : public Subject {
     }
     out->local_ts = in->remote_ts = child.local_ts;
     out->remote_ts = in->local_ts = child.remote_ts;
-    out->path.local = in->path.remote = {sender_address_, 0};
-    out->path.remote = in->path.local = {receiver_address_, 0};
+    const bool in_udp = kind_ != Kind::kNative;
+    const std::uint16_t port = in_udp ? 4500 : 0;
+    out->path.local = in->path.remote = {sender_address_, port};
+    out->path.remote = in->path.local = {receiver_address_, port};
+    out->path.udp_encapsulation = in->path.udp_encapsulation = in_udp;
     if (auto done = sender_->engine.install(out); !done) return done;
     return receiver_->engine.install(in);
   }
@@ -146,7 +176,8 @@ class MerlonSubject final : public Subject {
   std::unique_ptr<Gateway> sender_, receiver_;
   esp::OutboundResult outbound_;
   esp::InboundResult inbound_;
-  std::vector<OnWire> kept_;
+  Kind kind_ = Kind::kNative;
+  std::vector<std::vector<OnWire>> kept_;  // of each burst
   std::size_t opened_ = 0;
   SeededRng rng_{7};
   Instant now_{seconds(1)};

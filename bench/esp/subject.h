@@ -1,7 +1,7 @@
 // What the programs of the benchmark "esp" share: one engine in one process, told by lines on standard input what to do,
 // so that bench/run can let several of them take turns on one core.
 //
-//   setup ALGORITHM SAS BURST         -> "ok NOTE" or "unsupported WHY"
+//   setup ALGORITHM SAS BURST KIND    -> "ok NOTE" or "unsupported WHY"; KIND is native, udp or joined
 //   measure encap|decap SIZE CHUNKS   -> "cycles A B C ...": cycles a packet, one number a chunk; SIZE in bytes of the
 //                                        inner IP packet, or "imix"
 //
@@ -10,6 +10,7 @@
 // before it and giving the buffers back after it are not, for no program.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +34,12 @@ enum class Algorithm { kAes128Gcm, kAes256Gcm, kChacha20Poly1305, kAes128CbcSha2
 inline constexpr std::array<const char*, 4> kAlgorithmNames = {"aes128gcm16", "aes256gcm16",
                                                                "chacha20poly1305", "aes128-sha256"};
 
+// How ESP travels, and whether inner packets of a flow may be put together: with "joined", in UDP, they may (their checksums are
+// right and their identifications mean nothing), else they may not (they have no checksum, as RFC 768 allows). For programs
+// that know neither, all kinds are one.
+enum class Kind { kNative, kUdp, kJoined };
+inline constexpr std::array<const char*, 3> kKindNames = {"native", "udp", "joined"};
+
 // IMIX: 7:4:1 of 64, 576 and 1,424 bytes.
 inline std::uint32_t imix_size(Sequence& sequence) {
   const std::uint32_t drawn = sequence.below(12);
@@ -42,6 +49,7 @@ inline std::uint32_t imix_size(Sequence& sequence) {
 struct PacketPlan {
   std::uint32_t size = 64;  // bytes of the inner IP packet
   std::uint32_t sa = 0;
+  bool may_be_joined = false;
 };
 using BurstPlan = std::span<const PacketPlan>;
 
@@ -50,7 +58,18 @@ inline std::uint32_t inner_destination(std::uint32_t sa) {
   return 0x0a000000U + sa;
 }
 
-// An IPv4 packet with UDP and without a UDP checksum from 192.168.0.1 to the SA's address.
+// RFC 768; of an IPv4 packet without options, whose checksum field is 0.
+inline void write_udp_checksum(std::uint8_t* packet, std::uint32_t size) {
+  std::uint32_t sum = 17 + (size - 20);
+  for (std::uint32_t i = 12; i < size; ++i)
+    sum += static_cast<std::uint32_t>(packet[i]) << (i % 2 == 0 ? 8U : 0U);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16U);
+  const std::uint32_t checksum = sum == 0xffff ? 0xffff : ~sum;
+  packet[26] = static_cast<std::uint8_t>(checksum >> 8U);
+  packet[27] = static_cast<std::uint8_t>(checksum);
+}
+
+// An IPv4 packet with UDP from 192.168.0.1 to the SA's address: one flow for each SA.
 inline void write_inner_packet(std::uint8_t* out, const PacketPlan& plan) {
   const std::uint32_t to = inner_destination(plan.sa);
   const std::array<std::uint8_t, 28> header = {0x45,
@@ -59,7 +78,7 @@ inline void write_inner_packet(std::uint8_t* out, const PacketPlan& plan) {
                                                static_cast<std::uint8_t>(plan.size),
                                                0,
                                                0,
-                                               0,
+                                               static_cast<std::uint8_t>(plan.may_be_joined ? 0x40 : 0),
                                                0,
                                                64,
                                                17,
@@ -88,6 +107,7 @@ inline void write_inner_packet(std::uint8_t* out, const PacketPlan& plan) {
     out[i] = i < header.size() ? header[i] : static_cast<std::uint8_t>(i * 7);
   out[10] = static_cast<std::uint8_t>(~sum >> 8U);
   out[11] = static_cast<std::uint8_t>(~sum);
+  if (plan.may_be_joined) write_udp_checksum(out, plan.size);
 }
 
 class Subject {
@@ -98,7 +118,7 @@ class Subject {
   virtual ~Subject() = default;
 
   // Empty: done. Otherwise why not.
-  virtual std::string set_up(Algorithm algorithm, std::uint32_t sas) = 0;
+  virtual std::string set_up(Algorithm algorithm, std::uint32_t sas, Kind kind) = 0;
   virtual std::string note() const { return {}; }
   // Protects the burst and returns the cycles. With `keep`, what comes out is kept for decapsulate(), in order, until
   // the next forget().
@@ -142,8 +162,9 @@ class Rounds {
     return result;
   }
 
-  void shape(std::uint32_t sas, std::size_t burst) {
+  void shape(std::uint32_t sas, std::size_t burst, Kind kind) {
     sas_ = sas;
+    may_be_joined_ = kind == Kind::kJoined;
     burst_ = burst;
     sequence_ = Sequence(1);
   }
@@ -151,7 +172,8 @@ class Rounds {
   void warm_up() {
     for (std::uint32_t first = 0; first < sas_; first += kMaxBurst) {
       plan_.clear();
-      for (std::uint32_t sa = first; sa < sas_ && sa < first + kMaxBurst; ++sa) plan_.push_back({64, sa});
+      for (std::uint32_t sa = first; sa < sas_ && sa < first + kMaxBurst; ++sa)
+        plan_.push_back({64, sa, may_be_joined_});
       subject_.encapsulate(plan_, true);
       subject_.decapsulate(plan_);
       subject_.forget();
@@ -160,19 +182,22 @@ class Rounds {
 
  private:
   void set_up(std::istringstream& words) {
-    std::string name;
+    std::string name, kind_name = kKindNames[0];
     std::uint32_t sas = 1;
     std::size_t burst = kMaxBurst;
-    words >> name >> sas >> burst;
+    words >> name >> sas >> burst >> kind_name;
+    const auto found = std::find(kKindNames.begin(), kKindNames.end(), kind_name);
+    if (found == kKindNames.end()) give_up("no kind is called " + kind_name);
+    const auto kind = static_cast<Kind>(found - kKindNames.begin());
     if (burst == 0 || burst > kMaxBurst) give_up("a burst is 1 to 64 packets");
     for (std::size_t i = 0; i < kAlgorithmNames.size(); ++i) {
       if (name != kAlgorithmNames[i]) continue;
-      const std::string refused = subject_.set_up(static_cast<Algorithm>(i), sas);
+      const std::string refused = subject_.set_up(static_cast<Algorithm>(i), sas, kind);
       if (!refused.empty()) {
         std::printf("unsupported %s\n", refused.c_str());
         return;
       }
-      shape(sas, burst);
+      shape(sas, burst, kind);
       warm_up();
       std::printf("ok %s\n", subject_.note().c_str());
       return;
@@ -196,7 +221,7 @@ class Rounds {
     const bool is_imix = size == "imix";
     const std::uint32_t bytes = is_imix ? 0 : static_cast<std::uint32_t>(std::stoul(size));
     for (std::size_t i = 0; i < burst_ * kBurstsInChunk; ++i)
-      plan_.push_back({is_imix ? imix_size(sequence_) : bytes, sequence_.below(sas_)});
+      plan_.push_back({is_imix ? imix_size(sequence_) : bytes, sequence_.below(sas_), may_be_joined_});
     std::uint64_t cycles = 0;
     for (std::size_t i = 0; i < kBurstsInChunk; ++i) {
       const std::uint64_t taken = subject_.encapsulate(burst_of(i), !encap);
@@ -214,6 +239,7 @@ class Rounds {
   Subject& subject_;
   std::vector<PacketPlan> plan_;
   std::uint32_t sas_ = 1;
+  bool may_be_joined_ = false;
   std::size_t burst_ = kMaxBurst;
   Sequence sequence_{1};
 };

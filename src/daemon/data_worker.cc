@@ -152,7 +152,7 @@ void DataWorker::wake_receivers() {
 
 void DataWorker::read_tun(Instant now) {
   for (std::size_t bytes = 0; !burst_.full() && bytes < kTunBytes;) {
-    packet::PacketPtr packet = site_.pool.allocate();
+    packet::PacketPtr packet = site_.pool.allocate_inner();
     if (packet == nullptr) {
       counters_.buffers_exhausted.fetch_add(1, std::memory_order_relaxed);
       break;  // what is in the kernel's queue waits there

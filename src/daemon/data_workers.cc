@@ -6,9 +6,8 @@
 namespace merlon::daemon {
 namespace {
 
-// One buffer holds the largest super-packet (IPv6: 65,535 bytes behind the header) and the largest datagram. The pool hands
-// out the buffer used last, so memory is only touched as far as packets are in flight.
-constexpr std::size_t kPacketSize = 65535 + 40;
+// Of packet::kLargestPacket each. The pool hands out the buffer used last, so memory is only touched as far as packets are in
+// flight.
 constexpr std::size_t kPackets = 2048;  // a worker
 
 }  // namespace
@@ -22,7 +21,7 @@ Result<std::unique_ptr<DataWorkers>> DataWorkers::create(const esp::EngineConfig
   std::vector<esp::WorkerResources> resources;
   for (std::size_t i = 0; i < count; ++i) {
     out->pools_.push_back(
-        std::make_unique<packet::PacketPool>(kPackets, kPacketSize, (count - 1) * kPackets));
+        std::make_unique<packet::PacketPool>(kPackets, packet::kLargestPacket, (count - 1) * kPackets));
     resources.push_back({out->pools_.back().get(), &out->rng_});
   }
   out->data_plane_ = std::make_unique<esp::DataPlane>(config, resources);

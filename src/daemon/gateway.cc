@@ -23,11 +23,10 @@ constexpr unsigned kStallLooks = 20;  // of a tick each
 
 esp::EngineConfig engine_config(const control::DaemonConfig& daemon, const io::TunOffloads& tun,
                                 const io::UdpOffloads& udp) {
-  esp::EngineConfig config;
-  if (daemon.offload && udp.segment) config.max_joined = io::kMaxSegments;
-  config.max_joined_bytes = io::kMaxSegmentedBytes;
-  config.coalesce_tcp = tun.tcp_segmentation;
-  config.coalesce_udp = tun.udp_segmentation;
+  auto config = esp::EngineConfig::for_gateway(
+      {daemon.offload && udp.segment, tun.tcp_segmentation, tun.udp_segmentation});
+  static_assert(esp::EngineConfig::kMostJoined <= io::kMaxSegments);
+  static_assert(esp::EngineConfig{}.max_joined_bytes <= io::kMaxSegmentedBytes);
   if (daemon.sequence_limit != 0) config.sequence_limit = daemon.sequence_limit;
   return config;
 }

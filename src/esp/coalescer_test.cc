@@ -1,6 +1,10 @@
 // What may be put together, and what may not; through a tunnel, so that the packets stand as UDP_GRO leaves them.
 #include "esp/coalescer.h"
 
+#include <rapidcheck.h>
+
+#include <map>
+
 #include "esp/test_super_packets.h"
 
 namespace merlon::esp {
@@ -168,6 +172,61 @@ TEST(Coalescing, AFragmentBetweenKeepsItsPlace) {
   pieces.next();
   pieces.next();
   EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0, 100));
+}
+
+TEST(Coalescing, APacketWithoutUdpChecksumKeepsItsPlace) {
+  Pieces pieces;
+  pieces.flow = flow_of(IpFamily::kIpv4, IpProtocol::kUdp, 100);
+  pieces.next();
+  pieces.next();
+  pieces.next();
+  wire::store_u16(pieces.pieces.back(), 26, 0);
+  pieces.next();
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0, 100));
+}
+
+TEST(Coalescing, AcknowledgmentsGoByThemselves) {
+  Pieces pieces;
+  pieces.next();
+  pieces.next();
+  pieces.next(0);
+  pieces.next(0);
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(100, 0, 0, 0));
+}
+
+// More flows than there are places for, and more super-packets than may grow at once.
+TEST(Coalescing, ManyFlowsStayEachInOrder) {
+  EXPECT_TRUE(rc::check([] {
+    Tunnel tunnel;
+    const auto flows = *rc::gen::element<std::size_t>(3, 40, 600);
+    std::vector<FlowPacket> sources;
+    for (std::size_t i = 0; i < flows; ++i) {
+      sources.push_back(flow_of(i % 3 == 0 ? IpFamily::kIpv6 : IpFamily::kIpv4,
+                                i % 2 == 0 ? IpProtocol::kTcp : IpProtocol::kUdp, 0));
+      sources.back().source_port = static_cast<std::uint16_t>(1000 + i);
+      sources.back().dont_fragment = i % 5 != 0;
+    }
+    SeededRng rng(*rc::gen::arbitrary<std::uint64_t>());
+    std::vector<Bytes> packets;
+    for (unsigned i = 0; i < 500; ++i) {
+      FlowPacket& flow = sources[rng.below(flows)];
+      flow.payload = pattern(rng.below(4) == 0 ? 60 : 100, i);
+      packets.push_back(wire::test::packet_of(flow));
+      flow.sequence += static_cast<std::uint32_t>(flow.payload.size());
+      ++flow.identification;
+    }
+    const auto by_port = [](const std::vector<Bytes>& all) {
+      std::map<std::uint16_t, std::vector<Bytes>> out;
+      for (const Bytes& one : without_atomic_ids(all))
+        out[wire::parse_packet(one).value().source_port].push_back(one);
+      return out;
+    };
+    const packet::PacketList arrived = tunnel.unprotect(tunnel.a.protect(packets));
+    RC_ASSERT(flows > 100 || arrived.size() < packets.size());
+    RC_ASSERT(by_port(stream_of(arrived)) == by_port(packets));
+  }));
 }
 
 TEST(Coalescing, CongestionMarkedOutsideIsSeenInside) {

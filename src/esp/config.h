@@ -12,9 +12,26 @@ namespace merlon::esp {
 // What one AEAD burst takes at most, in bytes: it was just written or will be read at once, and should stay in
 // the first level's cache. A cipher with an integrity algorithm gets as many packets as there are: ipsec-mb works on 16 of
 // them side by side, and a 17th alone would take as long as they.
-inline constexpr std::size_t kCipherBytes = 24U << 10U;
+inline constexpr std::size_t kCipherBytes = 32U << 10U;
+
+// What the surroundings take beside single packets; by default nothing.
+struct Offloads {
+  bool segmented_sends = false;                             // UDP_SEGMENT
+  bool tcp_segmentation = false, udp_segmentation = false;  // TUN's TSO and USO
+};
 
 struct EngineConfig {
+  // What a gateway runs with, but for the limits that are its administrator's. The daemon and the benchmarks both begin here.
+  static EngineConfig for_gateway(const Offloads& offloads) {
+    EngineConfig config;
+    if (offloads.segmented_sends) config.max_joined = kMostJoined;
+    config.coalesce_tcp = offloads.tcp_segmentation;
+    config.coalesce_udp = offloads.udp_segmentation;
+    return config;
+  }
+
+  static constexpr unsigned kMostJoined = 64;  // the kernel's UDP_MAX_SEGMENTS (128 since 6.9)
+
   std::size_t sa_capacity = std::size_t{1} << 17U;  // inbound SAs at once; at most 2^22
   unsigned default_path_mtu = 1500;                 // bytes of the outer IP packet, until set_path_mtu()
 

@@ -194,8 +194,9 @@ inline const InboundSa* Inbound::find(Spi spi) {
   note_authentic(now, item, is_newest);
   if (!trailer) return refuse(now, item, DropReason::kPadding);
   MutableByteView inner = data.first(trailer->payload_size);
-  if (trailer->next_header == IpProtocol::kIpv4 && !coalescer_.is_on() && is_plainly_right(item, inner)) {
-    coalescer_.pass(inner, *item.owner, out.to_tun);
+  PlainV4 plain;
+  if (trailer->next_header == IpProtocol::kIpv4 && is_plainly_right(item, inner, plain)) {
+    coalescer_.add(inner, plain, *item.owner, out.to_tun);
   } else {
     deliver_any(now, item, trailer->next_header, inner, out);
   }
@@ -213,9 +214,8 @@ void Inbound::deliver_any(Instant now, const Item& item, IpProtocol next_header,
 }
 
 // The short way through what strip() asks, for most packets. False says nothing, but that strip() must be asked.
-inline bool Inbound::is_plainly_right(const Item& item, MutableByteView& inner) const {
+inline bool Inbound::is_plainly_right(const Item& item, MutableByteView& inner, PlainV4& plain) const {
   const InboundSa& sa = *item.sa;
-  PlainV4 plain;
   if (!plain.read(inner) || !sa.plain.hold(static_cast<std::uint32_t>(plain.addresses),
                                            static_cast<std::uint32_t>(plain.addresses >> 32U)))
     return false;

@@ -45,7 +45,7 @@ class Inbound {
   void deliver(Instant now, const Item& item, const crypto::PacketJob& job, Tally& tally, InboundResult& out);
   [[gnu::noinline]] void deliver_any(Instant now, const Item& item, IpProtocol next_header,
                                      MutableByteView inner, InboundResult& out);
-  [[nodiscard]] bool is_plainly_right(const Item& item, MutableByteView& inner) const;
+  [[nodiscard]] bool is_plainly_right(const Item& item, MutableByteView& inner, PlainV4& plain) const;
   [[nodiscard]] bool strip(Instant now, const Item& item, IpFamily family, MutableByteView& inner,
                            wire::PacketView& view);
   [[gnu::noinline, gnu::cold]] void note_first(const InboundSa& sa);

@@ -54,7 +54,8 @@ class WorkerGateway {
 class WorkerPeers {
  public:
   WorkerPeers(std::size_t workers_a, std::size_t workers_b, std::size_t children,
-              const EngineConfig& config = Gateway::small(), std::size_t buffers = 512)
+              const EngineConfig& config = Gateway::small(), std::size_t buffers = 512,
+              unsigned replay_window = policy::ChildConfig{}.replay_window)
       : a(1, workers_a, config, buffers), b(101, workers_b, config, buffers) {
     auto connection_a = std::make_shared<policy::Connection>();
     auto connection_b = std::make_shared<policy::Connection>();
@@ -64,6 +65,7 @@ class WorkerPeers {
       policy::ChildConfig child;
       child.name = fmt::format("net{}", n);
       child.start = policy::StartMode::kOnTraffic;
+      child.replay_window = replay_window;
       child.local_ts = ts(fmt::format("10.1.{}.0/24", n));
       child.remote_ts = ts(fmt::format("10.2.{}.0/24", n));
       connection_a->children.push_back(child);

@@ -20,11 +20,11 @@ bool Packet::assign(ByteView bytes) {
   return true;
 }
 
-void Packet::reset() {
+void Packet::reset(std::size_t more_headroom) {
   // Built in place: a PacketMeta made elsewhere and copied would wait for the stores of its parts.
   std::destroy_at(&meta);
   std::construct_at(&meta);
-  offset_ = kDefaultHeadroom;
+  offset_ = static_cast<std::uint32_t>(kDefaultHeadroom + more_headroom);
   length_ = 0;
 }
 

@@ -22,9 +22,15 @@ class PacketPool;
 // Room in front of a packet as the pool hands it out: an ESP header with the longest IV (8 + 16), an outer
 // IPv6 and a UDP header (40 + 8) and a link layer header (16), rounded up to cache lines.
 inline constexpr std::size_t kDefaultHeadroom = 128;
+// What will stand in front of an inner packet: an ESP header with the IV of most ciphers. It should begin a cache line, as what is
+// received does: a cipher's loads and stores across two lines cost it up to a tenth.
+inline constexpr std::size_t kEspHeaderRoom = 16;
 // Room that a reader leaves behind a packet: ESP padding to a block of 16 (15 + 2) and the longest ICV (32),
 // rounded up.
 inline constexpr std::size_t kDefaultTailroom = 64;
+
+// The largest super-packet (IPv6: 65,535 bytes behind the header); no datagram is larger.
+inline constexpr std::size_t kLargestPacket = 65535 + 40;
 
 // What stands around the bytes. Inside the tunnel (TUN side) only the segment size, the checksum's place and
 // `mark` mean something.
@@ -88,7 +94,7 @@ class Packet {
   friend class PacketPool;
   friend struct PacketReturner;
   Packet() = default;
-  void reset();
+  void reset(std::size_t more_headroom);
 
   std::uint8_t* storage_ = nullptr;
   std::uint32_t capacity_ = 0;

@@ -25,6 +25,22 @@ TEST(Packet, GrowsAndShrinksAtBothEnds) {
   EXPECT_THAT(to_bytes(packet->bytes()), ElementsAre(2, 3, 4));
 }
 
+// Whatever is in them: what is received begins a cache line, and so does the ESP header in front of an inner packet.
+TEST(Pool, EspBeginsACacheLine) {
+  for (const std::size_t size : {std::size_t{100}, std::size_t{2048}, kLargestPacket}) {
+    PacketPool pool(3, size);
+    const auto line_offset = [](const std::uint8_t* at) { return reinterpret_cast<std::uintptr_t>(at) % 64; };
+    for (int i = 0; i < 3; ++i) {
+      const PacketPtr received = pool.allocate();
+      EXPECT_EQ(line_offset(received->receive_area().data()), 0U);
+      const PacketPtr inner = pool.allocate_inner();
+      EXPECT_GE(inner->receive_area().size(), size);
+      EXPECT_EQ(line_offset(inner->prepend(kEspHeaderRoom).data()), 0U);
+      EXPECT_GE(inner->headroom(), kDefaultHeadroom);
+    }
+  }
+}
+
 TEST(Packet, NarrowsToAPartAndGrowsFromThere) {
   PacketPool pool(1, 100);
   PacketPtr packet = pool.copy_of(Bytes{1, 2, 3, 4, 5, 6});

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "packet/packet.h"
 
 namespace merlon::packet {
@@ -21,7 +22,9 @@ class PacketPool {
   ~PacketPool();
 
   // An empty packet with the default headroom and clean metadata; null, and counted, when all are in use.
-  [[nodiscard]] PacketPtr allocate();
+  [[nodiscard]] PacketPtr allocate() { return allocate_with(0); }
+  // The same for an inner packet, with kEspHeaderRoom beside the default headroom.
+  [[nodiscard]] PacketPtr allocate_inner() { return allocate_with(kEspHeaderRoom); }
   // allocate() and assign() in one; null where either fails.
   [[nodiscard]] PacketPtr copy_of(ByteView bytes);
 
@@ -39,12 +42,16 @@ class PacketPool {
 
  private:
   friend struct PacketReturner;
+  [[nodiscard]] PacketPtr allocate_with(std::size_t more_headroom);
   void release(Packet* packet) noexcept {
     free_.push_back(packet);
   }  // into room that was reserved: it cannot throw
 
   std::size_t count_, packet_size_;
-  std::unique_ptr<std::uint8_t[]> storage_;
+  struct alignas(kCacheLine) Line {
+    std::uint8_t bytes[kCacheLine];
+  };
+  std::unique_ptr<Line[]> storage_;
   std::unique_ptr<Packet[]> packets_;
   std::vector<Packet*> free_;  // a stack: the packet used last is the warmest
   std::uint64_t exhausted_ = 0;

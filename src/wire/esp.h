@@ -1,6 +1,7 @@
 // What of an ESP packet is visible, and the trailer inside (RFC 4303 2).
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "base/bytes.h"
@@ -63,6 +64,13 @@ struct EspTrailer {
   const std::size_t pad_length = plaintext[plaintext.size() - 2];
   if (pad_length > plaintext.size() - kEspTrailerSize) return tl::unexpected(PacketError::kBadLength);
   const std::size_t payload_size = plaintext.size() - kEspTrailerSize - pad_length;
+  if (pad_length < 4 && payload_size >= 4) {  // mostly: in one piece with the length behind it
+    constexpr std::array<std::uint32_t, 4> kPadded = {0x00, 0x0101, 0x010202, 0x01020303},
+                                           kMask = {0xff, 0xffff, 0xffffff, 0xffffffff};
+    const std::uint32_t end = load_u32(plaintext, plaintext.size() - kEspTrailerSize - 3);
+    if ((end & kMask[pad_length]) != kPadded[pad_length]) return tl::unexpected(PacketError::kBadPadding);
+    return EspTrailer{.payload_size = payload_size, .next_header = static_cast<IpProtocol>(plaintext.back())};
+  }
   for (std::size_t i = 0; i < pad_length; ++i)
     if (plaintext[payload_size + i] != i + 1) return tl::unexpected(PacketError::kBadPadding);
   return EspTrailer{.payload_size = payload_size, .next_header = static_cast<IpProtocol>(plaintext.back())};

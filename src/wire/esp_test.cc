@@ -37,6 +37,23 @@ TEST(Esp, PaddingFillsBlocksAndWords) {
   }));
 }
 
+// RFC 4303 2.4: 1, 2, 3, ...; every byte of it counts, whatever the length, and nothing in front of it.
+TEST(Esp, EachWrongPaddingByteIsSeen) {
+  for (const std::size_t size : {0U, 1U, 3U, 4U, 5U, 64U}) {
+    for (std::size_t pad = 0; pad <= 20; ++pad) {
+      Bytes plaintext(size + pad + kEspTrailerSize, 0xa5);
+      write_esp_trailer(MutableByteView(plaintext).subspan(size), pad, IpProtocol::kIpv4);
+      ASSERT_TRUE(parse_esp_trailer(plaintext)) << size << " " << pad;
+      for (std::size_t at = 0; at < pad; ++at) {
+        Bytes wrong = plaintext;
+        wrong[size + at] ^= 4;
+        EXPECT_EQ(parse_esp_trailer(wrong).error(), PacketError::kBadPadding)
+            << size << " " << pad << " " << at;
+      }
+    }
+  }
+}
+
 TEST(Esp, TrailerIsTakenApartAgain) {
   EXPECT_TRUE(rc::check([] {
     Bytes plaintext = test::bytes_between(0, 100);
