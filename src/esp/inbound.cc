@@ -79,22 +79,28 @@ void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
 void Inbound::prefetch(packet::Burst& in) const {
   std::array<wire::EspHeader, packet::kBurstCapacity> headers;
   std::array<const InboundSa*, packet::kBurstCapacity> sas;
+  std::array<std::size_t, packet::kBurstCapacity> sizes;  // of the ESP packets
   std::size_t count = 0, found = 0;
   for (const packet::PacketPtr& packet : in) {
     const auto header = packet ? wire::parse_esp_header(packet->bytes()) : std::nullopt;
     if (!header || (count != 0 && headers[count - 1].spi == header->spi)) continue;
+    sizes[count] = packet->meta.segment_size != 0 ? packet->meta.segment_size : packet->size();
     headers[count++] = *header;
     published_.inbound.prefetch(header->spi);
   }
   if (count < 2) return;  // all of one SA: its lines come with the first packet
-  for (const wire::EspHeader& header : std::span(headers).first(count)) {
-    if (const InboundSa* sa = published_.inbound.peek(header.spi)) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const InboundSa* sa = published_.inbound.peek(headers[i].spi)) {
       sa->prefetch();
-      headers[found] = header;
+      headers[found] = headers[i];
+      sizes[found] = sizes[i];
       sas[found++] = sa;
     }
   }
-  for (const InboundSa* sa : std::span(sas).first(found)) sa->prefetch_behind();
+  for (std::size_t i = 0; i < found; ++i) {
+    const std::size_t around = wire::kEspHeaderSize + sas[i]->sizes.iv + sas[i]->sizes.icv;
+    sas[i]->prefetch_behind(sizes[i] - around);  // a runt has no data at all, or very many
+  }
   for (std::size_t i = 0; i < found; ++i) sas[i]->state().window.prefetch(headers[i].sequence);
 }
 

@@ -145,9 +145,11 @@ void Outbound::take_all(Round& round) {
       sa->prefetch();
     first = flow.end;
   }
+  first = 0;
   for (const Flow& flow : flows) {
+    const packet::Packet& packet = *packets_[std::exchange(first, flow.end)].packet;
     if (flow.decision.sa == nullptr || flow.decision.sa->owner != self_) continue;
-    flow.decision.sa->prefetch_behind();
+    flow.decision.sa->prefetch_behind(packet.size() + wire::kEspTrailerSize);
   }
   first = packet_count_ = 0;
   for (const Flow& flow : flows) {

@@ -64,7 +64,8 @@ class VaesGcmCipher final : public PacketCipher {
 
   PacketBackend backend() const override { return PacketBackend::kVaes; }
   Footprint footprint() const override {
-    return {.head = head_lines(key_.rounds), .tail = kTail, .tail_count = kTailCount};
+    static_assert(kSmallData == vaes::kMostLaneBlocks * 16);
+    return {.head = head_lines(key_.rounds), .tail = kTail, .tail_count = kTailCount, .small_reads_one = key_.rounds != 12};
   }
   void seal(std::span<PacketJob> jobs) override { run<true>(jobs, {}); }
   void open(std::span<PacketJob> jobs) override { run<false>(jobs, {}); }
@@ -80,6 +81,8 @@ class VaesGcmCipher final : public PacketCipher {
  private:
   // Long packets are sorted too, if coarsely: neighbours of one size are done two at a time, and without surprises for the CPU's branch
   // predictor. That is why the size comes out of a table as well.
+  static constexpr std::size_t kLaneSizes = vaes::chunks_of(vaes::kMostLaneBlocks * 16);
+  static_assert(vaes::chunks_of(vaes::kMostLaneBlocks * 16 + 1) == kLaneSizes + 1);
   static constexpr std::size_t kLongSizes = 4, kSizes = vaes::kShortChunks + kLongSizes;
   static constexpr std::size_t kWidth = 6, kMostChunks = vaes::kShortChunks + (kLongSizes - 1) * kWidth + 1;
   static constexpr auto kSizeOfChunks = [] {
@@ -153,8 +156,41 @@ class VaesGcmCipher final : public PacketCipher {
       if (count == 0) continue;
       if (size >= vaes::kShortChunks) {
         run_long<kSeals>({packets, count});
+      } else if (size < kLaneSizes && are_for_lanes({packets, count})) {
+        run_lanes<kSeals>({packets, count}, size);
       } else {
         (kSeals ? vaes::seal_short : vaes::open_short)(packets, count, size + 1);
+      }
+    }
+  }
+
+  // Of different keys, which are not of 192 bits: those are not made of few round keys.
+  static bool are_for_lanes(std::span<const vaes::Packet> packets) {
+    const vaes::Key* const key = packets.front().key;
+    return key->rounds != 12 &&
+           std::any_of(packets.begin(), packets.end(), [&](const auto& one) { return one.key != key; });
+  }
+
+  // Apart by their number of blocks; mostly it is the same.
+  template <bool kSeals>
+  static void run_lanes(std::span<const vaes::Packet> packets, std::size_t size) {
+    const auto blocks_of = [](const vaes::Packet& one) { return (one.length + 15) / 16; };
+    const std::size_t blocks = blocks_of(packets.front());
+    if (blocks >= vaes::kLeastLaneBlocks && std::all_of(packets.begin(), packets.end(), [&](const auto& one) {
+          return blocks_of(one) == blocks;
+        }))
+      return (kSeals ? vaes::seal_lanes : vaes::open_lanes)(packets.data(), packets.size(), blocks);
+    std::array<vaes::Packet, kMaxBurst> alike;
+    const std::size_t first = size == 0 ? 1 : 4 * size - 1;
+    for (std::size_t one_size = first; one_size <= 4 * size + 2; ++one_size) {
+      std::size_t count = 0;
+      for (const vaes::Packet& one : packets)
+        if (blocks_of(one) == one_size) alike[count++] = one;
+      if (count == 0) continue;
+      if (one_size < vaes::kLeastLaneBlocks) {
+        (kSeals ? vaes::seal_short : vaes::open_short)(alike.data(), count, size + 1);
+      } else {
+        (kSeals ? vaes::seal_lanes : vaes::open_lanes)(alike.data(), count, one_size);
       }
     }
   }
