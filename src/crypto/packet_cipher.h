@@ -108,11 +108,11 @@ class PacketCipher {
   };
   static constexpr std::size_t kSmallData = 96;
   [[nodiscard]] virtual Footprint footprint() const { return {}; }
-  // `data`: bytes of it that the packet will have, about. Into the second cache: a burst's keys are more than the first one
-  // holds beside the packets.
+  // `data`: bytes of it that the packet will have, about. Into the second cache where there are many lines: a burst's keys are
+  // more than the first one holds beside the packets.
   void prefetch(Footprint lines, std::size_t data) const {
     const auto* const line = reinterpret_cast<const std::uint8_t*>(this);
-    if (lines.small_reads_one && data <= kSmallData) return prefetch_line_to_second(line);
+    if (lines.small_reads_one && data <= kSmallData) return prefetch_line(line);
     for (std::size_t i = 0; i < lines.head; ++i) prefetch_line_to_second(line + i * kCacheLine);
     const auto* const tail = line + lines.tail * kCacheLine;
     for (std::size_t i = 0; i < lines.tail_count; ++i) prefetch_line_to_second(tail + i * kCacheLine);
