@@ -137,8 +137,9 @@ bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std:
 
 // Header, IV, padding and trailer around the inner packet, which stands in its place behind `esp` (RFC 4303 3.3.2);
 // the rest is the cipher's.
-[[gnu::always_inline]] inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size, const OutboundSa& sa,
-                               TunnelSizes sizes, IpFamily family, SequenceNumber sequence) {
+[[gnu::always_inline]] inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size,
+                                                      const OutboundSa& sa, TunnelSizes sizes,
+                                                      IpFamily family, SequenceNumber sequence) {
   const std::size_t iv_size = sizes.iv, icv_size = sizes.icv;
   const std::size_t pad_length = wire::esp_pad_length(inner_size, sizes.alignment);
   const std::size_t length = inner_size + pad_length + wire::kEspTrailerSize;
@@ -247,10 +248,11 @@ void Encapsulator::add_claimed(const OutboundSa& sa, InnerPacket& one, SequenceN
     return reporter_.drop(DropReason::kNoBuffer);
   }
   std::uint8_t* const esp = packet.surround(before, behind).data();
-  address(packet.meta, {.sa = &sa,
-                        .tos = traits.tos,
-                        .may_fragment_outer = traits.dont_fragment ? may_fragment.with_df : may_fragment.without_df,
-                        .mark = packet.meta.mark});
+  address(packet.meta,
+          {.sa = &sa,
+           .tos = traits.tos,
+           .may_fragment_outer = traits.dont_fragment ? may_fragment.with_df : may_fragment.without_df,
+           .mark = packet.meta.mark});
   transmit.push_back(std::move(one.packet));
   wrap(esp, inner_size, sa, sa.sizes, traits.family, sequence);
 }

@@ -160,8 +160,7 @@ void Outbound::take_all(Round& round) {
 
 // `deadline`: of a packet that was held back before, else null. Not an optional, which would be read in one piece behind being
 // written in two.
-void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packets,
-                    const Instant* deadline) {
+void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packets, const Instant* deadline) {
   // Without a look at the policy, which would be one more cache line: what has an SA is to be protected.
   const OutboundSa* const sa = flow.decision.sa;
   if (sa != nullptr && sa->owner == self_) [[likely]]

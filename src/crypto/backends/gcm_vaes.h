@@ -61,7 +61,8 @@ void open_lanes(const Packet* packets, std::size_t count, std::size_t blocks);
 void seal_long(const Packet* packets, std::size_t count);
 void open_long(const Packet* packets, std::size_t count);
 
-// Overwrites the registers, and the stack below the caller's frame: they may hold keys and key stream. To be called behind each burst.
-void clear_traces();
+// Overwrites the registers, and the stack below the caller's frame: they may hold keys and key stream. To be called behind each
+// burst. `of_lanes`: may packets have been in lanes, whose functions take more of the stack?
+void clear_traces(bool of_lanes);
 
 }  // namespace merlon::crypto::vaes

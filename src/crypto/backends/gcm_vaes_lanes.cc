@@ -100,9 +100,9 @@ template <bool kSeals, std::size_t kBlocks, std::size_t kRounds>
 struct Group {
   const Packet* packets;
   RoundKeys<kRounds> keys;
-  Register counter;         // J0, on its way to what encrypts the tag
-  Register hash_key;        // 0, on its way to H
-  Register data[kBlocks];   // counter blocks, then what goes into the packets
+  Register counter;              // J0, on its way to what encrypts the tag
+  Register hash_key;             // 0, on its way to H
+  Register data[kBlocks];        // counter blocks, then what goes into the packets
   Register hashed[kBlocks + 2];  // what GHASH takes: additional data, encrypted data, lengths
   Register squared, hash;
 
@@ -140,7 +140,8 @@ struct Group {
 
   // Of the last block, which may be not whole.
   MERLON_INLINE static __mmask16 last_mask(const Packet& packet) {
-    return static_cast<__mmask16>(_bzhi_u32(0xffff, packet.length - static_cast<std::uint32_t>((kBlocks - 1) * kBlock)));
+    return static_cast<__mmask16>(
+        _bzhi_u32(0xffff, packet.length - static_cast<std::uint32_t>((kBlocks - 1) * kBlock)));
   }
   MERLON_INLINE static std::uint8_t* last_block(const Packet& packet) {
     return packet.header + kBlocks * kBlock;
@@ -158,8 +159,7 @@ struct Group {
   // The last round; the data are encrypted or decrypted then. What was sealed is written.
   MERLON_INLINE void run_last_round() {
     const Register key = keys.next(kRounds);
-    hash_key = times_x(
-        _mm512_shuffle_epi8(_mm512_aesenclast_epi128(hash_key, key), load(kTurn)));
+    hash_key = times_x(_mm512_shuffle_epi8(_mm512_aesenclast_epi128(hash_key, key), load(kTurn)));
     counter = _mm512_aesenclast_epi128(counter, key);
     MERLON_UNROLL
     for (std::size_t i = 0; i < kBlocks; ++i) {
@@ -293,7 +293,13 @@ template <bool kSeals, std::size_t kBlocks, std::size_t kRounds>
 void run(const Packet* packets, std::size_t count) {
   for (; count >= kSide; packets += kSide, count -= kSide) run_side<kSeals, kBlocks, kRounds>(packets);
   if (count == 0) return;
-  static constexpr Key kNoKey{.rounds = kRounds, .icv_size = kBlock, .esn = false, .unused = 0, .round_keys = {}, .powers = {}, .zeros = {}};
+  static constexpr Key kNoKey{.rounds = kRounds,
+                              .icv_size = kBlock,
+                              .esn = false,
+                              .unused = 0,
+                              .round_keys = {},
+                              .powers = {},
+                              .zeros = {}};
   std::uint8_t room[(kBlocks + 2) * kBlock] = {};
   bool ok = false;
   Packet side[kSide];
