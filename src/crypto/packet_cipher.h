@@ -98,16 +98,21 @@ class PacketCipher {
   static void seal_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
   static void open_all(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers);
 
-  // Which cache lines of a cipher a short packet reads: `head` first ones, and `tail_count` from `tail` on. Told once, so
-  // that they can be asked for without looking at the cipher, which would be waiting for the first of them.
+  // Which cache lines of a cipher a packet reads: `head` first ones, and `tail_count` from `tail` on; with `small_reads_one`
+  // a packet of up to kSmallData bytes among packets of other keys only the first one. Told once, so that they can be asked
+  // for without looking at the cipher, which would be waiting for the first of them.
   struct Footprint {
     std::uint8_t head = 1;
-    std::uint8_t tail : 5 = 0, tail_count : 3 = 0;
+    std::uint8_t tail : 5 = 0, tail_count : 2 = 0;
+    bool small_reads_one : 1 = false;
   };
+  static constexpr std::size_t kSmallData = 96;
   [[nodiscard]] virtual Footprint footprint() const { return {}; }
-  // Into the second cache: a burst's keys are more than the first one holds beside the packets.
-  void prefetch(Footprint lines) const {
+  // `data`: bytes of it that the packet will have, about. Into the second cache where there are many lines: a burst's keys are
+  // more than the first one holds beside the packets.
+  void prefetch(Footprint lines, std::size_t data) const {
     const auto* const line = reinterpret_cast<const std::uint8_t*>(this);
+    if (lines.small_reads_one && data <= kSmallData) return prefetch_line(line);
     for (std::size_t i = 0; i < lines.head; ++i) prefetch_line_to_second(line + i * kCacheLine);
     const auto* const tail = line + lines.tail * kCacheLine;
     for (std::size_t i = 0; i < lines.tail_count; ++i) prefetch_line_to_second(tail + i * kCacheLine);

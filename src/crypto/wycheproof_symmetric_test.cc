@@ -56,6 +56,28 @@ void through_message_cipher(const AeadVector& vector, EncrId encr) {
   EXPECT_EQ(to_hex((*cipher)->seal(vector.aad, vector.message, unused).value()), to_hex(wire));
 }
 
+// The packet between two of another key.
+void through_a_burst(PacketCipher& cipher, PacketCipher& neighbour, const AeadVector& vector, ByteView header,
+                     std::uint32_t high) {
+  const ByteView iv = ByteView(vector.nonce).last(8);
+  TestPacket packets[] = {TestPacket(neighbour, header, iv, vector.message, high),
+                          TestPacket(cipher, header, iv, vector.ciphertext, high),
+                          TestPacket(neighbour, header, iv, vector.ciphertext, high)};
+  packets[1].set_icv(vector.tag);
+  seal_one(neighbour, packets[0]);
+  seal_one(neighbour, packets[2]);
+  std::vector<PacketJob> jobs;
+  for (TestPacket& packet : packets) jobs.push_back(packet.job());
+  PacketCipher* const ciphers[] = {&neighbour, &cipher, &neighbour};
+  PacketCipher::open_all(jobs, ciphers);
+  EXPECT_TRUE(jobs[0].ok && jobs[2].ok);
+  EXPECT_EQ(jobs[1].ok, vector.valid) << name(cipher.backend());
+  if (!vector.valid) return;
+  EXPECT_TRUE(equal(packets[1].data(), vector.message)) << name(cipher.backend());
+  PacketCipher::seal_all(jobs, ciphers);
+  EXPECT_TRUE(equal(packets[1].data(), vector.ciphertext) && equal(packets[1].icv(), vector.tag));
+}
+
 // As ESP packets, where the additional data are as long as SPI | sequence number; through every back end.
 bool through_packet_ciphers(const AeadVector& vector, EncrId encr) {
   const bool esn = vector.aad.size() == 12;
@@ -73,6 +95,10 @@ bool through_packet_ciphers(const AeadVector& vector, EncrId encr) {
     TestPacket packet(**cipher, header, ByteView(vector.nonce).last(8), vector.ciphertext, high);
     packet.set_icv(vector.tag);
     EXPECT_EQ(open_one(**cipher, packet), vector.valid) << name(backend);
+    through_a_burst(
+        **cipher,
+        *PacketCipher::create_with_backend(backend, transform, esn, counting(keymat.size()), {}).value(),
+        vector, header, high);
     if (!vector.valid) continue;
     EXPECT_TRUE(equal(packet.data(), vector.message)) << name(backend);
     seal_one(**cipher, packet);

@@ -137,8 +137,9 @@ bool Encapsulator::take_watched_sequence(Instant now, const OutboundSa& sa, std:
 
 // Header, IV, padding and trailer around the inner packet, which stands in its place behind `esp` (RFC 4303 3.3.2);
 // the rest is the cipher's.
-inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size, const OutboundSa& sa,
-                               TunnelSizes sizes, IpFamily family, SequenceNumber sequence) {
+[[gnu::always_inline]] inline void Encapsulator::wrap(std::uint8_t* esp, std::size_t inner_size,
+                                                      const OutboundSa& sa, TunnelSizes sizes,
+                                                      IpFamily family, SequenceNumber sequence) {
   const std::size_t iv_size = sizes.iv, icv_size = sizes.icv;
   const std::size_t pad_length = wire::esp_pad_length(inner_size, sizes.alignment);
   const std::size_t length = inner_size + pad_length + wire::kEspTrailerSize;
@@ -235,11 +236,33 @@ void Encapsulator::add_claimed(const OutboundSa& sa, std::span<InnerPacket> pack
   }
 }
 
+// The same for one packet: where bursts are of many SAs, nothing is the same for several.
+void Encapsulator::add_claimed(const OutboundSa& sa, InnerPacket& one, SequenceNumber sequence,
+                               OuterFragments may_fragment, packet::PacketList& transmit) {
+  packet::Packet& packet = *one.packet;
+  const InnerTraits traits = one.traits;
+  const std::size_t before = wire::kEspHeaderSize + sa.sizes.iv, inner_size = packet.size();
+  const std::size_t behind = sa.sizes.esp_size(inner_size) - before - inner_size;
+  if (packet.headroom() < before || packet.tailroom() < behind) {
+    one.packet.reset();
+    return reporter_.drop(DropReason::kNoBuffer);
+  }
+  std::uint8_t* const esp = packet.surround(before, behind).data();
+  address(packet.meta,
+          {.sa = &sa,
+           .tos = traits.tos,
+           .may_fragment_outer = traits.dont_fragment ? may_fragment.with_df : may_fragment.without_df,
+           .mark = packet.meta.mark});
+  transmit.push_back(std::move(one.packet));
+  wrap(esp, inner_size, sa, sa.sizes, traits.family, sequence);
+}
+
 void Encapsulator::add_all(Instant now, const OutboundSa& sa, std::span<InnerPacket> packets,
                            std::size_t bytes, OuterFragments may_fragment, packet::PacketList& transmit) {
   SequenceNumber first;
-  if (packets.size() > 1 && !joins(sa) && claim(now, sa, packets.size(), bytes, first))
-    return add_claimed(sa, packets, first, may_fragment, transmit);
+  if (!packets.empty() && !joins(sa) && claim(now, sa, packets.size(), bytes, first))
+    return packets.size() == 1 ? add_claimed(sa, packets[0], first, may_fragment, transmit)
+                               : add_claimed(sa, packets, first, may_fragment, transmit);
   for (InnerPacket& one : packets) {
     const InnerTraits& traits = one.traits;
     const bool may = traits.dont_fragment ? may_fragment.with_df : may_fragment.without_df;

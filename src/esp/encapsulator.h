@@ -88,6 +88,8 @@ class Encapsulator {
   void add_alone(Instant now, packet::PacketPtr packet, Frame frame, packet::PacketList& transmit);
   void add_claimed(const OutboundSa& sa, std::span<InnerPacket> packets, SequenceNumber first,
                    OuterFragments may_fragment, packet::PacketList& transmit);
+  void add_claimed(const OutboundSa& sa, InnerPacket& one, SequenceNumber sequence,
+                   OuterFragments may_fragment, packet::PacketList& transmit);
   void wrap(std::uint8_t* esp, std::size_t inner_size, const OutboundSa& sa, TunnelSizes sizes,
             IpFamily family, SequenceNumber sequence);
   void seal();

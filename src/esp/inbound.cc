@@ -77,25 +77,33 @@ void Inbound::process(Instant now, packet::Burst& in, InboundResult& out) {
 // What the packets' SAs will be asked for: slot, then SA, then what changes with packets and the key, then the window's bits.
 // Of a buffer with several ESP packets the first counts; those behind it mostly are of the same SA.
 void Inbound::prefetch(packet::Burst& in) const {
-  std::array<wire::EspHeader, packet::kBurstCapacity> headers;
+  // Bare numbers: what has a first value is written for the whole burst before.
+  std::array<std::uint32_t, packet::kBurstCapacity> spis, sequences;
+  std::array<std::size_t, packet::kBurstCapacity> sizes;  // of the ESP packets
   std::array<const InboundSa*, packet::kBurstCapacity> sas;
   std::size_t count = 0, found = 0;
   for (const packet::PacketPtr& packet : in) {
     const auto header = packet ? wire::parse_esp_header(packet->bytes()) : std::nullopt;
-    if (!header || (count != 0 && headers[count - 1].spi == header->spi)) continue;
-    headers[count++] = *header;
+    if (!header || (count != 0 && spis[count - 1] == header->spi.value)) continue;
+    spis[count] = header->spi.value;
+    sequences[count] = header->sequence;
+    sizes[count++] = packet->meta.segment_size != 0 ? packet->meta.segment_size : packet->size();
     published_.inbound.prefetch(header->spi);
   }
   if (count < 2) return;  // all of one SA: its lines come with the first packet
-  for (const wire::EspHeader& header : std::span(headers).first(count)) {
-    if (const InboundSa* sa = published_.inbound.peek(header.spi)) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const InboundSa* sa = published_.inbound.peek({spis[i]})) {
       sa->prefetch();
-      headers[found] = header;
+      sequences[found] = sequences[i];
+      sizes[found] = sizes[i];
       sas[found++] = sa;
     }
   }
-  for (const InboundSa* sa : std::span(sas).first(found)) sa->prefetch_behind();
-  for (std::size_t i = 0; i < found; ++i) sas[i]->state().window.prefetch(headers[i].sequence);
+  for (std::size_t i = 0; i < found; ++i) {
+    const std::size_t around = wire::kEspHeaderSize + sas[i]->sizes.iv + sas[i]->sizes.icv;
+    sas[i]->prefetch_behind(sizes[i] - around);  // of a runt: very many bytes
+  }
+  for (std::size_t i = 0; i < found; ++i) sas[i]->state().window.prefetch(sequences[i]);
 }
 
 void Inbound::run(Instant now, InboundResult& out) {

@@ -145,20 +145,22 @@ void Outbound::take_all(Round& round) {
       sa->prefetch();
     first = flow.end;
   }
+  first = 0;
   for (const Flow& flow : flows) {
+    const packet::Packet& packet = *packets_[std::exchange(first, flow.end)].packet;
     if (flow.decision.sa == nullptr || flow.decision.sa->owner != self_) continue;
-    flow.decision.sa->prefetch_behind();
+    flow.decision.sa->prefetch_behind(packet.size() + wire::kEspTrailerSize);
   }
   first = packet_count_ = 0;
   for (const Flow& flow : flows) {
-    take(round, flow, std::span(packets_).subspan(first, flow.end - first), std::nullopt);
+    take(round, flow, std::span(packets_).subspan(first, flow.end - first), nullptr);
     first = flow.end;
   }
 }
 
-// `deadline`: of a packet that was held back before.
-void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packets,
-                    std::optional<Instant> deadline) {
+// `deadline`: of a packet that was held back before, else null. Not an optional, which would be read in one piece behind being
+// written in two.
+void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packets, const Instant* deadline) {
   // Without a look at the policy, which would be one more cache line: what has an SA is to be protected.
   const OutboundSa* const sa = flow.decision.sa;
   if (sa != nullptr && sa->owner == self_) [[likely]]
@@ -173,7 +175,7 @@ void Outbound::take(Round& round, const Flow& flow, std::span<InnerPacket> packe
 }
 
 void Outbound::take_without_sa(Round& round, packet::PacketPtr packet, const Flow& flow,
-                               std::optional<Instant> deadline) {
+                               const Instant* deadline) {
   const wire::PacketView view = view_of(*packet);
   const OutboundDecision& decision = flow.decision;
   if (decision.entry == nullptr) {  // RFC 4301 5.1: what no entry names is discarded
@@ -197,7 +199,9 @@ void Outbound::take_without_sa(Round& round, packet::PacketPtr packet, const Flo
 
 void Outbound::classify(const Round& round, Flow& flow, const packet::Packet& first) {
   if (const auto known = flow_cache_.find(flow.key, flow.hash, round.generation)) {
-    flow.decision = *known;
+    // Field by field: both copied at once would wait for their own stores.
+    flow.decision.entry = known->entry;
+    flow.decision.sa = known->sa;
     return;
   }
   flow.decision = {};
@@ -225,17 +229,17 @@ void Outbound::classify(const Round& round, Flow& flow, const packet::Packet& fi
 
 // RFC 4301 4.4.1: an SA is to be made, and the packet waits for it.
 void Outbound::hold(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const Flow& flow,
-                    std::optional<Instant> deadline) {
+                    const Instant* deadline) {
   const policy::SpdEntry& entry = *flow.decision.entry;
   const std::uint64_t child = flow.child->number;
   if (entry.connection->children[entry.child_index].start == policy::StartMode::kWait) {
     return reporter_.drop(DropReason::kNoSa);
   }
-  if (!deadline && held_.may_acquire(child, round.now) &&
+  if (deadline == nullptr && held_.may_acquire(child, round.now) &&
       reporter_.tell(Acquire{entry.connection, entry.child_index, view})) {
     held_.acquire_raised(child, round.now);
   }
-  if (!held_.hold(child, packet, deadline.value_or(round.now + config_.hold_timeout))) {
+  if (!held_.hold(child, packet, deadline != nullptr ? *deadline : round.now + config_.hold_timeout)) {
     reporter_.drop(DropReason::kHoldFull);
   }
 }
@@ -262,7 +266,7 @@ void Outbound::release(Round& round, packet::PacketPtr packet, Instant deadline)
   if (std::exchange(packet_count_, 0) == 0) return;
   Flow& flow = flows_[0];
   classify(round, flow, *packets_[0].packet);
-  take(round, flow, std::span(packets_).first(1), deadline);
+  take(round, flow, std::span(packets_).first(1), &deadline);
 }
 
 // --- segment: every packet that leaves here fits into one ESP packet, or may be fragmented outside

@@ -44,13 +44,12 @@ class Outbound {
   void add(packet::PacketPtr packet);
   [[nodiscard]] bool read(packet::Packet& packet, FlowKey& key, InnerTraits& traits);
   void take_all(Round& round);
-  void take(Round& round, const Flow& flow, std::span<InnerPacket> packets, std::optional<Instant> deadline);
-  void take_without_sa(Round& round, packet::PacketPtr packet, const Flow& flow,
-                       std::optional<Instant> deadline);
+  void take(Round& round, const Flow& flow, std::span<InnerPacket> packets, const Instant* deadline);
+  void take_without_sa(Round& round, packet::PacketPtr packet, const Flow& flow, const Instant* deadline);
   void classify(const Round& round, Flow& flow, const packet::Packet& first);
   void cross(WorkerIndex owner, packet::PacketPtr packet);
   void hold(Round& round, packet::PacketPtr packet, const wire::PacketView& view, const Flow& flow,
-            std::optional<Instant> deadline);
+            const Instant* deadline);
   void release_held(Round& round);
   void release(Round& round, packet::PacketPtr packet, Instant deadline);
 

@@ -135,8 +135,8 @@ struct alignas(64) InboundSa {
     prefetch_line(this);
     prefetch_line(this + 1);
   }
-  // The second stage, when the first has arrived.
-  void prefetch_behind() const;
+  // The second stage, when the first has arrived, for a packet of about so many bytes of data.
+  void prefetch_behind(std::size_t data) const;
   [[nodiscard]] InboundState& state() const;
   [[nodiscard]] const SaRules& rules() const;
   [[nodiscard]] std::uint32_t path_mtu() const;
@@ -161,7 +161,7 @@ struct alignas(64) OutboundSa {
     prefetch_line(this);
     prefetch_line(this + 1);
   }
-  void prefetch_behind() const;
+  void prefetch_behind(std::size_t data) const;
   [[nodiscard]] OutboundState& state() const;
   [[nodiscard]] const SaRules& rules() const;
 
@@ -220,9 +220,9 @@ inline const SaRules& InboundSa::rules() const {
 inline std::uint32_t InboundSa::path_mtu() const {
   return material->outbound_state.path_mtu.load(std::memory_order_relaxed);
 }
-inline void InboundSa::prefetch_behind() const {
+inline void InboundSa::prefetch_behind(std::size_t data) const {
   prefetch_line(&material->inbound_state);
-  cipher->prefetch(footprint);
+  cipher->prefetch(footprint, data);
 }
 inline OutboundState& OutboundSa::state() const {
   return material->outbound_state;
@@ -230,9 +230,9 @@ inline OutboundState& OutboundSa::state() const {
 inline const SaRules& OutboundSa::rules() const {
   return *material->outbound_state.rules;
 }
-inline void OutboundSa::prefetch_behind() const {
+inline void OutboundSa::prefetch_behind(std::size_t data) const {
   prefetch_line(&material->outbound_state);
-  cipher->prefetch(footprint);
+  cipher->prefetch(footprint, data);
 }
 
 // --- Making them (control side).

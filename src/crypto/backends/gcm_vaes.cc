@@ -64,7 +64,11 @@ class VaesGcmCipher final : public PacketCipher {
 
   PacketBackend backend() const override { return PacketBackend::kVaes; }
   Footprint footprint() const override {
-    return {.head = head_lines(key_.rounds), .tail = kTail, .tail_count = kTailCount};
+    static_assert(kSmallData == vaes::kMostLaneBlocks * 16);
+    return {.head = head_lines(key_.rounds),
+            .tail = kTail,
+            .tail_count = kTailCount,
+            .small_reads_one = key_.rounds != 12};
   }
   void seal(std::span<PacketJob> jobs) override { run<true>(jobs, {}); }
   void open(std::span<PacketJob> jobs) override { run<false>(jobs, {}); }
@@ -80,6 +84,8 @@ class VaesGcmCipher final : public PacketCipher {
  private:
   // Long packets are sorted too, if coarsely: neighbours of one size are done two at a time, and without surprises for the CPU's branch
   // predictor. That is why the size comes out of a table as well.
+  static constexpr std::size_t kLaneSizes = vaes::chunks_of(vaes::kMostLaneBlocks * 16);
+  static_assert(kLaneSizes == 2 && vaes::chunks_of(vaes::kMostLaneBlocks * 16 + 1) == kLaneSizes + 1);
   static constexpr std::size_t kLongSizes = 4, kSizes = vaes::kShortChunks + kLongSizes;
   static constexpr std::size_t kWidth = 6, kMostChunks = vaes::kShortChunks + (kLongSizes - 1) * kWidth + 1;
   static constexpr auto kSizeOfChunks = [] {
@@ -97,6 +103,9 @@ class VaesGcmCipher final : public PacketCipher {
   struct Sorted {
     std::array<std::array<vaes::Packet, kMaxBurst>, kSizes> packets;
     std::array<std::size_t, kSizes> counts{};
+    std::array<vaes::Packet, kMaxBurst>
+        alike;  // run_lanes()'s, here so that the kernel's frames begin where clear_traces() looks
+    bool are_of_many_keys = false;
   };
 
   static VaesGcmCipher& of(PacketCipher* cipher) { return static_cast<VaesGcmCipher&>(*cipher); }
@@ -110,6 +119,7 @@ class VaesGcmCipher final : public PacketCipher {
   template <bool kSeals>
   void run(std::span<PacketJob> jobs, std::span<PacketCipher* const> ciphers) {
     Sorted sorted;
+    sorted.are_of_many_keys = !ciphers.empty();
     for (std::size_t first = 0; first < jobs.size(); first += kMaxBurst) {
       const std::size_t count = std::min(kMaxBurst, jobs.size() - first);
       if (ciphers.empty()) {
@@ -119,7 +129,7 @@ class VaesGcmCipher final : public PacketCipher {
       }
       finish<kSeals>(sorted);
     }
-    vaes::clear_traces();
+    vaes::clear_traces(sorted.are_of_many_keys);
   }
 
   template <bool kSeals>
@@ -153,9 +163,47 @@ class VaesGcmCipher final : public PacketCipher {
       if (count == 0) continue;
       if (size >= vaes::kShortChunks) {
         run_long<kSeals>({packets, count});
+      } else if (sorted.are_of_many_keys && size < kLaneSizes && are_for_lanes({packets, count})) {
+        run_lanes<kSeals>({packets, count}, size, sorted.alike);
       } else {
         (kSeals ? vaes::seal_short : vaes::open_short)(packets, count, size + 1);
       }
+    }
+  }
+
+  // Of different keys, or alone among others. Those of 192 bits cannot be made anew of few round keys.
+  static bool are_for_lanes(std::span<const vaes::Packet> packets) {
+    const vaes::Key* const key = packets.front().key;
+    if (key->rounds == 12) return false;
+    return packets.size() == 1 ||
+           std::any_of(packets.begin(), packets.end(), [&](const auto& one) { return one.key != key; });
+  }
+
+  static std::size_t blocks_of(const vaes::Packet& packet) { return (packet.length + 15) / 16; }
+
+  // Apart by their number of blocks; mostly all have as many.
+  template <bool kSeals>
+  static void run_lanes(std::span<const vaes::Packet> packets, std::size_t size,
+                        std::array<vaes::Packet, kMaxBurst>& alike) {
+    const std::size_t blocks = blocks_of(packets.front());
+    if (std::all_of(packets.begin(), packets.end(),
+                    [&](const auto& one) { return blocks_of(one) == blocks; }))
+      return run_alike<kSeals>(packets, blocks);
+    constexpr std::size_t kFirst[kLaneSizes + 1] = {1, 3, 7};
+    for (std::size_t wanted = kFirst[size]; wanted < kFirst[size + 1]; ++wanted) {
+      std::size_t count = 0;
+      for (const vaes::Packet& one : packets)
+        if (blocks_of(one) == wanted) alike[count++] = one;
+      if (count != 0) run_alike<kSeals>({alike.data(), count}, wanted);
+    }
+  }
+
+  template <bool kSeals>
+  static void run_alike(std::span<const vaes::Packet> packets, std::size_t blocks) {
+    if (blocks >= vaes::kLeastLaneBlocks) {
+      (kSeals ? vaes::seal_lanes : vaes::open_lanes)(packets.data(), packets.size(), blocks);
+    } else {
+      (kSeals ? vaes::seal_short : vaes::open_short)(packets.data(), packets.size(), 1);
     }
   }
 

@@ -51,11 +51,18 @@ void expand(Key& out, const std::uint8_t* key, std::size_t key_size, const std::
 // is wrong, open_short() leaves it as it came.
 void seal_short(const Packet* packets, std::size_t count, std::size_t chunks);
 void open_short(const Packet* packets, std::size_t count, std::size_t chunks);
+// Packets of `blocks` blocks of data each, kLeastLaneBlocks to kMostLaneBlocks, of keys of 128 or of 256 bits: of a key only what
+// stands before the fourth round key is read, and so one cache line. For packets of different keys, whose lines come from afar.
+// Where the ICV of a packet is wrong, open_lanes() leaves it as it came.
+inline constexpr std::size_t kLeastLaneBlocks = 2, kMostLaneBlocks = 6;
+void seal_lanes(const Packet* packets, std::size_t count, std::size_t blocks);
+void open_lanes(const Packet* packets, std::size_t count, std::size_t blocks);
 // One packet of more, or two of as many. Where the ICV is wrong, open_long() overwrites the data with zeros.
 void seal_long(const Packet* packets, std::size_t count);
 void open_long(const Packet* packets, std::size_t count);
 
-// Overwrites the registers, and the stack below the caller's frame: they may hold keys and key stream. To be called behind each burst.
-void clear_traces();
+// Overwrites the registers, and the stack below the caller's frame: they may hold keys and key stream. To be called behind each
+// burst. `of_lanes`: may packets have been in lanes, whose functions take more of the stack?
+void clear_traces(bool of_lanes);
 
 }  // namespace merlon::crypto::vaes

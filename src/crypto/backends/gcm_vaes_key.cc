@@ -36,9 +36,10 @@ MERLON_INLINE Block times_x(Block a) {
 }
 
 // What the functions of this kernel put on the stack when they ran short of registers stands below their caller's frame, where this
-// function's is now. Their frames take some 700 bytes in an optimised build.
+// function's is now. Their frames take some 700 bytes in an optimised build, those of the lanes some 1,700.
+template <std::size_t kBytes>
 [[gnu::noinline]] void clear_stack() {
-  std::uint8_t frames[1024];
+  std::uint8_t frames[kBytes];
   __builtin_memset(frames, 0, sizeof frames);
   asm volatile("" : : "r"(frames) : "memory");  // it is not for nothing
 }
@@ -68,11 +69,11 @@ void expand(Key& out, const std::uint8_t* key, std::size_t key_size, const std::
     out.round_keys[i] = static_cast<std::uint8_t>(out.round_keys[i] ^ salt[i]);
   __builtin_memset(words, 0, sizeof words);
   asm volatile("" : : "r"(words) : "memory");  // it is not for nothing
-  clear_traces();
+  clear_traces(false);
 }
 
-void clear_traces() {
-  clear_stack();
+void clear_traces(bool of_lanes) {
+  of_lanes ? clear_stack<2560>() : clear_stack<1024>();
   asm volatile(
       "vzeroall\n"
       "vpxord %%zmm16, %%zmm16, %%zmm16\nvpxord %%zmm17, %%zmm17, %%zmm17\nvpxord %%zmm18, %%zmm18, %%zmm18\n"

@@ -60,6 +60,14 @@ constexpr Constant kTurnHeader[2] = {
     turning({kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, 7, 6, 5, 4, 3, 2, 1, 0}),
     turning({kNone, kNone, kNone, kNone, 7, 6, 5, 4, kNone, kNone, kNone, kNone, 3, 2, 1, 0})};
 
+// The same for four packets' header | IV in a register.
+constexpr Constant four_times(const Constant& block) {
+  Constant out{};
+  for (std::size_t i = 0; i < kChunk; ++i) out.bytes[i] = block.bytes[i % kBlock];
+  return out;
+}
+constexpr Constant kTurnHeaders[2] = {four_times(kTurnHeader[0]), four_times(kTurnHeader[1])};
+
 constexpr Constant counters(std::uint8_t first) {
   Constant out{};
   for (std::size_t i = 0; i < kGroup; ++i) out.bytes[i * kBlock + 15] = static_cast<std::uint8_t>(first + i);

@@ -145,7 +145,56 @@ TEST_F(VaesKernel, NothingOutsideOfAPacketIsTouched) {
   munmap(mapped, kRoom + 2 * kPage);
 }
 
-// Bursts of all lengths and of several keys; some packets are altered on their way, anywhere.
+// A packet for each length, each by the key beside it, in one burst; some are altered on their way, anywhere. Says what is wrong.
+std::string trouble_with_burst(Rng& rng, const std::vector<const Pair*>& keys,
+                               const std::vector<std::size_t>& lengths) {
+  const std::size_t count = lengths.size();
+  std::vector<Placed> packets;
+  std::vector<Bytes> expected, received;
+  std::vector<PacketJob> jobs;
+  std::vector<PacketCipher*> ciphers;
+  for (std::size_t i = 0; i < count; ++i) {
+    packets.emplace_back(*keys[i]->kernel, rng, lengths[i]);
+    expected.push_back(sealed_by_openssl(*keys[i]->openssl, packets.back()));
+    ciphers.push_back(keys[i]->kernel.get());
+  }
+  for (Placed& packet : packets) jobs.push_back(packet.job());
+  PacketCipher::seal_all(jobs, ciphers);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!jobs[i].ok || packets[i].now() != expected[i]) return "not as OpenSSL seals it";
+    if (!packets[i].front_is_untouched()) return "sealing wrote before the packet";
+  }
+  for (Placed& packet : packets) {
+    if (rng.below(3) == 0) {
+      std::uint8_t& byte = packet.at(rng.below(packet.size()));
+      byte = static_cast<std::uint8_t>(byte ^ (1U << rng.below(8)));
+    }
+    received.push_back(packet.now());
+  }
+  PacketCipher::open_all(jobs, ciphers);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Bytes now = packets[i].now();
+    const bool altered = received[i] != expected[i];
+    if (jobs[i].ok == altered) return altered ? "a forgery passed" : "the ICV was right";
+    if (!packets[i].front_is_untouched()) return "opening wrote before the packet";
+    const std::size_t data_end = 16 + packets[i].length();
+    if (!equal(ByteView(now).first(16), ByteView(received[i]).first(16)) ||
+        !equal(ByteView(now).subspan(data_end), ByteView(received[i]).subspan(data_end)))
+      return "opening wrote beside the data";
+    if (!altered) {
+      if (!equal(ByteView(now).first(data_end), ByteView(packets[i].clear()).first(data_end)))
+        return "opened, but to something else";
+      continue;
+    }
+    // Of a forgery's plaintext nothing is to be seen: it stands as it came, or there are zeros.
+    const Bytes zeros(data_end - 16);
+    if (now != received[i] && !equal(ByteView(now).subspan(16, zeros.size()), zeros))
+      return "a forgery's plaintext was released";
+  }
+  return {};
+}
+
+// Bursts of all lengths and of several keys.
 void check_bursts(bool of_one_length) {
   EXPECT_TRUE(rc::check([&](std::uint64_t seed) {
     SeededRng rng(seed);
@@ -154,46 +203,13 @@ void check_bursts(bool of_one_length) {
     const std::size_t count = 1 + rng.below(rng.below(5) == 0 ? 150 : 24);
     const std::size_t longest = rng.below(3) == 0 ? 9000 : rng.below(2) == 0 ? 400 : 100;
     const std::size_t one_length = 1 + rng.below(longest);
-    std::vector<Placed> packets;
-    std::vector<Bytes> expected;
-    std::vector<PacketJob> jobs;
-    std::vector<PacketCipher*> ciphers;
+    std::vector<const Pair*> keys_of;
+    std::vector<std::size_t> lengths;
     for (std::size_t i = 0; i < count; ++i) {
-      const Pair& key = keys[of_one_length && rng.below(8) != 0 ? 0 : rng.below(keys.size())];
-      packets.emplace_back(*key.kernel, rng, of_one_length ? one_length : 1 + rng.below(longest));
-      expected.push_back(sealed_by_openssl(*key.openssl, packets.back()));
-      ciphers.push_back(key.kernel.get());
+      keys_of.push_back(&keys[of_one_length && rng.below(8) != 0 ? 0 : rng.below(keys.size())]);
+      lengths.push_back(of_one_length ? one_length : 1 + rng.below(longest));
     }
-    for (Placed& packet : packets) jobs.push_back(packet.job());
-    PacketCipher::seal_all(jobs, ciphers);
-    for (std::size_t i = 0; i < count; ++i)
-      RC_ASSERT(jobs[i].ok && packets[i].now() == expected[i] && packets[i].front_is_untouched());
-
-    std::vector<Bytes> received;
-    for (Placed& packet : packets) {
-      if (rng.below(3) == 0) {
-        std::uint8_t& byte = packet.at(rng.below(packet.size()));
-        byte = static_cast<std::uint8_t>(byte ^ (1U << rng.below(8)));
-      }
-      received.push_back(packet.now());
-    }
-    PacketCipher::open_all(jobs, ciphers);
-    for (std::size_t i = 0; i < count; ++i) {
-      const Bytes now = packets[i].now();
-      const bool altered = received[i] != expected[i];
-      RC_ASSERT(jobs[i].ok == !altered && packets[i].front_is_untouched());
-      const std::size_t data_end = 16 + packets[i].length();
-      RC_ASSERT(equal(ByteView(now).first(16), ByteView(received[i]).first(16)));
-      RC_ASSERT(equal(ByteView(now).subspan(data_end), ByteView(received[i]).subspan(data_end)));
-      if (!altered) {
-        RC_ASSERT(equal(ByteView(now).first(data_end), ByteView(packets[i].clear()).first(data_end)));
-        continue;
-      }
-      // Of a forgery's plaintext nothing is to be seen: it stands as it came, or there are zeros.
-      const bool as_it_came = now == received[i];
-      const Bytes zeros(data_end - 16);
-      RC_ASSERT(as_it_came || equal(ByteView(now).subspan(16, zeros.size()), zeros));
-    }
+    RC_ASSERT(trouble_with_burst(rng, keys_of, lengths) == "");
   }));
 }
 TEST_F(VaesKernel, BurstsOfAllLengths) {
@@ -201,6 +217,75 @@ TEST_F(VaesKernel, BurstsOfAllLengths) {
 }
 TEST_F(VaesKernel, BurstsOfOneLength) {
   check_bursts(true);
+}
+
+// Short packets of as many keys, of each ICV's size, with and without ESN: every length, alone to more than two groups of eight.
+// `bits`: the keys' size; 0: each has its own.
+void check_lanes(unsigned bits) {
+  SeededRng rng(bits);
+  std::vector<Pair> keys;
+  for (std::size_t i = 0; i < 36; ++i) {
+    const EspTransform transform{
+        kGcms[i % 3], bits != 0 ? bits : 128 + 64 * static_cast<unsigned>(rng.below(3)), IntegId::kNone};
+    keys.push_back(Pair::of(transform, i / 3 % 2 != 0, rng.bytes(esp_key_sizes(transform)->encr)));
+  }
+  for (std::size_t length = 1; length <= 116; ++length)
+    for (std::size_t count = 1; count <= 19; ++count) {
+      std::vector<const Pair*> keys_of;
+      const std::size_t first = rng.below(keys.size());
+      for (std::size_t i = 0; i < count; ++i) keys_of.push_back(&keys[(first + i) % keys.size()]);
+      std::vector<std::size_t> lengths(count, length);
+      ASSERT_EQ(trouble_with_burst(rng, keys_of, lengths), "") << count << " of " << length;
+      // Not all have as many blocks.
+      for (std::size_t& one : lengths)
+        if (rng.below(4) == 0) one = 1 + rng.below(116);
+      ASSERT_EQ(trouble_with_burst(rng, keys_of, lengths), "") << count << " of about " << length;
+    }
+}
+TEST_F(VaesKernel, LanesOf128Bits) {
+  check_lanes(128);
+}
+TEST_F(VaesKernel, LanesOf256Bits) {
+  check_lanes(256);
+}
+TEST_F(VaesKernel, LanesOfAllSizesOfKeys) {
+  check_lanes(0);
+}
+
+// Each packet of a burst with pages that nobody may touch right behind it, or right before it.
+TEST_F(VaesKernel, NothingOutsideOfTheLanesIsTouched) {
+  constexpr std::size_t kPage = 4096, kCount = 9;
+  constexpr std::size_t kAll = (2 * kCount + 1) * kPage;
+  void* const mapped = mmap(nullptr, kAll, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  const auto room = [&](std::size_t i) { return static_cast<std::uint8_t*>(mapped) + (2 * i + 1) * kPage; };
+  SeededRng rng(6);
+  std::vector<Pair> keys;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(mprotect(room(i), kPage, PROT_READ | PROT_WRITE), 0);
+    const EspTransform transform{kGcms[i % 3], 128, IntegId::kNone};
+    keys.push_back(Pair::of(transform, i % 2 != 0, rng.bytes(20)));
+  }
+  for (std::size_t length = 1; length <= 300; ++length)
+    for (const bool at_end : {false, true}) {
+      std::vector<Bytes> clear;
+      std::vector<PacketJob> jobs;
+      std::vector<PacketCipher*> ciphers;
+      for (std::size_t i = 0; i < kCount; ++i) {
+        Placed made(*keys[i].kernel, rng, length);
+        clear.push_back(made.clear());
+        ciphers.push_back(keys[i].kernel.get());
+        jobs.push_back(made.job());
+        jobs[i].header = at_end ? room(i) + kPage - clear[i].size() : room(i);
+        std::copy(clear[i].begin(), clear[i].end(), jobs[i].header);
+      }
+      PacketCipher::seal_all(jobs, ciphers);
+      PacketCipher::open_all(jobs, ciphers);
+      for (std::size_t i = 0; i < kCount; ++i)
+        ASSERT_TRUE(jobs[i].ok && equal({jobs[i].header, 16 + length}, ByteView(clear[i]).first(16 + length)))
+            << length;
+    }
+  munmap(mapped, kAll);
 }
 
 }  // namespace
