@@ -9,6 +9,8 @@ namespace {
 
 // A responder may hold half of an IKE SA for a request that came out of the past; it goes by itself and disturbs nobody.
 constexpr std::string_view kHalfOpen = "half open";
+// Between two rekeys of one SA a tunnel is whole for longer than between two looks, and this is longer than a rekey takes.
+constexpr Duration kLately = std::chrono::seconds(5);
 
 std::vector<ike::IkeSaStatus> sas_of(const Host& host, const std::string& connection) {
   auto all = host.status();
@@ -84,13 +86,19 @@ std::string why_not_up(const TunnelPlan& tunnel, const Host& first, const Host& 
 
 }  // namespace
 
-std::string why_not_converged(const Scenario& scenario, const Hosts& hosts) {
+std::string Convergence::why_not(const Scenario& scenario, const Hosts& hosts, Duration now) {
   for (const auto& host : hosts)
     if (!host->runs()) return host->name() + " does not run";
-  for (const TunnelPlan& tunnel : scenario.tunnels)
-    if (auto why = why_not_up(tunnel, *hosts[tunnel.hosts[0]], *hosts[tunnel.hosts[1]]); !why.empty())
-      return why;
-  return {};
+  std::string first;
+  for (std::size_t i = 0; i < scenario.tunnels.size(); ++i) {
+    const TunnelPlan& tunnel = scenario.tunnels[i];
+    std::string why = why_not_up(tunnel, *hosts[tunnel.hosts[0]], *hosts[tunnel.hosts[1]]);
+    if (why.empty()) whole_at_[i] = now;
+    const auto at = whole_at_.find(i);
+    const bool lately = at != whole_at_.end() && now - at->second <= kLately;
+    if (!lately && first.empty()) first = std::move(why);
+  }
+  return first;
 }
 
 std::string what_is_left(const Hosts& hosts) {

@@ -102,6 +102,8 @@ void run_directed(const Options& options, Totals& totals) {
     if (!options.directed.empty() && options.seed != 0 && one.scenario.seed != options.seed) continue;
     const RunReport report = run_and_explain(one.scenario, run_options(options));
     ++totals.runs;
+    totals.packets += report.traffic.delivered;
+    totals.pairs += report.child_sa_pairs;
     totals.rare_paths.add(report.counters, report.drops);
     if (options.verbose)
       fmt::print("{}, seed {}: converged after {} s, {} Child SA pairs\n", one.name, one.scenario.seed,

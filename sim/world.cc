@@ -236,8 +236,9 @@ bool World::go(Instant until) {
 bool World::go_until_converged(Duration bound) {
   const Instant end = queue_.now().monotonic + bound;
   std::string why;
+  Convergence convergence;
   while (go(queue_.now().monotonic + kPoll)) {
-    why = why_not_converged(scenario_, hosts_);
+    why = convergence.why_not(scenario_, hosts_, queue_.elapsed());
     // An SA may look well at both ends while its path is gone, since a host has moved: packets tell.
     if (why.empty()) why = checker_.why_not_flowing();
     if (why.empty()) return true;
