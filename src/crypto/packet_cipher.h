@@ -112,7 +112,7 @@ class PacketCipher {
   // more than the first one holds beside the packets.
   void prefetch(Footprint lines, std::size_t data) const {
     const auto* const line = reinterpret_cast<const std::uint8_t*>(this);
-    if (lines.small_reads_one && data <= kSmallData) return prefetch_line(line);
+    if (lines.small_reads_one && data <= kSmallData) return prefetch_line_to_second(line);
     for (std::size_t i = 0; i < lines.head; ++i) prefetch_line_to_second(line + i * kCacheLine);
     const auto* const tail = line + lines.tail * kCacheLine;
     for (std::size_t i = 0; i < lines.tail_count; ++i) prefetch_line_to_second(tail + i * kCacheLine);

@@ -36,7 +36,7 @@ class FlowTable {
   // Grows when a quarter of it is taken, up to kMaxSize: before flows push each other out.
   void put(const Place& flow, std::uint64_t hash);
   void prefetch(std::uint64_t hash) const {
-    if (!places_.empty()) prefetch_line(&places_[hash & mask_]);
+    if (!places_.empty()) prefetch_line_to_second(&places_[hash & mask_]);
   }
   [[nodiscard]] std::size_t size() const { return places_.size(); }
 

@@ -47,7 +47,7 @@ class ReplayWindow {
 
   [[nodiscard]] SequenceNumber highest() const { return {top_}; }  // authenticated so far; 0 = none
   [[nodiscard]] unsigned size() const { return size_; }
-  void prefetch(std::uint32_t low) const { prefetch_line(&word(low)); }
+  void prefetch(std::uint32_t low) const { prefetch_line_to_second(&word(low)); }
 
  private:
   void clear_between(std::uint64_t first, std::uint64_t last);  // both exclusive

@@ -132,8 +132,8 @@ struct SaMaterial;
 
 struct alignas(64) InboundSa {
   void prefetch() const {
-    prefetch_line(this);
-    prefetch_line(this + 1);
+    prefetch_line_to_second(this);
+    prefetch_line_to_second(this + 1);
   }
   // The second stage, when the first has arrived, for a packet of about so many bytes of data.
   void prefetch_behind(std::size_t data) const;
@@ -158,8 +158,8 @@ static_assert(sizeof(InboundSa) == 64, "one cache line a packet");
 
 struct alignas(64) OutboundSa {
   void prefetch() const {
-    prefetch_line(this);
-    prefetch_line(this + 1);
+    prefetch_line_to_second(this);
+    prefetch_line_to_second(this + 1);
   }
   void prefetch_behind(std::size_t data) const;
   [[nodiscard]] OutboundState& state() const;
@@ -221,7 +221,7 @@ inline std::uint32_t InboundSa::path_mtu() const {
   return material->outbound_state.path_mtu.load(std::memory_order_relaxed);
 }
 inline void InboundSa::prefetch_behind(std::size_t data) const {
-  prefetch_line(&material->inbound_state);
+  prefetch_line_to_second(&material->inbound_state);
   cipher->prefetch(footprint, data);
 }
 inline OutboundState& OutboundSa::state() const {
@@ -231,7 +231,7 @@ inline const SaRules& OutboundSa::rules() const {
   return *material->outbound_state.rules;
 }
 inline void OutboundSa::prefetch_behind(std::size_t data) const {
-  prefetch_line(&material->outbound_state);
+  prefetch_line_to_second(&material->outbound_state);
   cipher->prefetch(footprint, data);
 }
 

@@ -51,7 +51,7 @@ class SaTable {
   }
 
   // For prefetching, in two steps: the slot; then what stands in it, which may be another SPI's.
-  void prefetch(Spi spi) const { prefetch_line(&slots_[spi.value & index_mask_]); }
+  void prefetch(Spi spi) const { prefetch_line_to_second(&slots_[spi.value & index_mask_]); }
   [[nodiscard]] const InboundSa* peek(Spi spi) const {
     return slots_[spi.value & index_mask_].load(std::memory_order_seq_cst);
   }
