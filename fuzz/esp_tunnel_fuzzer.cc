@@ -313,8 +313,10 @@ class Network : Tunnel {
       case 1: {
         const policy::ChildSaId id{1 + input.u8() % kMaxSas};
         const unsigned mtu = input.u16();
-        if (id.value <= sas_.size() && flow(id.value - 1, side).at_sender)
+        if (id.value <= sas_.size() && flow(id.value - 1, side).at_sender) {
           gateway.mtu[id.value] = mtu == 0 ? 1500 : mtu;
+          gateway.largest_mtu = std::max(gateway.largest_mtu, mtu);
+        }
         return gateway.engine.set_path_mtu(id, mtu);
       }
       case 2: {

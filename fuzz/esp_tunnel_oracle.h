@@ -253,13 +253,9 @@ class Tunnel {
     require(meta.tos == (sa.child().copy_dscp ? view.tos : view.tos & 3U), "the outer TOS is right");
     const auto mtu = gateways_[from].mtu.find(sa.id.value);
     const unsigned floor = setting_.outer_v6 ? 1280 : 576;
-    // A new SA takes over what is known of its path, which here may be what was said of any other.
-    unsigned path = 1500;
-    if (mtu != gateways_[from].mtu.end()) {
-      path = std::max(floor, mtu->second);
-    } else {
-      for (const auto& [id, other] : gateways_[from].mtu) path = std::max(path, other);
-    }
+    // A new SA takes over what is known of its path at that moment, which here may be what was said of any other.
+    const unsigned path =
+        mtu == gateways_[from].mtu.end() ? gateways_[from].largest_mtu : std::max(floor, mtu->second);
     const std::size_t whole = size + (setting_.outer_v6 ? 40U : 20U) + (setting_.udp ? 8U : 0U);
     require(whole <= path || meta.may_fragment_outer, "what must not be fragmented fits the path");
   }

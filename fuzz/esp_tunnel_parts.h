@@ -135,6 +135,7 @@ struct Gateway {
   std::map<Bytes, int> may_come_out;      // essences, of ESP packets that were handed over whole
   std::set<Bytes> handed_over;            // those ESP packets
   std::map<std::uint64_t, unsigned> mtu;  // of SAs, where it was set
+  unsigned largest_mtu = 1500;            // that any SA ever had
 };
 
 }  // namespace merlon::fuzz
