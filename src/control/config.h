@@ -25,7 +25,7 @@ struct DaemonConfig {
   std::vector<std::string> ca_files, crl_files;
   std::size_t cookie_threshold = 64;
   std::size_t half_open_limit = 4096, half_open_limit_per_source = 16;
-  unsigned workers = 0;  // threads that carry packets; 0: as many as there are CPUs to run on
+  unsigned workers = 0;  // threads that carry packets; 0: half as many as there are CPUs to run on
   bool offload = true;   // exchange super-packets with the kernel where it can
   bool guard = true;     // "Nothing in clear": drop in the kernel what a policy protects
   bool keep_guard_on_stop = false;

@@ -28,8 +28,8 @@ class DataWorkers {
   [[nodiscard]] std::size_t size() const { return workers_.size(); }
   [[nodiscard]] const DataWorker& operator[](std::size_t index) const { return *workers_[index]; }
   [[nodiscard]] std::vector<std::uint64_t> heartbeats() const;
+  [[nodiscard]] bool has_lost_tun() const;  // one of them; all have queues of the one device
   // Of all workers together.
-  [[nodiscard]] bool has_lost_tun() const;
   [[nodiscard]] std::uint64_t sum(std::atomic<std::uint64_t> WorkerCounters::*counter) const;
 
  private:

@@ -133,6 +133,23 @@ Result<std::vector<T>> dump(nl_sock* socket, MakeRequest make_request, Parse par
   }
 }
 
+// What `parse` makes of the answer to a request for one thing.
+template <class T, class Parse>
+Result<T> ask(nl_sock* socket, const netlink::Message& request, Parse parse, std::string_view attempt) {
+  std::optional<T> found;
+  Conversation conversation;
+  conversation.on_message = [&](nlmsghdr& header) { found = parse(header); };
+  MERLON_TRY(const int error, converse(socket, request, attempt, conversation));
+  if (error != 0) return fail_request(conversation, attempt);
+  if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
+  return *found;
+}
+template <class T, class Parse>
+Result<T> ask_link(nl_sock* socket, int index, Parse parse, std::string_view attempt) {
+  if (index <= 0) return fail(ErrorCode::kNotFound, "cannot {}: numbers begin with 1", attempt);
+  return ask<T>(socket, netlink::link_request(index, ""), parse, attempt);
+}
+
 std::string describe(const Route& route) {
   std::string text = fmt::format("{} in table {}", route.destination, route.table);
   if (route.type == RouteType::kBlackhole) text = "blackhole " + text;
@@ -207,40 +224,18 @@ Result<std::vector<Link>> Netlink::links() {
 Result<Link> Netlink::link(std::string_view name) {
   if (name.empty() || name.size() > 15)
     return fail(ErrorCode::kNotFound, "there is no network interface '{}': names have 1 to 15 bytes", name);
-  std::optional<Link> found;
-  Conversation conversation;
-  conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_link(header); };
-  const std::string attempt = fmt::format("find the network interface '{}'", name);
-  MERLON_TRY(const int error, converse(socket_.get(), netlink::link_request(0, name), attempt, conversation));
-  if (error != 0) return fail_request(conversation, attempt);
-  if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
-  return *found;
+  return ask<Link>(socket_.get(), netlink::link_request(0, name), netlink::parse_link,
+                   fmt::format("find the network interface '{}'", name));
 }
 
 Result<Link> Netlink::link(int index) {
-  std::optional<Link> found;
-  Conversation conversation;
-  conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_link(header); };
-  const std::string attempt = fmt::format("find network interface {}", index);
-  if (index <= 0) return fail(ErrorCode::kNotFound, "cannot {}: numbers begin with 1", attempt);
-  MERLON_TRY(const int error,
-             converse(socket_.get(), netlink::link_request(index, ""), attempt, conversation));
-  if (error != 0) return fail_request(conversation, attempt);
-  if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
-  return *found;
+  return ask_link<Link>(socket_.get(), index, netlink::parse_link,
+                        fmt::format("find network interface {}", index));
 }
 
 Result<std::uint64_t> Netlink::dropped_by_link(int index) {
-  std::optional<std::uint64_t> found;
-  Conversation conversation;
-  conversation.on_message = [&found](nlmsghdr& header) { found = netlink::parse_link_drops(header); };
-  const std::string attempt = fmt::format("read the counters of network interface {}", index);
-  if (index <= 0) return fail(ErrorCode::kNotFound, "cannot {}: numbers begin with 1", attempt);
-  MERLON_TRY(const int error,
-             converse(socket_.get(), netlink::link_request(index, ""), attempt, conversation));
-  if (error != 0) return fail_request(conversation, attempt);
-  if (!found) return fail(ErrorCode::kNotFound, "cannot {}: no answer", attempt);
-  return *found;
+  return ask_link<std::uint64_t>(socket_.get(), index, netlink::parse_link_drops,
+                                 fmt::format("read the counters of network interface {}", index));
 }
 
 Result<> Netlink::set_link_up(int index, bool up) {
