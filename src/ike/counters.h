@@ -21,7 +21,7 @@ enum class Counter : std::uint8_t {
   kMessagesReceived,
   kRetransmissionsSent,      // our request once more
   kDuplicatesAnswered,       // the peer's request once more: answered with the stored bytes
-  kDuplicatesIgnored,        // a response that was answered for already
+  kDuplicatesIgnored,        // a response that was answered for already; a request too often
   kDropMalformed,            // the header or an unprotected payload does not follow its format
   kDropVersion,              // a major version that is not ours
   kDropBadIcv,               // RFC 7296 2.21.2: not authentic

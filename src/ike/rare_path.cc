@@ -35,6 +35,7 @@ constexpr std::array<std::string_view, kRarePathCount> kNames = {
     "init_not_answered_again",
     "fragments_answered_again",
     "later_fragment_not_answered_again",
+    "not_answered_again_elsewhere",
     "answered_again_after_the_end",
     "request_again_while_answering",
     "second_candidate",

@@ -40,6 +40,7 @@ enum class RarePath : std::uint8_t {
   kInitNotAnsweredAgain,  // often enough, or IKE_AUTH was there since
   kFragmentsAnsweredAgain,
   kLaterFragmentNotAnsweredAgain,  // RFC 7383 2.6.1
+  kNotAnsweredAgainElsewhere,      // often enough, and the copy came from another address
   kAnsweredAgainAfterTheEnd,       // of the IKE SA, which lingers for this
   kRequestAgainWhileAnswering,
   // ---- before the peer is authenticated (RFC 7296 2.4)

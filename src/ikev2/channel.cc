@@ -120,11 +120,7 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   auto incoming = fragment ? open_fragment(shard, arrival, repeated) : open_whole(shard, arrival);
   if (!incoming) return std::nullopt;
   if (repeated) {
-    // RFC 7296 2.1: the same bytes again, to where the request came from (2.11).
-    shard.count(Counter::kDuplicatesAnswered);
-    if (last_response_.size() > 1) shard.count(RarePath::kFragmentsAnsweredAgain);
-    if (only_repeats_) shard.count(RarePath::kAnsweredAgainAfterTheEnd);
-    transmit(shard, last_response_, arrival.path());
+    answer_again(shard, arrival.path());
     return std::nullopt;
   }
   incoming->exchange = head.exchange_type;
@@ -139,6 +135,19 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   }
   shard.note_message(sa, head, incoming->payloads, arrival.path(), false);
   return incoming;
+}
+
+// RFC 7296 2.1: the same bytes again, to where the request came from (2.11). A copy that somebody on the path sends from
+// another address is as authentic as what a NAT moved: there the answer, which may be larger, goes only so often.
+void Channel::answer_again(Shard& shard, const Path& path) {
+  if (path.remote != reply_path_.remote && !repeats_elsewhere_.take(shard.time())) {
+    shard.count(Counter::kDuplicatesIgnored);
+    return shard.count(RarePath::kNotAnsweredAgainElsewhere);
+  }
+  shard.count(Counter::kDuplicatesAnswered);
+  if (last_response_.size() > 1) shard.count(RarePath::kFragmentsAnsweredAgain);
+  if (only_repeats_) shard.count(RarePath::kAnsweredAgainAfterTheEnd);
+  transmit(shard, last_response_, path);
 }
 
 std::optional<Incoming> Channel::open_whole(Shard& shard, const Arrival& arrival) {

@@ -12,6 +12,7 @@
 #include "ikev2/fragmentation.h"
 #include "ikev2/message_protection.h"
 #include "ikev2/retransmission.h"
+#include "ikev2/token_bucket.h"
 #include "wire/ike/message.h"
 
 namespace merlon::ikev2 {
@@ -132,6 +133,7 @@ class Channel {
                                        std::uint32_t message_id) const;
   [[nodiscard]] Window judge(const wire::IkeHeader& received) const;
   void transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const;
+  void answer_again(Shard& shard, const Path& path);
   [[nodiscard]] std::optional<Incoming> open_whole(Shard& shard, const Arrival& arrival);
   [[nodiscard]] std::optional<Incoming> open_fragment(Shard& shard, const Arrival& arrival, bool repeated);
   [[nodiscard]] DatagramLimit limit(const Path& path) const;
@@ -146,6 +148,7 @@ class Channel {
   std::optional<OwnRequest> own_;
   unsigned answered_sends_ = 0;
   std::vector<Bytes> last_response_;
+  TokenBucket repeats_elsewhere_{1, 4};
   Reassembly requests_, responses_;
 };
 

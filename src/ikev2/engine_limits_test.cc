@@ -1,6 +1,9 @@
 // What floods, strangers and peers that fail may cost.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <ranges>
+
 #include "ikev2/engine_test_network.h"
 
 namespace merlon::ikev2::test {
@@ -109,6 +112,32 @@ TEST(Limits, AResponseIsNotRepeatedForEver) {
     pair.b.engine.receive(pair.network.time(), {{pair.b.ip, 500}, {pair.a.ip, 500}, false, request});
   pair.b.drain();
   EXPECT_EQ(pair.b.engine.counters().value(Counter::kDuplicatesAnswered), 8U);
+}
+
+// Whoever sees a request can have it arrive from any address: RFC 7296 2.11 sends the answer there, which may be many times as
+// large. From where the request came first nothing is held back, or its sender could be kept out by copies.
+TEST(Limits, AnAnswerIsRepeatedElsewhereOnlySoOften) {
+  Pair pair;
+  pair.up();
+  const auto last = std::ranges::find_if(std::views::reverse(pair.network.sent), [&](const Packet& packet) {
+    return packet.source.address == pair.a.ip && !packet.header().flags.response;
+  });
+  ASSERT_NE(last, pair.network.sent.rend());
+  const Packet request = *last;
+  const auto answers = [&](const Endpoint& source, int copies) {
+    const auto before = pair.network.sent.size();
+    for (int i = 0; i < copies; ++i)
+      pair.b.engine.receive(pair.network.time(),
+                            {request.destination, source, request.natt, request.payload});
+    pair.b.drain();
+    return pair.network.sent.size() - before;
+  };
+  EXPECT_EQ(answers({address("198.51.100.66"), 4500}, 100), 4U);
+  EXPECT_EQ(answers({address("198.51.100.67"), 4500}, 100), 0U) << "whatever the address";
+  EXPECT_EQ(answers(request.source, 100), 100U);
+  EXPECT_EQ(pair.b.engine.counters().value(ike::RarePath::kNotAnsweredAgainElsewhere), 196U);
+  pair.network.run_for(2s);
+  EXPECT_EQ(answers({address("198.51.100.66"), 4500}, 100), 2U) << "a NAT that forgot would be answered";
 }
 
 TEST(Limits, AFailedAuthenticationKeepsItsPlace) {
