@@ -95,6 +95,7 @@ void Host::crash() {
 void Host::stop(bool stay) {
   if (!life_) return;
   resume();
+  if (!life_) return;  // the crash that waited
   line("=== stops");
   life_->stays = stay;
   life_->stopping = true;
