@@ -85,6 +85,8 @@ class Host {
   [[nodiscard]] std::size_t packets_held() const;
   [[nodiscard]] std::size_t ike_sa_count() const;
   [[nodiscard]] std::size_t half_open_count() const;
+  [[nodiscard]] std::size_t lingering_count() const;
+  [[nodiscard]] std::size_t memory_used() const;  // for messages that are not whole
   [[nodiscard]] bool idle() const;
   // A Child SA in the packet engine that no IKE SA knows, for longer than late packets need.
   [[nodiscard]] std::optional<policy::ChildSaId> orphan();

@@ -230,6 +230,12 @@ std::size_t Host::packets_held() const {
 std::size_t Host::half_open_count() const {
   return life_ ? life_->engine.half_open_count() : 0;
 }
+std::size_t Host::lingering_count() const {
+  return life_ ? life_->engine.lingering_count() : 0;
+}
+std::size_t Host::memory_used() const {
+  return life_ ? life_->engine.memory_used() : 0;
+}
 std::size_t Host::ike_sa_count() const {
   return life_ ? life_->engine.ike_sa_count() : 0;
 }

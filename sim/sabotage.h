@@ -24,7 +24,7 @@ enum class Sabotage : std::uint8_t {
   kLoseMostPackets,      // the same with three of four, after 40 seconds
   kAnswerTooMuch,        // answers leave three times
   kRepeatRequests,       // requests leave ten times
-  kForgetLimits,         // the engine does not know the limits of half-open IKE SAs that the host has
+  kForgetLimits,         // the engine does not know the limits of IKE SAs and memory that the host has
   kMistakePeer,          // somebody else is taken for the peer
   kNeverRest,            // a timer is due again and again
   kReuseIv,              // an ESP packet is made again with the next sequence number and the same IV

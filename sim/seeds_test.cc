@@ -64,5 +64,10 @@ INSTANTIATE_TEST_SUITE_P(PathProbeSentAgain, Kept, all({213, 263, 556, 688}));
 // The peer's NAT got another address while the IKE SA was rekeyed: the new IKE SA stayed with the old one, and died beside living Child SAs.
 INSTANTIATE_TEST_SUITE_P(NatRestartWhileTheIkeSaIsRekeyed, Kept, all({1162}));
 
+// A gateway that stood still was told to stop, and the end of a stop before waited for it.
+INSTANTIATE_TEST_SUITE_P(StoppedTwiceWhileItStoodStill, Kept, all({2155}));
+// Many half-open IKE SAs of requests that were sent again, as many as are allowed: no violation.
+INSTANTIATE_TEST_SUITE_P(HalfOpenOnesWithinTheirLimit, Kept, all({1528}));
+
 }  // namespace
 }  // namespace merlon::sim
