@@ -71,7 +71,7 @@ void Host::start() {
   begin_clock();
   line(lives_ == 1 ? "=== starts" : "=== starts again");
   life_ = std::make_unique<Life>(*this, plan_, in_.seed, number_, lives_);
-  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(policies())));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
   if (in_.watch.key_seen)
@@ -234,8 +234,8 @@ void Host::flush_outbound() {
     transmit(datagram, {meta.sa_id});
     sabotage_after(datagram, {meta.sa_id});
   }
-  if (!life_->outbound.to_tun.empty())
-    fail("no ICMP error without a cause", "an inner packet was answered with one");
+  for (const packet::PacketPtr& answer : life_->outbound.to_tun)
+    in_.checker.refused(number_, answer->bytes());
   life_->outbound.clear();
 }
 
@@ -286,7 +286,7 @@ void Host::rekey(const std::string& connection, const std::string& child) {
 void Host::reconfigure() {
   if (!acts()) return;
   line("=== loads the same configuration again");
-  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(policies())));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
   pump();

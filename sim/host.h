@@ -138,6 +138,7 @@ class Host {
 
   // ---- host_sabotage.cc: what a test asks for, else nothing
   [[nodiscard]] policy::ChildSaPtr sabotaged(const policy::ChildSaPtr& sa) const;
+  [[nodiscard]] std::vector<policy::ConnectionPtr> policies() const;
   void sabotage(ike::Transmit& action);
   void sabotage_after(const ike::Transmit& action);  // it was sent
   void sabotage_after(const WireDatagram& esp, policy::ChildSaId sa);

@@ -31,6 +31,18 @@ bool is_protected(const wire::IkeHeader& header) {
 
 }  // namespace
 
+std::vector<policy::ConnectionPtr> Host::policies() const {
+  if (in_.sabotage != Sabotage::kForgetExceptions) return plan_.connections;
+  std::vector<policy::ConnectionPtr> made;
+  for (const policy::ConnectionPtr& connection : plan_.connections) {
+    auto copy = std::make_shared<policy::Connection>(*connection);
+    std::erase_if(copy->children,
+                  [](const auto& child) { return child.action != policy::ChildAction::kProtect; });
+    made.push_back(std::move(copy));
+  }
+  return made;
+}
+
 policy::ChildSaPtr Host::sabotaged(const policy::ChildSaPtr& sa) const {
   const bool second = number_ == 1;
   switch (in_.sabotage) {

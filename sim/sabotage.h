@@ -43,6 +43,7 @@ enum class Sabotage : std::uint8_t {
   kRemoveTwice,          // a Child SA is removed from the packet engine twice
   kUpdateRemoved,        // a Child SA is changed after it was removed
   kSendUnderRemoved,     // ESP leaves under a Child SA that was removed
+  kForgetExceptions,     // the packet engine knows no policies that discard or bypass
   kHoardTimers,          // timers are set and set, for later
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "sim/directed.h"
+#include "sim/scenario_draw.h"
 #include "sim/world.h"
 
 namespace merlon::sim {
@@ -101,6 +102,19 @@ INSTANTIATE_TEST_SUITE_P(All, SabotagedUnderReplays,
                          testing::Values(Case{Sabotage::kAnswerTooMuch, "answers to the unproven are small"},
                                          Case{Sabotage::kForgetLimits, "bounded memory"}),
                          name_of);
+
+// Between networks that a tunnel joins, some addresses are not for it.
+TEST(Sabotage, ExceptionsThatAreForgottenAreFound) {
+  expect_found({Sabotage::kForgetExceptions, "nothing outside its selectors"}, [](std::uint64_t seed) {
+    Scenario made = rekey_scenario(seed);
+    for (const std::size_t end : {0U, 1U}) {
+      policy::Connection connection = *made.hosts[end].connections[0];
+      add_exceptions(connection, made.tunnels[0], end);
+      made.hosts[end].connections = {std::make_shared<const policy::Connection>(connection)};
+    }
+    return made;
+  });
+}
 
 std::vector<Scenario> directed(std::string_view name) {
   std::vector<Scenario> made;
