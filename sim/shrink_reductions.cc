@@ -277,14 +277,22 @@ bool shorter_proof(Scenario& scenario, std::string_view text) {
   return true;
 }
 
+bool shorter_bound(Scenario& scenario, std::string_view text) {
+  const auto bound = seconds(text);
+  if (!bound || *bound >= scenario.convergence_bound) return false;
+  scenario.convergence_bound = *bound;
+  return true;
+}
+
 struct WithArgument {
   std::string_view words;
   bool (*apply)(Scenario&, std::string_view);
 };
 constexpr WithArgument kWithArgument[] = {
-    {"without tunnel ", drop_tunnel}, {"without impostor ", drop_impostor},
-    {"without child ", drop_child},   {"without happening ", drop_happening},
-    {"faults end at ", faults_end},   {"proof lasts ", shorter_proof},
+    {"without tunnel ", drop_tunnel},     {"without impostor ", drop_impostor},
+    {"without child ", drop_child},       {"without happening ", drop_happening},
+    {"faults end at ", faults_end},       {"proof lasts ", shorter_proof},
+    {"converges within ", shorter_bound},
 };
 
 }  // namespace
