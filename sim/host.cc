@@ -211,8 +211,7 @@ void Host::send_inner(ByteView packet) {
   if (!acts()) return;
   packet::PacketPtr inner = life_->pool.copy_of(packet);
   if (!inner) return fail("buffers are given back", fmt::format("all {} are in use", life_->pool.size()));
-  if (in_.sabotage == Sabotage::kSendInClear && lives_ == 1 && ++life_->inner_count == 50)
-    transmit({Carrier::kUdp, {address_, 4500}, {address_, 4500}, 0, to_bytes(packet)}, {});
+  sabotage_outbound(packet);
   life_->burst.push(std::move(inner));
   life_->data_plane.worker().outbound(now().monotonic, life_->burst, life_->outbound);
   flush_outbound();

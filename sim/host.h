@@ -24,7 +24,7 @@
 
 namespace merlon::sim {
 
-// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host: "A Child 12".
+// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host, or the secret of a key exchange: "A Child 12".
 struct KeyWatch {
   std::function<void(const std::string& sa, ByteView key)> key_seen;  // every key that a gateway has
   std::function<void(const std::string& sa, Duration at)> sa_gone;  // from now on it needs none of that SA's
@@ -121,6 +121,7 @@ class Host {
   void flush_outbound();
   void transmit(WireDatagram datagram, policy::ChildSaId sa);
   void inner_arrived(ByteView packet);
+  void complete(ike::Answer answer);
   void complete_later(Duration longest, std::function<ike::Answer()> work);
   [[nodiscard]] std::string sa_name(std::string_view kind, std::uint64_t number) const;
   void fail(std::string_view invariant, const std::string& detail);
@@ -143,6 +144,7 @@ class Host {
   void sabotage_after(const ike::Transmit& action);  // it was sent
   void sabotage_after(const WireDatagram& esp, policy::ChildSaId sa);
   void sabotage_removed(const policy::ChildSaPtr& sa);
+  void sabotage_outbound(ByteView packet);
   [[nodiscard]] bool sabotage_inner(ByteView packet);  // true: it is lost
   void sabotage_tick();
   void never_rest();

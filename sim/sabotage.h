@@ -44,6 +44,7 @@ enum class Sabotage : std::uint8_t {
   kUpdateRemoved,        // a Child SA is changed after it was removed
   kSendUnderRemoved,     // ESP leaves under a Child SA that was removed
   kForgetExceptions,     // the packet engine knows no policies that discard or bypass
+  kRefuseWhatFits,       // an inner packet that fits is answered with an ICMP error
   kHoardTimers,          // timers are set and set, for later
 };
 

@@ -76,6 +76,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Sabotage::kRemoveTwice, "what is removed was there"},
                     Case{Sabotage::kUpdateRemoved, "what is updated is there"},
                     Case{Sabotage::kSendUnderRemoved, "ESP only under an SA"},
+                    Case{Sabotage::kRefuseWhatFits, "no ICMP error without a cause"},
                     Case{Sabotage::kHoardTimers, "bounded timers"}),
     name_of);
 
