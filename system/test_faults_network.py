@@ -209,7 +209,7 @@ def what_an_administrator_flushes_comes_back(lab):
         expect(not back(), f"the {what} should be gone, or nothing is tried")
         begun = time.monotonic()
         wait_until(back, f"the {what} are back", timeout, interval=0.02)
-        print(f"  the {what} were back after {time.monotonic() - begun:.1f} s")
+        print(f"  {what}: back after {time.monotonic() - begun:.1f} s")
         flows_again(net)
 
     for family in ("-4", "-6"):

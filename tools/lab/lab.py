@@ -170,12 +170,15 @@ class Capture:
     """tcpdump on a device, from construction to stop()."""
 
     def __init__(self, host, device, path, expression):
-        self.path = path
+        self.path, self.stopped = path, False
         self.process = host.start("tcpdump", "--immediate-mode", "-i", device, "-U", "-n", "-s", "0", "-w", path, *expression, log=f"{path.name}.log")
         wait_until(lambda: "listening on" in self.process.log(), "tcpdump listens")
 
     def stop(self):
         time.sleep(0.2)  # what is still in the kernel's buffer
+        if not self.stopped and not self.process.running():  # then it has not seen all of it
+            raise Failure(f"tcpdump had ended with {self.process.popen.returncode}: {self.process.log()[-500:]}")
+        self.stopped = True
         self.process.stop(signal.SIGINT)
         return self.path
 
