@@ -36,6 +36,13 @@ def test(function_or_params):
     return register
 
 
+def interrupted(*_):
+    """Ends the test, whose Lab then removes everything; a second signal must not disturb that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(directory, jobs=1):
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=str(pathlib.Path(directory).resolve().parent / "build/release"))
@@ -47,8 +54,8 @@ def main(directory, jobs=1):
     parser.add_argument("names", nargs="*", help="parts of names of tests; default: all")
     options = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would all that tests start and end with it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     sys.modules.setdefault("runner", sys.modules[__name__])
     for path in sorted(pathlib.Path(directory).glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
