@@ -2,11 +2,12 @@
 import atexit
 import dataclasses
 import functools
+import os
 import pathlib
 import shutil
 import tempfile
 
-from lab import run
+from lab import DIRECTORY_PREFIX, run
 
 MERLON_KINDS = {"rsa": "rsa-2048", "rsa-4096": "rsa-4096", "ecdsa": "ecdsa-p256", "ed25519": "ed25519"}
 PKI_KINDS = {"rsa": ("rsa", 2048), "rsa-4096": ("rsa", 4096), "ecdsa": ("ecdsa", 256), "ed25519": ("ed25519", None)}
@@ -22,7 +23,7 @@ class Credentials:
 
 @functools.cache
 def folder():
-    path = pathlib.Path(tempfile.mkdtemp(prefix="merlon-lab-pki-"))
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-pki-"))
     atexit.register(shutil.rmtree, path, True)
     return path
 

@@ -93,19 +93,28 @@ class Ping:
 
     def __init__(self, host, destination, interval=0.05, extra=()):
         self.interval = interval
-        self.process = host.start("ping", "-n", "-i", interval, *extra, destination, log=f"ping-{destination.replace(':', '-')}.log")
+        self.process = host.start("ping", "-D", "-n", "-i", interval, *extra, destination, log=f"ping-{destination.replace(':', '-')}.log")
 
     def stop(self):
         self.process.stop(signal.SIGINT)
 
+    def answered_since(self, moment):
+        """Whether one is answered that was sent after that, by time.time()."""
+        answers = re.findall(r"\[([\d.]+)\] .* icmp_seq=\d+ .*time=([\d.]+) ms", self.process.log())
+        return any(float(came) - float(took) / 1000 > moment for came, took in answers[-10:])
+
     def lost(self):
-        """The number of those that were not answered; what was sent in the last second may still have been on its way, on a busy machine."""
+        """The number of those that were not answered. One that is sent from now on must be; what was sent after the last that was answered
+        may still have been on its way, on a busy machine, for a second."""
+        now = time.time()
+        try:
+            wait_until(lambda: self.answered_since(now), "a ping is answered", timeout=10)
+        except Failure as failure:
+            raise Failure(f"{failure}; the last answers:\n{self.process.log()[-300:]}") from None
         self.stop()
         sent = int(re.search(r"(\d+) packets transmitted", self.process.log()).group(1))
         answered = set(map(int, re.findall(r"from .* icmp_seq=(\d+) .*time=", self.process.log())))
-        if sent == 0:
-            raise Failure("no ping was sent")
-        newest = max(answered, default=0)
+        newest = max(answered)
         return newest - len(answered) + max(0, sent - newest - round(1 / self.interval))
 
 
@@ -177,6 +186,28 @@ def expect_nothing_in_clear(capture, but=()):
     lines = capture.lines(expression)
     if lines:
         raise Failure(f"{len(lines)} packets in clear on the router, such as\n" + "\n".join(lines[:5]))
+
+
+# ---- A forger on the router, who claims to be in gw_b's network.
+
+FORGED4, FORGED6 = "10.2.0.99", "fd00:2::99"
+
+
+def forge(net):
+    """Sends packets in clear from the router into gw_a's network; the number that reached host_a."""
+    capture = net.host_a.capture("eth0", "forged.pcap")
+    for source, destination in ((FORGED4, net.HOST_A4), (FORGED6, net.HOST_A6)):
+        net.router.ping(destination, source=source, count=3, interval=0.05, wait=1, check=False)
+    capture.stop()
+    return len(capture.lines(f"(src host {FORGED4} and dst host {net.HOST_A4}) or (src host {FORGED6} and dst host {net.HOST_A6})"))
+
+
+def prepare_forger(net):
+    """Before any daemon is started: what is forged must arrive then, of both families, or a test with it proves nothing."""
+    net.router.address("lo", f"{FORGED4}/32", f"{FORGED6}/128")
+    net.router.ip("route", "add", "10.1.0.0/24", "via", net.A4)
+    net.router.ip("-6", "route", "add", "fd00:1::/64", "via", net.A6)
+    expect(forge(net) == 6, "without Merlon all forged packets should reach host_a, or this test proves nothing")
 
 
 def expect(condition, text):

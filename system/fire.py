@@ -199,7 +199,7 @@ CALLER = """
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.bind((source, 0))
         s.setblocking(False)
-        sockets[s] = {"source": source, "sent": 0, "answered": 0, "first": None, "last": None, "gap": 0.0}
+        sockets[s] = {"source": source, "sent": 0, "answered": 0, "last": begun, "gap": 0.0}
     print("calling", flush=True)
     due = begun
     while True:
@@ -220,17 +220,15 @@ CALLER = """
                     s.recv(2000)
                     seen = sockets[s]
                     seen["answered"] += 1
-                    if seen["last"] is not None:
-                        seen["gap"] = max(seen["gap"], now - seen["last"])
-                    seen["first"], seen["last"] = seen["first"] or now, now
+                    seen["gap"] = max(seen["gap"], now - seen["last"])
+                    seen["last"] = now
             except OSError:
                 pass
         if sys.stdin in select.select([sys.stdin], [], [], 0)[0]:
             break
     now = time.monotonic()
     for seen in sockets.values():
-        if seen["last"] is not None:
-            seen["gap"] = max(seen["gap"], now - seen["last"])
+        seen["gap"] = max(seen["gap"], now - seen["last"])
     print(json.dumps(list(sockets.values())), flush=True)
 """
 
@@ -254,7 +252,7 @@ class Calls:
             self.processes.append(popen)
 
     def stop(self):
-        """For each source: sent, answered, and the longest time in seconds without an answer since the first."""
+        """For each source: sent, answered, and the longest time in seconds without an answer, from the begin on."""
         found = []
         for popen in self.processes:
             out, _ = popen.communicate("\n", timeout=30)

@@ -1,28 +1,11 @@
 """Nothing in clear: what a policy protects neither leaves nor enters unprotected, whatever the daemons do."""
 import time
 
-from common import INSIDE_B, Ping, UDP_FLOOD, expect, expect_nothing_in_clear, start_python, toml_a, toml_b
+from common import FORGED4, FORGED6, INSIDE_B, Ping, UDP_FLOOD, expect, expect_nothing_in_clear, forge, prepare_forger, start_python, toml_a, toml_b
 from lab import Merlon, Offices, wait_until
 from runner import test
 
-FORGED4, FORGED6 = "10.2.0.99", "fd00:2::99"  # the router claims to be in the peer's network
 ELSEWHERE4, ELSEWHERE6 = "192.0.2.99", "2001:db8:99::99"  # somewhere on the internet
-
-
-def forge(net):
-    """Sends packets in clear from the router into gw_a's network; the number that reached host_a."""
-    capture = net.host_a.capture("eth0", "forged.pcap")
-    for source, destination in ((FORGED4, net.HOST_A4), (FORGED6, net.HOST_A6)):
-        net.router.ping(destination, source=source, count=3, interval=0.05, wait=1, check=False)
-    capture.stop()
-    return len(capture.lines(f"(src host {FORGED4} and dst host {net.HOST_A4}) or (src host {FORGED6} and dst host {net.HOST_A6})"))
-
-
-def prepare_forger(net):
-    net.router.address("lo", f"{FORGED4}/32", f"{FORGED6}/128")
-    net.router.ip("route", "add", "10.1.0.0/24", "via", net.A4)
-    net.router.ip("-6", "route", "add", "fd00:1::/64", "via", net.A6)
-    expect(forge(net) > 0, "without Merlon a forged packet should reach host_a, or this test proves nothing")
 
 
 def kill_switch(lab, remote_ts_of_a, elsewhere):

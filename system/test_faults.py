@@ -1,4 +1,5 @@
 """What the machine can do to the daemon: its process, its clock, its configuration. Each test says what is to come of it."""
+import datetime
 import pathlib
 import random
 import re
@@ -6,7 +7,7 @@ import signal
 import socket
 import time
 
-from common import Ping, ask, connection, expect, expect_nothing_in_clear, pair, spis, toml_a, toml_b
+from common import FORGED4, FORGED6, Ping, ask, connection, expect, expect_nothing_in_clear, pair, prepare_forger, spis, toml_a, toml_b
 from faults import SHORT, cpu_s, flows_again, pair_with_faults, spi_set, table
 from fire import holds, sanitizer
 from lab import Merlon, Offices, run, wait_until
@@ -19,13 +20,10 @@ def killed_at_any_moment(lab):
     """kill -9 while it starts, negotiates, rekeys, reloads: what stays are guards and nothing else, nothing passes in clear, and the next
     start brings the tunnel back by itself."""
     net = Offices(lab)
+    prepare_forger(net)
     a, b = pair(net, extra=SHORT)
     chance = random.Random(7296)
-    # The router pretends to be in the peer's network, too.
-    forged = ("10.2.0.99", "fd00:2::99")
-    net.router.address("lo", f"{forged[0]}/32", f"{forged[1]}/128")
-    net.router.ip("route", "add", "10.1.0.0/24", "via", net.A4)
-    net.router.ip("-6", "route", "add", "fd00:1::/64", "via", net.A6)
+    forged = (FORGED4, FORGED6)
     entered = net.host_a.capture("eth0", "entered.pcap", ("src", "host", forged[0], "or", "src", "host", forged[1]))
     capture = net.router.capture("any", "clear.pcap")
     forgers = [Ping(net.router, destination, extra=("-I", source)) for source, destination in zip(forged, (net.HOST_A4, net.HOST_A6))]
@@ -140,7 +138,7 @@ def memory_exhausted(lab):
     a.cli("status", check=False)
     time.sleep(2)
     if a.process.running():
-        expect(answer.returncode != 0, "memory was to run out: a reload that succeeds shows nothing")
+        expect(answer.returncode != 0 and re.search("memory|bad_alloc", answer.stderr), f"memory was to run out, and the reload to fail for it: {answer.returncode}, {answer.stderr}")
         print(f"  it survived: reload ended with {answer.returncode}, {answer.stderr.strip()[:200]}")
     else:
         log = a.log()[-1500:]
@@ -148,7 +146,8 @@ def memory_exhausted(lab):
         print(f"  it stopped with {a.process.popen.returncode}: {log.strip().splitlines()[-1][:200]}")
         left = table(net.gw_a)
         expect(left and all(route.startswith("blackhole") for route in left), f"only blackholes should stand, not {left}")
-    a.kill()
+    if a.process.running():
+        a.kill()
     a.write_config(toml_a())
     a.start()
     a.wait_up("b")
@@ -219,10 +218,11 @@ def the_clock_is_stepped(lab):
     sa, flow, begun = spis(a, "b"), Ping(net.host_a, net.HOST_B4), time.monotonic()
     for step in (5 * 3600, -7 * 3600, 400 * 86400, -30 * 86400, 0):
         faults.set("clock_step_s", step)
+        expect_log_time(a, step)
         time.sleep(1.5)
         expect(spis(a, "b") == sa or time.monotonic() - begun > 19, f"a clock that steps to {step} s should move no SA")
     wait_until(lambda: spis(a, "b") != sa and len(spis(a, "b")) == 1, "the rekey comes when it is due", timeout=40)
-    expect(18 <= time.monotonic() - begun <= 30, f"and not {time.monotonic() - begun:.0f} s after the start, whatever the clock said")
+    expect(14 <= time.monotonic() - begun <= 30, f"and not {time.monotonic() - begun:.0f} s after the start, whatever the clock said")
     expect(flow.lost() == 0, "no packet should be lost")
     faults.set("clock_step_s", -20 * 365 * 86400)
     a.cli("down", "b")
@@ -230,6 +230,16 @@ def the_clock_is_stepped(lab):
     net.host_a.ping(net.HOST_B4)
     a.check_clean_end()
     b.check_clean_end()
+
+
+def expect_log_time(merlon, step_s):
+    """That the daemon's clock is stepped: by what it writes into its log, as it does after SIGHUP."""
+    lines = merlon.log().count("\n")
+    merlon.process.popen.send_signal(signal.SIGHUP)
+    written = lambda: re.search(r"^([\d-]+ [\d:]+)\.\d+ ", "".join(merlon.log().splitlines(keepends=True)[lines:]), re.M)
+    stamp = datetime.datetime.fromisoformat(wait_until(written, "the reload is told in the log").group(1))
+    stepped = datetime.datetime.now() + datetime.timedelta(seconds=step_s)
+    expect(abs(stamp - stepped) < datetime.timedelta(hours=2), f"the daemon's clock should say {stepped}, and its log says {stamp}")
 
 
 # ---- The configuration.

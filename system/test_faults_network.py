@@ -193,20 +193,35 @@ def netlink_refuses_requests(lab):
 
 @test
 def what_an_administrator_flushes_comes_back(lab):
-    """Somebody flushes our routing table, our rules, and every nftables table: no packet leaves in clear for long, and all of it is back
-    within seconds."""
+    """Somebody flushes our routing tables, our rules, and every nftables table: all of it is back within seconds, and meanwhile nothing leaves
+    in clear, since the guard stands where routes are gone, and routes where the guard is."""
     net = Offices(lab)
     a, b = pair(net)
-    for what, command, back in (
-            ("routes", ("ip", "route", "flush", "table", "4500"), lambda: len(table(net.gw_a)) == 2),
-            ("rules", ("ip", "rule", "flush"), lambda: "4500" in net.gw_a.ip("rule")),
-            ("guard", ("nft", "flush", "ruleset"), lambda: "merlon_guard" in net.gw_a.run("nft", "list", "tables").stdout)):
-        net.gw_a.run(*command)
-        if what == "rules":
-            for table_name, priority in (("main", 32766), ("default", 32767)):
-                net.gw_a.ip("rule", "add", "from", "all", "lookup", table_name, "priority", priority, check=False)
-        wait_until(back, f"the {what} are back", timeout=20)
+    capture = net.router.capture("any", "clear.pcap")
+    flows = [Ping(net.host_a, destination, interval=0.02) for destination in (net.HOST_B4, net.HOST_B6)]
+    routes = {family: sorted(table(net.gw_a, family)) for family in ("-4", "-6")}
+    rules = {family: net.gw_a.ip(family, "rule").count("lookup 4500") for family in ("-4", "-6")}
+    expect(all(routes.values()) and all(rules.values()), f"there should be routes and rules of both families: {routes}, {rules}")
+
+    def flush(what, commands, back, timeout):
+        for command in commands:
+            net.gw_a.run(*command)
+        expect(not back(), f"the {what} should be gone, or nothing is tried")
+        begun = time.monotonic()
+        wait_until(back, f"the {what} are back", timeout, interval=0.02)
+        print(f"  {what}: back after {time.monotonic() - begun:.1f} s")
         flows_again(net)
+
+    for family in ("-4", "-6"):
+        flush(f"routes ({family})", [("ip", family, "route", "flush", "table", "4500")], lambda: sorted(table(net.gw_a, family)) == routes[family], timeout=4)
+    for family in ("-4", "-6"):  # the kernel's own rule for `main` goes, too; with it packets find the way to the router
+        flush(f"rules ({family})", [("ip", family, "rule", "flush"), ("ip", family, "rule", "add", "from", "all", "lookup", "main", "priority", "32766")],
+              lambda: net.gw_a.ip(family, "rule").count("lookup 4500") == rules[family], timeout=4)
+    flush("guard", [("nft", "flush", "ruleset")], lambda: "merlon_guard" in net.gw_a.run("nft", "list", "tables").stdout, timeout=10)
+    for flow in flows:
+        flow.stop()
+    capture.stop()
+    expect_nothing_in_clear(capture)
     a.check_clean_end()
     b.check_clean_end()
 

@@ -154,12 +154,15 @@ void ControlSession::send_event(const ike::Event& event, const control::Request&
 void ControlSession::send(std::string line) {
   if (closed_) return;
   // Not closed at once: we may stand in the middle of a loop over listeners or sessions.
-  if (output_.size() >= kMaxQueuedLines) {
+  // An answer to what the client asked goes out however long it is.
+  if (output_.size() >= kMaxQueuedLines ||
+      (!output_.empty() && output_bytes_ + line.size() > kMaxQueuedBytes)) {
     asio::error_code ignored;
     socket_.shutdown(asio::local::stream_protocol::socket::shutdown_both, ignored);
     return;
   }
   line.push_back('\n');
+  output_bytes_ += line.size();
   output_.push_back(std::move(line));
   if (output_.size() == 1) write_next();
 }
@@ -168,6 +171,7 @@ void ControlSession::write_next() {
   asio::async_write(socket_, asio::buffer(output_.front()),
                     [self = shared_from_this()](const asio::error_code& error, std::size_t) {
                       if (error) return self->close();
+                      self->output_bytes_ -= self->output_.front().size();
                       self->output_.pop_front();
                       if (!self->output_.empty()) self->write_next();
                     });

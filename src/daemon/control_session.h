@@ -31,13 +31,14 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   void write_next();
 
   // A client that does not read must not make the daemon grow.
-  static constexpr std::size_t kMaxQueuedLines = 10'000;
+  static constexpr std::size_t kMaxQueuedLines = 10'000, kMaxQueuedBytes = std::size_t{32} << 20U;
 
   ControlServer& server_;
   asio::local::stream_protocol::socket socket_;
   io::PeerCredentials peer_;
   asio::streambuf input_{control::kMaxRequestBytes};
   std::deque<std::string> output_;
+  std::size_t output_bytes_ = 0;
   std::uint64_t subscription_ = 0;
   std::optional<control::Request> streaming_;
   struct Waiting {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "ike/events.h"
@@ -17,14 +18,32 @@ class EventLog {
   void info(const std::string& text);
   void warning(const std::string& text);
   void error(const std::string& text);
-  // For what a stranger can cause: at most kPerSecond of these pass, the others are counted and told later.
+  // For what a stranger can cause: what is more often than kStrangers says is counted, and told later.
   void limited(Instant now, const std::string& text);
 
+  // Of what a peer or a stranger makes us write, the end is left out. Bytes.
+  static constexpr std::size_t kMaxLine = 4096;
+
  private:
-  static constexpr std::uint64_t kPerSecond = 20, kBurst = 100;
-  bool allow(Instant now);
-  std::uint64_t tokens_ = kBurst, suppressed_ = 0;
-  Instant refilled_{};
+  struct Rate {
+    std::uint64_t per_second, burst;
+  };
+  // Peers that have proved who they are cause events as fast as they can ask; an honest gateway with ten thousand tunnels does so once.
+  static constexpr Rate kStrangers{20, 100}, kPeers{200, 20'000};
+  class Bucket {
+   public:
+    explicit Bucket(Rate rate) : rate_(rate), tokens_(rate.burst) {}
+    // False: not now; it is counted.
+    bool allow(Instant now);
+    // How many were not allowed since this was asked last.
+    [[nodiscard]] std::uint64_t take_suppressed() { return std::exchange(suppressed_, 0); }
+
+   private:
+    Rate rate_;
+    std::uint64_t tokens_, suppressed_ = 0;
+    Instant refilled_{};
+  };
+  Bucket strangers_{kStrangers}, peers_{kPeers};
 };
 
 }  // namespace merlon::daemon

@@ -55,6 +55,30 @@ TEST_F(Log, AFloodOfFailuresIsBoundedAndCounted) {
   EXPECT_THAT(text_.str(), HasSubstr("messages like the following were left out"));
 }
 
+// Nor a peer that has proved who it is, as fast as it can ask.
+TEST_F(Log, AFloodOfEventsIsBoundedAndCounted) {
+  log_.set_level("info");
+  ike::ChildSaClosed closed;
+  closed.connection = "office";
+  closed.reason = "the peer deleted it";
+  for (int i = 0; i < 100'000; ++i) log_.event(Instant(std::chrono::milliseconds(i)), closed);
+  EXPECT_GE(lines(), 20'000U) << "all tunnels of a large gateway at once";
+  EXPECT_LE(lines(), 20'000U + 100U * 200U + 102U);
+  log_.event(Instant(std::chrono::hours(1)), closed);
+  EXPECT_THAT(text_.str(), HasSubstr("messages like the following were left out"));
+}
+
+TEST_F(Log, LinesAreBounded) {
+  log_.set_level("debug");
+  auto event = failed();
+  event.failure.sentence.assign(250'000, 'x');
+  log_.event(Instant{}, event);
+  ike::MessageTraced traced;
+  traced.lines.assign(1, std::string(250'000, 'x'));
+  log_.event(Instant{}, traced);
+  EXPECT_LE(text_.str().size(), 3 * EventLog::kMaxLine);
+}
+
 TEST_F(Log, KeysNeverReachIt) {
   log_.set_level("debug");
   ike::IkeKeysTraced keys;

@@ -79,7 +79,8 @@ Gateway::Gateway(asio::io_context& context, control::Config config, std::string 
       config_(std::move(config)),
       config_path_(std::move(config_path)),
       timer_(context),
-      tick_(context) {}
+      tick_(context),
+      resolver_(context, [](const std::string& host) { return io::resolve_blocking(host, std::nullopt); }) {}
 
 Gateway::~Gateway() {
   if (workers_) workers_->stop();
@@ -433,13 +434,9 @@ void Gateway::perform(const ike::Initiate& command) {
 }
 
 void Gateway::perform(const ike::ResolveName& command) {
-  asio::post(resolver_, [this, command] {
-    auto addresses =
-        std::make_shared<Result<std::vector<IpAddress>>>(io::resolve_blocking(command.host, std::nullopt));
-    asio::post(context_, [this, request = command.request, addresses] {
-      supervisor_.resolved(io::system_now(), request, *addresses);
-      pump();
-    });
+  resolver_.ask(command.host, [this, request = command.request](const NameResolver::Addresses& addresses) {
+    supervisor_.resolved(io::system_now(), request, addresses);
+    pump();
   });
 }
 

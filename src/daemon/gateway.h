@@ -5,7 +5,6 @@
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/thread_pool.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "daemon/data_workers.h"
 #include "daemon/edge_drops.h"
 #include "daemon/event_log.h"
+#include "daemon/name_resolver.h"
 #include "daemon/network.h"
 #include "daemon/path_search.h"
 #include "daemon/worker_watch.h"
@@ -142,7 +142,7 @@ class Gateway {
 
   asio::steady_timer timer_, tick_;
   std::vector<std::unique_ptr<asio::posix::stream_descriptor>> descriptors_;
-  asio::thread_pool resolver_{1};
+  NameResolver resolver_;
   struct Subscription {
     Listener listener;
     WorkerListener worker_listener;

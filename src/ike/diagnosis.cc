@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "ike/diagnosis_internal.h"
 #include "pki/identity_text.h"
 #include "policy/narrow.h"
@@ -11,7 +13,16 @@ namespace merlon::ike::diagnosis {
 
 using wire::NotifyType;
 
+namespace {
+
+// What a stranger says of itself may have 64 KiB, and stands in the log, in events and in the status: bounds in bytes.
+constexpr std::size_t kMaxSentence = 4096, kMaxQuoted = 256;
+constexpr std::size_t kMaxListed = 8;
+
+}  // namespace
+
 Failure make(FailureKind kind, FailureSide side, std::string sentence, bool permanent, std::uint16_t notify) {
+  if (sentence.size() > kMaxSentence) sentence.replace(kMaxSentence - 3, std::string::npos, "...");
   Failure failure;
   failure.kind = kind;
   failure.side = side;
@@ -28,7 +39,10 @@ std::string peer(const Subject& subject) {
 }
 
 std::string quoted(const Identity& identity) {
-  return fmt::format("'{}'", pki::identity_to_text(identity));
+  const std::string text = pki::identity_to_text(identity);
+  if (text.size() <= kMaxQuoted) return fmt::format("'{}'", text);
+  return fmt::format("'{}...' ({} bytes)", std::string_view(text).substr(0, kMaxQuoted),
+                     identity.data.size());
 }
 
 namespace {
@@ -170,7 +184,10 @@ Failure no_connection_for_identity(const Subject& subject, const Identity& prese
                                      merlon::name(presented.type));
   if (asked_of_us) sentence += fmt::format(" and wants to talk to {}", quoted(*asked_of_us));
   sentence += ", but no connection for its address accepts that";
-  if (!expected.empty()) sentence += fmt::format("; what is accepted: {}", fmt::join(expected, ", "));
+  const auto listed = expected.first(std::min(expected.size(), kMaxListed));
+  if (!listed.empty()) sentence += fmt::format("; what is accepted: {}", fmt::join(listed, ", "));
+  if (listed.size() < expected.size())
+    sentence += fmt::format(" and {} more", expected.size() - listed.size());
   sentence +=
       ": set the remote id (and the local id) of the connection that is meant, or the peer's local id";
   return make(FailureKind::kIdentity, FailureSide::kBoth, std::move(sentence), true, kAuthFailed);

@@ -82,6 +82,21 @@ TEST_F(Diagnosis, WhatAPeerChoseIsEscaped) {
   }
 }
 
+// It stands in the log, in events and in the status, and a stranger may say 64 KiB.
+TEST_F(Diagnosis, WhatAStrangerSaysOfItselfIsQuotedOnlyInPart) {
+  const Identity endless{IdType::kKeyId, Bytes(60'000, 0x01)};
+  const auto failure = wrong_identity(subject_, endless);
+  EXPECT_LT(failure.sentence.size(), 1000U);
+  EXPECT_THAT(failure.sentence, HasSubstr("60000 bytes"));
+  EXPECT_THAT(failure.sentence, HasSubstr("change the remote id here")) << "the advice stands behind it";
+  const std::vector<std::string> expected(1000, "'somebody.example'");
+  const auto nobody = no_connection_for_identity(subject_, endless, endless, expected);
+  EXPECT_LT(nobody.sentence.size(), 1500U);
+  EXPECT_THAT(nobody.sentence, HasSubstr("and 992 more"));
+  const auto words = protocol(subject_, Exchange::kIkeAuth, std::string(250'000, 'x'));
+  EXPECT_LE(words.sentence.size(), 4096U);
+}
+
 TEST_F(Diagnosis, AuthenticationFailedMeansThatThePeerRefusedOurProof) {
   const auto failure = peer_refused(subject_, Exchange::kIkeAuth, NotifyType::kAuthenticationFailed, true);
   is_about_us(failure);

@@ -41,8 +41,10 @@ enum class RarePath : std::uint8_t {
   kFragmentsAnsweredAgain,
   kLaterFragmentNotAnsweredAgain,  // RFC 7383 2.6.1
   kNotAnsweredAgainElsewhere,      // often enough, and the copy came from another address
+  kAnswerWithheld,                 // its request came in fragments from several places
   kAnsweredAgainAfterTheEnd,       // of the IKE SA, which lingers for this
   kRequestAgainWhileAnswering,
+  kHeardFromElsewhere,  // an authentic request, and we do not follow: our path is checked
   // ---- before the peer is authenticated (RFC 7296 2.4)
   kSecondCandidate,
   kNoCandidateLeft,  // back to waiting for answers to IKE_SA_INIT

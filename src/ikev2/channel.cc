@@ -84,7 +84,12 @@ Result<> Channel::respond(Shard& shard, const IkeSa& sa, wire::ExchangeType exch
   answering_ = false;
   ++peer_id_;
   last_response_ = std::move(datagrams);
-  transmit(shard, last_response_, reply_path_);
+  // Whoever sees a small fragment could otherwise have a large answer sent to anybody. The peer asks again, with all of them.
+  if (from_several_places_) {
+    shard.count(RarePath::kAnswerWithheld);
+  } else {
+    transmit(shard, last_response_, reply_path_);
+  }
   return {};
 }
 
@@ -123,15 +128,18 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
     answer_again(shard, arrival.path());
     return std::nullopt;
   }
+  if (!head.flags.response) from_several_places_ = fragment && from_several_places_;
   incoming->exchange = head.exchange_type;
   incoming->response = head.flags.response;
-  incoming->path = arrival.path();
+  // Of several places the one that is known already, except where the peer has just gone to port 4500.
+  const bool known = from_several_places_ && !head.flags.response && path_.natt == arrival.path().natt;
+  incoming->path = known ? path_ : arrival.path();
   if (head.flags.response) {
     answered_sends_ = own_->sends;
     own_.reset();
   } else {
     answering_ = true;
-    reply_path_ = arrival.path();
+    reply_path_ = incoming->path;
   }
   shard.note_message(sa, head, incoming->payloads, arrival.path(), false);
   return incoming;
@@ -140,7 +148,8 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
 // RFC 7296 2.1: the same bytes again, to where the request came from (2.11). A copy that somebody on the path sends from
 // another address is as authentic as what a NAT moved: there the answer, which may be larger, goes only so often.
 void Channel::answer_again(Shard& shard, const Path& path) {
-  if (path.remote != reply_path_.remote && !repeats_elsewhere_.take(shard.time())) {
+  const bool elsewhere = from_several_places_ || path.remote != reply_path_.remote;
+  if (elsewhere && !repeats_elsewhere_.take(shard.time())) {
     shard.count(Counter::kDuplicatesIgnored);
     return shard.count(RarePath::kNotAnsweredAgainElsewhere);
   }
@@ -191,9 +200,11 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
     shard.count(RarePath::kLaterFragmentNotAnsweredAgain);
     return std::nullopt;
   }
-  auto& collected = arrival.message.header.flags.response ? responses_ : requests_;
+  const bool response = arrival.message.header.flags.response;
+  auto& collected = response ? responses_ : requests_;
   const auto outcome =
       collected.add(arrival.message.header.message_id, std::move(*opened), shard.time(), &shard.memory());
+  if (!response) note_source(outcome, arrival.path());
   if (outcome != Reassembly::Outcome::kComplete) {
     if (outcome == Reassembly::Outcome::kNoMemory) shard.count(Counter::kDropMemoryLimit);
     if (outcome == Reassembly::Outcome::kDropped) shard.count(Counter::kFragmentsDropped);
@@ -213,6 +224,17 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   }
   wipe(whole->content);
   return incoming;
+}
+
+// Of a fragment that requests_ has taken.
+void Channel::note_source(Reassembly::Outcome outcome, const Path& from) {
+  if (outcome != Reassembly::Outcome::kStored && outcome != Reassembly::Outcome::kComplete) return;
+  if (requests_.fragments() == 1) {
+    fragments_from_ = from;
+    from_several_places_ = false;
+  } else if (from != fragments_from_) {
+    from_several_places_ = true;
+  }
 }
 
 std::optional<MessageId> Channel::beyond_window(const Arrival& arrival) {

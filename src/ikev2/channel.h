@@ -134,14 +134,16 @@ class Channel {
   [[nodiscard]] Window judge(const wire::IkeHeader& received) const;
   void transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const;
   void answer_again(Shard& shard, const Path& path);
+  void note_source(Reassembly::Outcome outcome, const Path& from);
   [[nodiscard]] std::optional<Incoming> open_whole(Shard& shard, const Arrival& arrival);
   [[nodiscard]] std::optional<Incoming> open_fragment(Shard& shard, const Arrival& arrival, bool repeated);
   [[nodiscard]] DatagramLimit limit(const Path& path) const;
 
   IkeSaId id_;
   bool initiator_ = false, fragmentation_ = false, answering_ = false, only_repeats_ = false;
+  bool from_several_places_ = false;  // the fragments of the request that is collected, or was opened last
   std::uint16_t fragment_size_ = 1280;
-  Path path_, reply_path_;
+  Path path_, reply_path_, fragments_from_;
   MessageProtection protection_;
   std::uint32_t own_id_ = 0, peer_id_ = 0;  // of the next request of each side
   std::uint32_t last_id_ = 0xFFFFFFFF;

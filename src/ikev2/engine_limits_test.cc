@@ -140,6 +140,29 @@ TEST(Limits, AnAnswerIsRepeatedElsewhereOnlySoOften) {
   EXPECT_EQ(answers({address("198.51.100.66"), 4500}, 100), 2U) << "a NAT that forgot would be answered";
 }
 
+// The whole request is kept until IKE_AUTH, for as many as there are places.
+TEST(Limits, AHugeIkeSaInitIsNotKept) {
+  Pair pair;
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  (void)pair.a.engine.drain();
+  auto huge =
+      value(wire::parse_message(pair.network.sent.front().payload).map_error([](auto e) { return e.error; }));
+  wire::VendorIdPayload filler;
+  filler.data.assign(60'000, 0);
+  huge.payloads.emplace_back(filler);
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    huge.header.initiator_spi = IkeSpi{i};
+    pair.b.engine.receive(pair.network.time(),
+                          {{pair.b.ip, 500}, {pair.a.ip, 500}, false, value(wire::encode_message(huge))});
+    pair.b.drain();
+  }
+  EXPECT_EQ(pair.b.engine.half_open_count(), 0U);
+  EXPECT_EQ(pair.b.engine.counters().value(Counter::kDropMemoryLimit), 5U);
+  EXPECT_THAT(pair.b.events_of<ike::NegotiationFailed>().front()->failure.sentence,
+              testing::HasSubstr("larger than 16 KiB"));
+}
+
 TEST(Limits, AFailedAuthenticationKeepsItsPlace) {
   EngineOptions options;
   options.half_open_limit_per_source = 2;

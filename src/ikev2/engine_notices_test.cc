@@ -228,6 +228,19 @@ TEST(InvalidSelectors, NamesTheChildAndQuotesThePacket) {
   EXPECT_EQ(pair.b.installed.size(), 1U);
 }
 
+// And what lies behind a shorter packet stays with us.
+TEST(InvalidSelectors, AShortPacketIsQuotedToItsEnd) {
+  Hostile pair;
+  const auto before = pair.network.sent.size();
+  const Bytes packet(28, 0x45);
+  pair.b.engine.selectors_violated(pair.network.time(), pair.b.outbound("net")->sa->id, packet);
+  pair.b.drain();
+  pair.network.run_for(1s);
+  const auto notify = said_by_b(pair, before, NotifyType::kInvalidSelectors);
+  ASSERT_TRUE(notify);
+  EXPECT_EQ(notify->data, packet);
+}
+
 // RFC 7296 2.21.2: said in a request, after an answer of ours that the peer could not read: no Delete follows.
 TEST(InvalidSyntax, InARequestEndsTheIkeSa) {
   Hostile pair;

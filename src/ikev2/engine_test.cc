@@ -84,7 +84,17 @@ TEST(Engine, UnderLoadACookieIsAskedForAndNothingKept) {
   EngineOptions loaded;
   loaded.cookie_threshold = 0;
   Pair pair({}, loaded);
+  bool asked = false;
+  pair.network.drop = [&](const Packet& packet) {
+    if (!asked && packet.source.address == pair.b.ip) {
+      EXPECT_EQ(pair.b.engine.half_open_count(), 0U);
+      EXPECT_EQ(pair.b.engine.next_deadline(), kNever) << "no timer either";
+      asked = true;
+    }
+    return false;
+  };
   pair.up();
+  EXPECT_TRUE(asked);
   EXPECT_EQ(pair.b.engine.counters().value(Counter::kCookiesVerified), 1U);
   EXPECT_EQ(pair.a.engine.counters().value(Counter::kCookiesReturned), 1U);
 }

@@ -14,6 +14,8 @@ using ike::RarePath;
 
 namespace {
 
+constexpr Duration kPathDoubtInterval = std::chrono::seconds(10);
+
 struct OwnRequestPaths {
   RarePath sent_again, given_up;
 };
@@ -238,12 +240,21 @@ void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& 
   if (from == path) return;
   // RFC 7296 2.23: the side that is not behind the NAT follows; without a NAT addresses do not move (MOBIKE
   // would).
-  if (!from.natt || !path.natt || sa.nat.local_behind_nat || from.remote == path.remote) return;
-  shard.count(Counter::kPeersMoved);
-  shard.emit(ike::Event(ike::PeerMoved{sa.connection_name(), sa.id, path.remote, from.remote}));
+  if (!from.natt || !path.natt || sa.nat.local_behind_nat) return;
+  if (from.remote != path.remote) {
+    shard.count(Counter::kPeersMoved);
+    shard.emit(ike::Event(ike::PeerMoved{sa.connection_name(), sa.id, path.remote, from.remote}));
+  }
   established.channel.set_path(from);
   sa.path = from;
   update_child_paths(shard, sa, established);
+}
+
+void doubt_path(Shard& shard, Established& established, const Path& from) {
+  if (from.remote == established.channel.path().remote || shard.time() < established.next_path_doubt) return;
+  established.next_path_doubt = shard.time() + kPathDoubtInterval;
+  shard.count(RarePath::kHeardFromElsewhere);
+  queue_probe(established);
 }
 
 Instant task_ready_at(const Established& established, const Task& task) {

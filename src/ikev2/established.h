@@ -11,6 +11,9 @@ Next<Established, Closing, Closed> on_established_timer(Shard& shard, IkeSa& sa,
 [[nodiscard]] Instant established_deadline(const IkeSa& sa, const Established& established);
 // RFC 7296 2.23: an authentic, newest message came from elsewhere.
 void follow_peer(Shard& shard, IkeSa& sa, Established& established, const Path& from);
+// After that: an authentic request that came from where we do not send says that the peer lives, not that it hears us. So it is asked,
+// on our path.
+void doubt_path(Shard& shard, Established& established, const Path& from);
 
 // When this task may begin, provided that nothing of ours is in flight; kNever while something else must
 // happen first.

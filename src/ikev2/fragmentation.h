@@ -74,6 +74,7 @@ class Reassembly {
   // its fragment number 1 comes again.
   [[nodiscard]] bool is_complete(MessageId id) const { return id_ == id && complete_; }
   [[nodiscard]] std::size_t stored_bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t fragments() const { return parts_.size(); }
   void clear();
 
  private:

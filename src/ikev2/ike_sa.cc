@@ -130,6 +130,7 @@ void receive_established(Shard& shard, IkeSa& sa, const Arrival& arrival) {
   heed_window_size(established, incoming->payloads);
   follow_peer(shard, sa, established, incoming->path);
   if (!incoming->response) {
+    doubt_path(shard, established, incoming->path);
     // With a window of one, a new request says that the answer to the one before has arrived.
     for (auto& record : established.children) record.unconfirmed_until = Instant{};
     if (!deletes_ike(*incoming)) settle_predecessor(shard, sa);

@@ -151,6 +151,7 @@ struct Established {
   bool broken = false;  // INVALID_SYNTAX was answered: it is over (RFC 7296 2.21.3)
   std::uint32_t peer_window = 1;  // SET_WINDOW_SIZE of the peer (RFC 7296 2.3); we never need more than one
   Instant next_notice{}, next_heard{};  // no error notification is sent, or told to people, before
+  Instant next_path_doubt{};            // doubt_path() does nothing before
   // See peer_validity.h.
   Instant validity_check = kNever;
   bool recheck_trust = false;

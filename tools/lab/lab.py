@@ -5,6 +5,7 @@ failure. Namespaces have no way out of the machine. Names carry the process numb
 lab left behind is removed by the next one.
 """
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PREFIX = "mrl"
+DIRECTORY_PREFIX = "merlon-lab-"  # the process number follows, as with namespaces
 KEPT = pathlib.Path("/run/merlon-quickstart.json")  # what `./quickstart --keep` left standing on purpose
 PATIENCE_S = 60  # tests wait for conditions; this only bounds a hang
 
@@ -44,15 +46,38 @@ def wait_until(condition, what, timeout=PATIENCE_S, interval=0.1):
         time.sleep(interval)
 
 
+def remove_namespace(name):
+    """With all that runs in it."""
+    for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    run("ip", "netns", "del", name, check=False)
+
+
+def remove_directory(directory):
+    """With what is mounted in it."""
+    mounted = [line.split()[1] for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed([point for point in mounted if point.startswith(f"{directory}/")]):
+        run("umount", "-l", point, check=False)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def remove_leftovers():
-    kept = json.loads(KEPT.read_text())["namespaces"] if KEPT.exists() else []
+    """What labs made whose process is gone, but for what `./quickstart --keep` left."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"namespaces": [], "directory": ""}
+
+    def orphaned(name, prefix):
+        match = re.match(rf"{prefix}(\d+)-", name)
+        return match and name not in kept["namespaces"] and not os.path.exists(f"/proc/{match.group(1)}")
     for line in run("ip", "netns", "list", check=False).stdout.splitlines():
-        name = line.split()[0]
-        match = re.fullmatch(rf"{PREFIX}(\d+)-.*", name)
-        if match and name not in kept and not os.path.exists(f"/proc/{match.group(1)}"):
-            for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
-                os.kill(int(pid), signal.SIGKILL)
-            run("ip", "netns", "del", name, check=False)
+        if orphaned(line.split()[0], PREFIX):
+            remove_namespace(line.split()[0])
+    for etc in pathlib.Path("/etc/netns").glob(f"{PREFIX}*"):
+        if orphaned(etc.name, PREFIX):
+            shutil.rmtree(etc, ignore_errors=True)
+    for directory in pathlib.Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*"):
+        if orphaned(directory.name, DIRECTORY_PREFIX) and str(directory) != kept["directory"]:
+            remove_directory(directory)
 
 
 class Process:
@@ -145,12 +170,15 @@ class Capture:
     """tcpdump on a device, from construction to stop()."""
 
     def __init__(self, host, device, path, expression):
-        self.path = path
+        self.path, self.stopped = path, False
         self.process = host.start("tcpdump", "--immediate-mode", "-i", device, "-U", "-n", "-s", "0", "-w", path, *expression, log=f"{path.name}.log")
         wait_until(lambda: "listening on" in self.process.log(), "tcpdump listens")
 
     def stop(self):
         time.sleep(0.2)  # what is still in the kernel's buffer
+        if not self.stopped and not self.process.running():  # then it has not seen all of it
+            raise Failure(f"tcpdump had ended with {self.process.popen.returncode}: {self.process.log()[-500:]}")
+        self.stopped = True
         self.process.stop(signal.SIGINT)
         return self.path
 
@@ -168,7 +196,7 @@ class Lab:
         self.hosts, self.processes, self.keep = {}, [], keep
         self.links = []  # (host, device), both ends
         remove_leftovers()
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="merlon-lab-"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-"))
         self.directory.chmod(0o755)
         atexit.register(self.close)
 
@@ -209,14 +237,9 @@ class Lab:
                 process.popen.wait()
         self.processes = []
         for host in self.hosts.values():
-            for pid in run("ip", "netns", "pids", host.ns, check=False).stdout.split():
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            run("ip", "netns", "del", host.ns, check=False)
+            remove_namespace(host.ns)
         self.hosts = {}
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_directory(self.directory)
         atexit.unregister(self.close)
 
 
@@ -253,6 +276,9 @@ class Offices:
             host.ip("route", "add", "default", "via", via4)
             host.ip("-6", "route", "add", "default", "via", via6)
         lab.settle()
+
+
+SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
 class Merlon:
@@ -319,14 +345,19 @@ class Merlon:
         return self.process.stop() if self.process else 0
 
     def kill(self):
-        self.process.stop(signal.SIGKILL)
+        """A daemon that has ended by itself is none that can be killed."""
+        status = self.process.stop(signal.SIGKILL)
+        if status != -signal.SIGKILL:
+            raise Failure(f"merlond on {self.host.name} was to be killed and had ended with {status}:\n{self.log()[-4000:]}")
 
     def check_clean_end(self):
-        """Stops the daemon; sanitizer reports and broken invariants show in its exit status and log."""
-        if not self.process or not self.process.running():
-            if self.process and self.process.popen.returncode not in (0, -signal.SIGKILL):
-                raise Failure(f"merlond on {self.host.name} had ended with {self.process.popen.returncode}:\n{self.log()[-4000:]}")
+        """Stops the daemon; sanitizer reports and broken invariants show in its exit status and log, which tells of killed ones before it, too."""
+        if not self.process:
             return
+        running = self.process.running()
         status = self.stop()
-        if status != 0:
-            raise Failure(f"merlond on {self.host.name} ended with {status}:\n{self.log()[-4000:]}")
+        if status != 0 and (running or status != -signal.SIGKILL):
+            raise Failure(f"merlond on {self.host.name} {'ended' if running else 'had ended'} with {status}:\n{self.log()[-4000:]}")
+        report = SANITIZER_REPORT.search(self.log())
+        if report:
+            raise Failure(f"a sanitizer complains about merlond on {self.host.name}:\n{self.log()[max(0, report.start() - 200):report.start() + 4000]}")

@@ -36,6 +36,13 @@ def test(function_or_params):
     return register
 
 
+def interrupted(*_):
+    """Ends the test, whose Lab then removes everything; a second signal must not disturb that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(directory, jobs=1):
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=str(pathlib.Path(directory).resolve().parent / "build/release"))
@@ -47,7 +54,8 @@ def main(directory, jobs=1):
     parser.add_argument("names", nargs="*", help="parts of names of tests; default: all")
     options = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would all that tests start and end with it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     sys.modules.setdefault("runner", sys.modules[__name__])
     for path in sorted(pathlib.Path(directory).glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -93,11 +101,14 @@ def main(directory, jobs=1):
 
 def run_in_parallel(names, options):
     """Each test in a process of its own: they mostly wait, for timers and for each other's daemons."""
+    children = []
+
     def run_one(name):
         results = f"{options.results}.{names.index(name)}" if options.results else None
-        ended = subprocess.run([sys.executable, "-u", sys.argv[0], "--build", options.build, "--jobs", "1", "--exactly", name, *(["--results", results] if results else [])],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        output = ended.stdout.splitlines()
+        ended = subprocess.Popen([sys.executable, "-u", sys.argv[0], "--build", options.build, "--jobs", "1", "--exactly", name, *(["--results", results] if results else [])],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        children.append(ended)
+        output = ended.communicate()[0].splitlines()
         print("\n".join(output[:-1] if ended.returncode <= 1 else output), flush=True)
         line = f"FAIL {name} ({pathlib.Path(options.build).name}): the runner ended with {ended.returncode}\n"
         if results and os.path.exists(results):
@@ -105,7 +116,12 @@ def run_in_parallel(names, options):
             os.unlink(results)
         return line, ended.returncode
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        outcomes = list(pool.map(run_one, names))
+        try:
+            outcomes = list(pool.map(run_one, names))
+        except KeyboardInterrupt:  # each has a lab to remove
+            for child in children:
+                child.terminate()
+            raise
     if options.results:
         pathlib.Path(options.results).write_text("".join(line for line, _ in outcomes))
     failed = sum(code != 0 for _, code in outcomes)

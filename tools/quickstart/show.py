@@ -1,7 +1,6 @@
 """The show of ./quickstart: two offices, a hostile network between them, and the five steps of IPsec on live packets."""
 import argparse
 import json
-import os
 import pathlib
 import re
 import signal
@@ -12,7 +11,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lab"))
-from lab import KEPT, Lab, Merlon, Offices, run, wait_until  # noqa: E402
+from lab import KEPT, Lab, Merlon, Offices, remove_namespace, run, wait_until  # noqa: E402
 
 COLOUR = sys.stdout.isatty()
 
@@ -253,9 +252,7 @@ def take_down():
         return 0
     kept = json.loads(KEPT.read_text())
     for namespace in kept["namespaces"]:
-        for pid in run("ip", "netns", "pids", namespace, check=False).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
-        run("ip", "netns", "del", namespace, check=False)
+        remove_namespace(namespace)
     directory = pathlib.Path(kept["directory"])
     if directory.name.startswith("merlon-lab-"):
         run("rm", "-rf", directory)

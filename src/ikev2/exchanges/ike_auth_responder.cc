@@ -253,8 +253,11 @@ Next<Established, Lingering, Closed> accept(Shard& shard, IkeSa& sa, Proving&& p
 }
 
 AuthNext prove(Shard& shard, IkeSa& sa, HalfOpen&& init, Verified&& verified,
-               std::vector<wire::Payload>&& request, const Path& path) {
+               std::vector<wire::Payload>&& request, const Path& from) {
   sa.connection = verified.connection;
+  // RFC 7296 2.23: the port changes between the exchanges where there is a NAT, and nothing does where there is none. A copy that
+  // somebody lets arrive from elsewhere is answered there, and that is all.
+  const Path path = from.natt ? from : sa.path;
   const auto& credentials = shard.credentials(sa.connection->name);
   auto local_id = local_identity(*sa.connection, credentials, path.local.address);
   if (shard.refuses_duplicate(sa, verified.peer, local_id)) {

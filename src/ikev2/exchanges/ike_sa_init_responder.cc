@@ -156,6 +156,19 @@ bool admit(Shard& shard, const IpAddress& source) {
   return false;
 }
 
+// An honest request has one or two KiB, and it cannot be fragmented (RFC 7383 2.3). The whole of it is kept until IKE_AUTH (RFC 7296
+// 2.15), for everybody who returns a cookie.
+constexpr std::size_t kMaxInitRequest = 16384;
+bool is_too_large(Shard& shard, const Arrival& arrival, const policy::Connection& candidate) {
+  if (arrival.datagram.payload.size() <= kMaxInitRequest) return false;
+  shard.count(Counter::kDropMemoryLimit);
+  refuse(shard, arrival, candidate.name, wire::make_notify(NotifyType::kInvalidSyntax), [&] {
+    return ike::diagnosis::protocol({&candidate, {}, arrival.datagram.remote}, Exchange::kIkeSaInit,
+                                    "its request is larger than 16 KiB", NotifyType::kInvalidSyntax);
+  });
+  return true;
+}
+
 }  // namespace
 
 std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) {
@@ -183,6 +196,7 @@ std::unique_ptr<IkeSa> answer_ike_sa_init(Shard& shard, const Arrival& arrival) 
     });
     return nullptr;
   }
+  if (is_too_large(shard, arrival, *candidates.front())) return nullptr;
   auto selection = select(shard, arrival, request, candidates);
   if (!selection || !admit(shard, arrival.datagram.remote.address)) return nullptr;
 
