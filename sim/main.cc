@@ -26,7 +26,8 @@ struct Options {
   std::string scenario, write;  // files
   unsigned gateways = 0;
   bool beyond_narrowed = false;
-  bool trace = false, rekey = false, pace = false, first = false, verbose = false, rare_paths = false;
+  Repertoire repertoire = Repertoire::kAll;
+  bool trace = false, rekey = false, pace = false, verbose = false, rare_paths = false;
   bool small_scope = false, slow_crypto = false, pfs = false;
   unsigned faults = 1;
   std::string directed;    // of a name
@@ -39,11 +40,12 @@ double cpu_seconds() {
 }
 
 std::string replay_command(const Options& options, std::uint64_t seed) {
-  return fmt::format("{} --seed {}{}{}{}{}{} --trace", options.program, seed,
-                     options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
-                     options.rekey ? " --rekey" : "", options.pace ? " --pace" : "",
-                     options.first ? " --first-repertoire" : "",
-                     options.beyond_narrowed ? " --beyond-narrowed" : "");
+  return fmt::format(
+      "{} --seed {}{}{}{}{}{} --trace", options.program, seed,
+      options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
+      options.rekey ? " --rekey" : "", options.pace ? " --pace" : "",
+      options.repertoire != Repertoire::kAll ? fmt::format(" --{}-repertoire", name(options.repertoire)) : "",
+      options.beyond_narrowed ? " --beyond-narrowed" : "");
 }
 
 struct Totals {
@@ -58,7 +60,7 @@ Origin origin_of(const Options& options, std::uint64_t seed) {
   const auto kind = options.rekey  ? Origin::Kind::kRekey
                     : options.pace ? Origin::Kind::kPace
                                    : Origin::Kind::kDraw;
-  return {kind, seed, options.gateways, options.first ? Repertoire::kFirst : Repertoire::kAll};
+  return {kind, seed, options.gateways, options.repertoire};
 }
 
 RunOptions run_options(const Options& options) {
@@ -248,7 +250,13 @@ int main(int argc, char** argv) {
       "--pace", options.pace,
       "the load that speed is measured with: an hour, each SA rekeyed every ten minutes, a packet a second "
       "a tunnel, a fault a minute");
-  app.add_flag("--first-repertoire", options.first, "only the faults that the kept seeds were found with");
+  using merlon::sim::Repertoire;
+  app.add_flag_callback(
+      "--first-repertoire", [&] { options.repertoire = Repertoire::kFirst; },
+      "only the faults that the oldest kept seeds were found with");
+  app.add_flag_callback(
+      "--second-repertoire", [&] { options.repertoire = Repertoire::kSecond; },
+      "all but odd inner packets, exceptions from policies and IPv6 inside");
   app.add_flag(
       "--beyond-narrowed", options.beyond_narrowed,
       "also inner packets that their sender's policy protects and its peer, which gave less, does not take");

@@ -53,6 +53,10 @@ std::string_view name(HappeningKind kind) {
   return "?";
 }
 
+std::string_view name(Repertoire repertoire) {
+  return repertoire == Repertoire::kFirst ? "first" : repertoire == Repertoire::kSecond ? "second" : "all";
+}
+
 namespace {
 
 Duration milliseconds_between(Rng& rng, std::uint64_t low, std::uint64_t high) {
@@ -109,7 +113,7 @@ class Drawer {
   Drawer(std::uint64_t seed, unsigned gateways, Repertoire repertoire)
       : rng_(stream_seed(seed, "scenario")), swarm_(rng_) {
     made_.seed = seed;
-    if (repertoire == Repertoire::kAll) more_.emplace(seed);
+    if (repertoire != Repertoire::kFirst) more_.emplace(seed, repertoire == Repertoire::kAll);
     host_count_ = gateways != 0 ? gateways : std::array<unsigned, 8>{2, 2, 2, 2, 3, 3, 4, 4}[rng_.below(8)];
     made_.faults_end = milliseconds_between(rng_, 20000, 50000);
     if (!more_) return;

@@ -124,8 +124,12 @@ struct Scenario {
 // Which faults there are at all.
 enum class Repertoire {
   kFirst,  // loss, duplicates, delay, cuts, crashes, commands, short lifetimes: what the kept seeds were found with
-  kAll,  // and bursts, damage, replays, restarts of NATs, moves, clocks, pauses, impostors, small limits, more gateways
+  kSecond,  // and bursts, damage, replays, restarts of NATs, moves, clocks, pauses, impostors, small limits, more gateways
+  kAll,     // and inner packets of every kind, exceptions from policies, IPv6 in the tunnels
 };
+
+// "first", "second", "all".
+[[nodiscard]] std::string_view name(Repertoire repertoire);
 
 // The scenario of a seed. `gateways`: 2 to 200; 0 draws it too (2 to 4 mostly, sometimes many).
 [[nodiscard]] Scenario draw_scenario(std::uint64_t seed, unsigned gateways = 0,

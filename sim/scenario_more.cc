@@ -21,7 +21,7 @@ IpAddress numbered(bool ipv6, std::uint32_t v4, std::string_view v6, std::size_t
 
 }  // namespace
 
-MoreFaults::MoreFaults(std::uint64_t seed)
+MoreFaults::MoreFaults(std::uint64_t seed, bool inside)
     : rng_(stream_seed(seed, "more faults")),
       inner_rng_(stream_seed(seed, "inner packets")),
       bursts_(chance_of(300)),
@@ -44,8 +44,9 @@ MoreFaults::MoreFaults(std::uint64_t seed)
       keep_(chance_of(80)),
       probes_(chance_of(250)),
       clients_(chance_of(120)),
-      exceptions_(chance(inner_rng_, 300)),
-      ipv6_inside_(chance(inner_rng_, 250)) {}
+      exceptions_(inside && chance(inner_rng_, 300)),
+      ipv6_inside_(inside && chance(inner_rng_, 250)),
+      inside_(inside) {}
 
 std::string MoreFaults::text(bool nat) const {
   std::string out;
@@ -201,7 +202,7 @@ void MoreFaults::finish(Scenario& scenario) {
     for (HostPlan& host : scenario.hosts) host.esp.first_sequence = first;
   }
   scenario.may_lose = few_numbers_;
-  scenario.odd_interval = 2s;
+  if (inside_) scenario.odd_interval = 2s;
   const auto scale = std::max<std::uint64_t>(1, scenario.hosts.size() / 4);
   if (isolation_) add_happenings(scenario, HappeningKind::kIsolate, 2 * scale, 500ms, 20s);
   if (nat_restarts_) add_happenings(scenario, HappeningKind::kNatRestart, 2 * scale, 0s, 0s);

@@ -1,4 +1,4 @@
-// The faults and the shapes of Repertoire::kAll that Repertoire::kFirst does not have. They draw from a stream of their own, so that what a
+// The faults and the shapes that Repertoire::kFirst does not have. They draw from a stream of their own, so that what a
 // seed gives without them stays as it was. Only scenario*.cc include this.
 #pragma once
 
@@ -17,7 +17,8 @@ using Edges =
 
 class MoreFaults {
  public:
-  explicit MoreFaults(std::uint64_t seed);
+  // `inside`: also what the tunnels carry is not the same all the time.
+  MoreFaults(std::uint64_t seed, bool inside);
 
   // Mostly 2 to 4, as `few` says; sometimes up to 200.
   [[nodiscard]] std::size_t host_count(std::size_t few);
@@ -58,7 +59,7 @@ class MoreFaults {
   SeededRng rng_, inner_rng_;  // the second for what the tunnels carry
   bool bursts_, damage_, replays_, isolation_, nat_restarts_, moves_, pauses_, steps_, drift_, reboots_,
       impostors_, limits_, few_numbers_, high_numbers_, message_ids_, slow_signatures_, no_initial_contact_,
-      keep_, probes_, clients_, exceptions_, ipv6_inside_;
+      keep_, probes_, clients_, exceptions_, ipv6_inside_, inside_;
   unsigned impostors_made_ = 0;
 };
 

@@ -161,11 +161,13 @@ Result<Origin> parse_origin(const std::string& line) {
   const auto known = std::find(kKinds.begin(), kKinds.end(), std::string_view(kind.data()));
   if (read != 4 || known == kKinds.end() || gateways > 200)
     return fail(ErrorCode::kMalformed,
-                "expected 'from draw|rekey|pace seed N gateways N repertoire first|all', not '{}'", line);
+                "expected 'from draw|rekey|pace seed N gateways N repertoire first|second|all', not '{}'",
+                line);
   origin.kind = static_cast<Origin::Kind>(known - kKinds.begin());
   origin.seed = seed;
   origin.gateways = gateways;
-  origin.repertoire = std::string_view(repertoire.data()) == "first" ? Repertoire::kFirst : Repertoire::kAll;
+  for (const Repertoire one : {Repertoire::kFirst, Repertoire::kSecond, Repertoire::kAll})
+    if (name(one) == repertoire.data()) origin.repertoire = one;
   return origin;
 }
 
@@ -193,7 +195,7 @@ std::string to_file(const Origin& origin, const std::vector<std::string>& reduct
   }
   text += fmt::format("from {} seed {} gateways {} repertoire {}\n",
                       kKinds[static_cast<std::size_t>(origin.kind)], origin.seed, origin.gateways,
-                      origin.repertoire == Repertoire::kFirst ? "first" : "all");
+                      name(origin.repertoire));
   for (const std::string& one : reductions) text += one + "\n";
   return text;
 }
