@@ -6,7 +6,7 @@
 //   - every ESP packet opens under an SA that is in use, with the next sequence number and an IV that is new; what is
 //     inside came from TUN, once, the policies of the moment protect it with that SA, and its selectors hold it;
 //   - what comes out at the other end was sealed, unchanged, and comes out once;
-//   - each packet is carried or counted as dropped with one reason; the SAs' counters say the same;
+//   - each packet, of TUN or from outside, is carried or counted as dropped with one reason; the SAs' counters say the same;
 //   - in the end every buffer is given back.
 #include "fuzz/esp_tunnel_oracle.h"
 #include "fuzz/step_mutator.h"
@@ -99,7 +99,7 @@ class Network : Tunnel {
       ++packet.identification;
       auto made = gateways_[from].pool.copy_of(bytes);
       if (!made) break;
-      want(from, bytes);
+      want(from, {&bytes, 1});
       burst.push(std::move(made));
     }
     outbound(from, burst);
@@ -137,7 +137,7 @@ class Network : Tunnel {
     packet->meta.segment_size = segment;
     packet->meta.checksum_start = whole.source.is_v4() ? 20 : 40;
     packet->meta.checksum_offset = whole.protocol == IpProtocol::kTcp ? 16 : 6;
-    for (const Bytes& one : wire::test::segments_of(whole, segment)) want(from, one);
+    want(from, wire::test::segments_of(whole, segment));
     packet::Burst burst;
     burst.push(std::move(packet));
     outbound(from, burst);
@@ -158,8 +158,10 @@ class Network : Tunnel {
     packet->meta = meta;
     if ((how & 6U) != 0)
       gateway.read_anything = true;
-    else if (wire::parse_packet(packet->bytes()))
-      want(from, to_bytes(packet->bytes()));
+    else if (const Bytes bytes = to_bytes(packet->bytes()); wire::parse_packet(bytes))
+      want(from, {&bytes, 1});
+    else
+      want(from, {});
     packet::Burst burst;
     burst.push(std::move(packet));
     outbound(from, burst);

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 class Tunnel {
  protected:
-  static constexpr std::size_t kMaxQueue = 96, kMaxSas = 12;
+  static constexpr std::size_t kMaxQueue = 96, kMaxSas = 12, kMostFragments = 64;
 
   struct Datagram {
     unsigned to = 0;
@@ -157,23 +157,29 @@ class Tunnel {
     return {value(IpAddress::parse(kOuter[side + (setting_.outer_v6 ? 2 : 0)])), 4500};
   }
 
-  void want(unsigned from, const Bytes& packet) {
-    ++gateways_[from].wanted[essence_of(packet, setting_.clamp)];
-    gateways_[from].read_from_tun.push_back(packet);
+  // What came from TUN as one, in these packets; in none, where it is none.
+  void want(unsigned from, std::span<const Bytes> packets) {
+    auto& gateway = gateways_[from];
+    const std::size_t number = gateway.from_tun.size();
+    gateway.from_tun.push_back({std::max<std::size_t>(packets.size(), 1)});
+    for (const Bytes& packet : packets) {
+      gateway.wanted[essence_of(packet, setting_.clamp)].push_back(number);
+      gateway.read_from_tun.emplace_back(packet, number);
+    }
   }
 
   void outbound(unsigned from, packet::Burst& burst) {
     auto& gateway = gateways_[from];
     const auto before = gateway.totals();
+    const auto drops = gateway.drops();
     esp::OutboundResult result;
     gateway.engine.worker().outbound(now_, burst, result);
+    gateway.outbound_drops += gateway.drops() - drops;
     take(from, result, before);
   }
   void poll(unsigned from) {
-    const auto before = gateways_[from].totals();
-    esp::OutboundResult result;
-    gateways_[from].engine.worker().poll(now_, result);
-    take(from, result, before);
+    packet::Burst nothing;
+    outbound(from, nothing);
   }
 
   // ---- what leaves
@@ -264,18 +270,36 @@ class Tunnel {
     auto& gateway = gateways_[from];
     if (gateway.read_anything) return;
     const auto at = gateway.wanted.find(essence_of(inner, setting_.clamp));
-    if (at != gateway.wanted.end() && at->second > 0) {
-      --at->second;
+    if (at != gateway.wanted.end() && !at->second.empty()) {
+      ++gateway.from_tun[at->second.back()].carried;
+      at->second.pop_back();
       return;
     }
     require(view.is_fragment, "what is sealed came from TUN, once");
     const ByteView part = ByteView(inner).subspan(view.upper_offset);
-    const bool found =
-        setting_.clamp || std::ranges::any_of(gateway.read_from_tun, [&](const Bytes& whole) {
-          return std::search(whole.begin(), whole.end(), part.begin(), part.end()) != whole.end() ||
-                 part.empty();
-        });
+    bool found = setting_.clamp;
+    // Of several that hold it, it may be a part of any.
+    for (const auto& [whole, number] : gateway.read_from_tun) {
+      if (gateway.from_tun[number].carried == gateway.from_tun[number].parts) continue;
+      if (std::search(whole.begin(), whole.end(), part.begin(), part.end()) == whole.end()) continue;
+      found = gateway.from_tun[number].cut = true;
+    }
     require(found, "a fragment is a part of what came from TUN");
+  }
+  // Nothing is held back any more: what was not carried was dropped, and counted. A super-packet goes as one or piece by piece, and what is
+  // cut fragment by fragment.
+  void settle(const Gateway& gateway) const {
+    if (gateway.read_anything) return;
+    std::uint64_t least = 0, most = 0;
+    for (const FromTun& one : gateway.from_tun) {
+      const std::size_t missing = one.parts - one.carried;
+      if (!one.cut) least += one.carried == 0 ? 1 : missing;
+      most += missing * kMostFragments;
+    }
+    // Where the MSS is clamped a fragment may be of a packet that was changed, and so be a part of none.
+    require(setting_.clamp || gateway.outbound_drops >= least,
+            "what came from TUN is carried or counted as dropped");
+    require(setting_.clamp || gateway.outbound_drops <= most, "what is counted as dropped is not carried");
   }
   // What may come out at `to`, once these bytes are handed over whole.
   void remember(unsigned to, ByteView car, const Bytes& inner) {
@@ -343,6 +367,7 @@ class Tunnel {
       require(gateway.engine.installed().empty(), "nothing is installed any more");
       require(gateway.engine.reclaim() == 0, "nothing waits to be freed");
       require(gateway.pool.in_use() == 0, "every buffer is given back");
+      settle(gateway);
     }
   }
 

@@ -95,6 +95,12 @@ struct Direction {
   }
 };
 
+// What came from TUN as one: a packet, or a super-packet in segments. It is carried, or dropped as one or piece by piece.
+struct FromTun {
+  std::size_t parts = 0, carried = 0;
+  bool cut = false;  // a part of it went out in fragments
+};
+
 // A gateway, with what its surroundings must remember.
 struct Gateway {
   Gateway(std::uint64_t seed, const esp::EngineConfig& config)
@@ -129,8 +135,12 @@ struct Gateway {
   packet::PacketPool pool;
   esp::DataPlane engine;
   std::shared_ptr<const policy::Spd> spd;
-  std::map<Bytes, int> wanted;            // essences of what came from TUN and has not been seen in ESP yet
-  std::vector<Bytes> read_from_tun;       // whole, to recognise fragments
+  std::vector<FromTun> from_tun;
+  // Essences of what came from TUN and has not been seen in ESP yet, and of what each is a part.
+  std::map<Bytes, std::vector<std::size_t>> wanted;
+  std::vector<std::pair<Bytes, std::size_t>>
+      read_from_tun;  // whole, to recognise fragments, and of what it is a part
+  std::uint64_t outbound_drops = 0;
   bool read_anything = false;             // packets whose outcome is not foretold
   std::map<Bytes, int> may_come_out;      // essences, of ESP packets that were handed over whole
   std::set<Bytes> handed_over;            // those ESP packets

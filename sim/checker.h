@@ -16,6 +16,7 @@
 #include "sim/network.h"
 #include "sim/scenario.h"
 #include "wire/ike/header.h"
+#include "wire/ip/packet_view.h"
 
 namespace merlon::sim {
 
@@ -52,6 +53,11 @@ class Checker {
   [[nodiscard]] Bytes make_inner(std::size_t tunnel, std::size_t child, unsigned direction, Rng& rng);
   // A packet that no policy speaks of: it must go nowhere.
   [[nodiscard]] Bytes make_stray(std::size_t host, Rng& rng);
+  // One of what else a network sends: of any protocol, long or short, from and to addresses in and around what the host's tunnels carry,
+  // and sometimes no packet at all. Whether it arrives is what RFC 4301 makes of the policies of both ends.
+  [[nodiscard]] Bytes make_odd(std::size_t host, Rng& rng);
+  // An ICMP error for the inner network.
+  void refused(std::size_t host, ByteView answer);
   void delivered(std::size_t host, ByteView packet);
   // From now on a packet that is not delivered is a violation: judged by judge_losses().
   void nothing_may_be_lost(bool strict) { strict_ = strict; }
@@ -67,9 +73,16 @@ class Checker {
     Duration at{0};
     std::uint32_t tunnel = 0, child = 0;
     std::uint8_t direction = 0;
-    bool delivered = false, strict = false, stray = false;
-    std::uint64_t digest = 0;  // of everything behind the IP header
+    bool delivered = false, strict = false;
+    std::string_view kept_back;  // empty: it must arrive; else why it must not: "which no policy speaks of"
+    std::uint64_t digest = 0;    // of everything behind the IP header
     IpAddress source, destination;
+  };
+  // A packet that may arrive in fragments.
+  struct Fragmented {
+    Bytes data;  // of the whole, behind the IP header
+    std::set<std::uint16_t> offsets;
+    std::size_t arrived = 0;
   };
   // What is remembered of an installed SA; not its keys, which must be gone when it is.
   struct Installed {
@@ -122,7 +135,24 @@ class Checker {
   // Returns how often these bytes were sent.
   unsigned check_request(const std::string& who, Window& window, const wire::IkeHeader& header,
                          std::uint32_t part, std::uint64_t digest);
-  Bytes make(InnerPacket packet, Rng& rng);
+  // How an inner packet looks beside its addresses.
+  struct Shape {
+    IpProtocol protocol = IpProtocol::kUdp;
+    bool dont_fragment = false;
+    std::size_t more = 0;  // bytes behind its mark
+  };
+  Bytes make(InnerPacket packet, const Shape& shape, Rng& rng);
+  [[nodiscard]] static Shape small(Rng& rng);
+  // RFC 4301 5.1, with what the other end configures: fills in where the packet goes, or why it does not.
+  void decide(std::size_t host, const wire::PacketView& view, InnerPacket& packet) const;
+  [[nodiscard]] const policy::Connection* connection_at(std::size_t host, std::size_t tunnel) const;
+  // The number in a packet, or in the beginning of one.
+  [[nodiscard]] std::optional<std::uint64_t> number_in(ByteView packet, std::size_t header_length) const;
+  [[nodiscard]] std::optional<std::uint64_t> number_of_fragment(const wire::PacketView& view,
+                                                                ByteView packet) const;
+  void delivered_fragment(std::size_t host, const wire::PacketView& view, ByteView packet);
+  // False, and a violation: this host may not get it.
+  bool may_get(std::size_t host, std::uint64_t number, ByteView packet);
   void judge_flows();
   [[nodiscard]] bool selected(std::size_t host, ByteView packet) const;
 
@@ -131,6 +161,7 @@ class Checker {
   std::optional<Violation> violation_;
   bool strict_ = false;
   std::vector<InnerPacket> inner_;
+  std::unordered_map<std::uint64_t, Fragmented> fragmented_;  // by number
   TrafficStats traffic_;
   std::uint64_t agreed_pairs_ = 0;
   std::unordered_map<std::string, std::size_t> tunnels_;  // by connection

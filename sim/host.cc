@@ -71,7 +71,7 @@ void Host::start() {
   begin_clock();
   line(lives_ == 1 ? "=== starts" : "=== starts again");
   life_ = std::make_unique<Life>(*this, plan_, in_.seed, number_, lives_);
-  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(policies())));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
   if (in_.watch.key_seen)
@@ -95,6 +95,7 @@ void Host::crash() {
 void Host::stop(bool stay) {
   if (!life_) return;
   resume();
+  if (!life_) return;  // the crash that waited
   line("=== stops");
   life_->stays = stay;
   life_->stopping = true;
@@ -210,8 +211,7 @@ void Host::send_inner(ByteView packet) {
   if (!acts()) return;
   packet::PacketPtr inner = life_->pool.copy_of(packet);
   if (!inner) return fail("buffers are given back", fmt::format("all {} are in use", life_->pool.size()));
-  if (in_.sabotage == Sabotage::kSendInClear && lives_ == 1 && ++life_->inner_count == 50)
-    transmit({Carrier::kUdp, {address_, 4500}, {address_, 4500}, 0, to_bytes(packet)}, {});
+  sabotage_outbound(packet);
   life_->burst.push(std::move(inner));
   life_->data_plane.worker().outbound(now().monotonic, life_->burst, life_->outbound);
   flush_outbound();
@@ -233,8 +233,8 @@ void Host::flush_outbound() {
     transmit(datagram, {meta.sa_id});
     sabotage_after(datagram, {meta.sa_id});
   }
-  if (!life_->outbound.to_tun.empty())
-    fail("no ICMP error without a cause", "an inner packet was answered with one");
+  for (const packet::PacketPtr& answer : life_->outbound.to_tun)
+    in_.checker.refused(number_, answer->bytes());
   life_->outbound.clear();
 }
 
@@ -285,7 +285,7 @@ void Host::rekey(const std::string& connection, const std::string& child) {
 void Host::reconfigure() {
   if (!acts()) return;
   line("=== loads the same configuration again");
-  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(plan_.connections)));
+  life_->data_plane.set_spd(std::make_shared<const policy::Spd>(policy::build_spd(policies())));
   life_->engine.configure(now(), plan_.connections, plan_.credentials);
   life_->supervisor.configure(now(), plan_.connections);
   pump();

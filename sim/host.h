@@ -24,7 +24,7 @@
 
 namespace merlon::sim {
 
-// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host: "A Child 12".
+// For tests of what stays in memory. `sa` names an IKE SA or a Child SA at one host, or the secret of a key exchange: "A Child 12".
 struct KeyWatch {
   std::function<void(const std::string& sa, ByteView key)> key_seen;  // every key that a gateway has
   std::function<void(const std::string& sa, Duration at)> sa_gone;  // from now on it needs none of that SA's
@@ -85,6 +85,8 @@ class Host {
   [[nodiscard]] std::size_t packets_held() const;
   [[nodiscard]] std::size_t ike_sa_count() const;
   [[nodiscard]] std::size_t half_open_count() const;
+  [[nodiscard]] std::size_t lingering_count() const;
+  [[nodiscard]] std::size_t memory_used() const;  // for messages that are not whole
   [[nodiscard]] bool idle() const;
   // A Child SA in the packet engine that no IKE SA knows, for longer than late packets need.
   [[nodiscard]] std::optional<policy::ChildSaId> orphan();
@@ -119,6 +121,7 @@ class Host {
   void flush_outbound();
   void transmit(WireDatagram datagram, policy::ChildSaId sa);
   void inner_arrived(ByteView packet);
+  void complete(ike::Answer answer);
   void complete_later(Duration longest, std::function<ike::Answer()> work);
   [[nodiscard]] std::string sa_name(std::string_view kind, std::uint64_t number) const;
   void fail(std::string_view invariant, const std::string& detail);
@@ -136,10 +139,12 @@ class Host {
 
   // ---- host_sabotage.cc: what a test asks for, else nothing
   [[nodiscard]] policy::ChildSaPtr sabotaged(const policy::ChildSaPtr& sa) const;
+  [[nodiscard]] std::vector<policy::ConnectionPtr> policies() const;
   void sabotage(ike::Transmit& action);
   void sabotage_after(const ike::Transmit& action);  // it was sent
   void sabotage_after(const WireDatagram& esp, policy::ChildSaId sa);
   void sabotage_removed(const policy::ChildSaPtr& sa);
+  void sabotage_outbound(ByteView packet);
   [[nodiscard]] bool sabotage_inner(ByteView packet);  // true: it is lost
   void sabotage_tick();
   void never_rest();

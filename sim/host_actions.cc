@@ -103,12 +103,22 @@ void Host::perform(ike::RemoveChildSa& action) {
 
 void Host::complete_later(Duration longest, std::function<ike::Answer()> work) {
   const auto most = static_cast<std::uint64_t>(longest.count());
-  if (most == 0) return life_->engine.complete(now(), work());
+  if (most == 0) return complete(work());
   after(Duration(static_cast<std::int64_t>(between(life_->worker_rng, 0, most))),
         [this, work = std::move(work)] {
-          life_->engine.complete(now(), work());
+          complete(work());
           pump();
         });
+}
+
+void Host::complete(ike::Answer answer) {
+  const auto* const done = std::get_if<ike::KeyExchangeDone>(&answer);
+  const bool watched = in_.watch.key_seen && done != nullptr && done->shared_secret;
+  const std::string secret = watched ? sa_name("key exchange", done->request) : std::string();
+  if (watched) in_.watch.key_seen(secret, done->shared_secret->bytes());
+  life_->engine.complete(now(), std::move(answer));
+  // Keys were derived from it, and nothing else ever is.
+  if (watched && in_.watch.sa_gone) in_.watch.sa_gone(secret, in_.queue.elapsed());
 }
 void Host::perform(ike::RunKeyExchange& action) {
   complete_later(plan_.slow_actions,
@@ -133,7 +143,8 @@ void Host::perform(ike::Event& event) {
     in_.checker.established(number_,
                             in_.sabotage == Sabotage::kMistakePeer ? mistaken(*established) : *established);
   if (const auto* keys = std::get_if<ike::IkeKeysTraced>(&event); keys && in_.watch.key_seen)
-    for (const Secret* key : {&keys->sk_ei, &keys->sk_er, &keys->sk_ai, &keys->sk_ar})
+    for (const Secret* key :
+         {&keys->sk_ei, &keys->sk_er, &keys->sk_ai, &keys->sk_ar, &keys->sk_d, &keys->sk_pi, &keys->sk_pr})
       in_.watch.key_seen(sa_name("IKE", keys->id.initiator.value), key->bytes());
   if (const auto* closed = std::get_if<ike::IkeSaClosed>(&event); closed && in_.watch.sa_gone)
     in_.watch.sa_gone(sa_name("IKE", closed->id.initiator.value), in_.queue.elapsed());
@@ -229,6 +240,12 @@ std::size_t Host::packets_held() const {
 }
 std::size_t Host::half_open_count() const {
   return life_ ? life_->engine.half_open_count() : 0;
+}
+std::size_t Host::lingering_count() const {
+  return life_ ? life_->engine.lingering_count() : 0;
+}
+std::size_t Host::memory_used() const {
+  return life_ ? life_->engine.memory_used() : 0;
 }
 std::size_t Host::ike_sa_count() const {
   return life_ ? life_->engine.ike_sa_count() : 0;

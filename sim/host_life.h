@@ -70,6 +70,9 @@ struct Host::Life {
       const ikev2::EngineOptions usual;
       made.half_open_limit = usual.half_open_limit;
       made.half_open_limit_per_source = usual.half_open_limit_per_source;
+      made.ike_sa_limit = usual.ike_sa_limit;
+      made.lingering_limit = usual.lingering_limit;
+      made.memory_limit = usual.memory_limit;
     }
     made.trace_all = host.in_.trace.on();
     return made;

@@ -5,6 +5,7 @@
 #include "sim/host_life.h"
 #include "wire/esp.h"
 #include "wire/ike/header.h"
+#include "wire/ip/icmp.h"
 
 namespace merlon::sim {
 namespace {
@@ -30,6 +31,18 @@ bool is_protected(const wire::IkeHeader& header) {
 }
 
 }  // namespace
+
+std::vector<policy::ConnectionPtr> Host::policies() const {
+  if (in_.sabotage != Sabotage::kForgetExceptions) return plan_.connections;
+  std::vector<policy::ConnectionPtr> made;
+  for (const policy::ConnectionPtr& connection : plan_.connections) {
+    auto copy = std::make_shared<policy::Connection>(*connection);
+    std::erase_if(copy->children,
+                  [](const auto& child) { return child.action != policy::ChildAction::kProtect; });
+    made.push_back(std::move(copy));
+  }
+  return made;
+}
 
 policy::ChildSaPtr Host::sabotaged(const policy::ChildSaPtr& sa) const {
   const bool second = number_ == 1;
@@ -130,6 +143,15 @@ void Host::sabotage_removed(const policy::ChildSaPtr& sa) {
   for (unsigned i = 0; i < 4; ++i)
     packet[i] = static_cast<std::uint8_t>(sa->outbound_spi.value >> (24 - 8 * i));
   transmit({Carrier::kEsp, {address_, 0}, sa->path.remote, 0, std::move(packet)}, sa->id);
+}
+
+void Host::sabotage_outbound(ByteView packet) {
+  if (in_.sabotage != Sabotage::kSendInClear && in_.sabotage != Sabotage::kRefuseWhatFits) return;
+  if (lives_ != 1 || ++life_->inner_count != 50) return;
+  if (in_.sabotage == Sabotage::kSendInClear)
+    return transmit({Carrier::kUdp, {address_, 4500}, {address_, 4500}, 0, to_bytes(packet)}, {});
+  if (const auto answer = wire::build_packet_too_big(packet, address_, 1000))
+    in_.checker.refused(number_, *answer);
 }
 
 bool Host::sabotage_inner(ByteView packet) {

@@ -99,7 +99,8 @@ bool Ladder::draw(std::string& row, std::size_t first, std::size_t last, const A
   // What is lost gets two thirds of the way.
   const std::size_t gone = arrow.lost ? length - length / 3 : length;
   const std::size_t begin = right ? low : high + 1 - gone;
-  for (std::size_t i = begin; i < begin + gone; ++i) row[i] = arrow.body;
+  // To nowhere, from the last column, it goes beyond the row.
+  put(row, begin, std::string(gone, arrow.body));
   row[right ? begin + gone - 1 : begin] = arrow.lost ? 'X' : right ? '>' : '<';
   for (const auto& [label, least] : {std::pair(&arrow.label, 5U), std::pair(&arrow.brief, 1U)}) {
     if (label->empty() || label->size() + least > gone) continue;
@@ -119,7 +120,7 @@ Ladder::Lines Ladder::arrow(Duration at, const Arrow& arrow, std::string note, c
   if (from && to && from != to)
     labelled = draw(line, *from, *to, arrow);
   else if (from)
-    labelled = draw(line, *from, *from + kStub, arrow);
+    labelled = draw(line, *from, std::min(*from + kStub, margin_ - 1), arrow);
   else if (to)
     labelled = draw(line, *to - kStub, *to, arrow);
   if (!from || !to) note = fmt::format("{} -> {}: {}", name(arrow.from), name(arrow.to), note);

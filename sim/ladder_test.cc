@@ -23,6 +23,26 @@ TEST(Ladder, DrawsArrowsBetweenColumns) {
             Ladder::Lines{"   3.000000 |                                     *   C: is up"});
 }
 
+// From an address that nobody has, or to one: a short arrow, which ends before the margin.
+TEST(Ladder, DrawsArrowsToNowhere) {
+  const Ladder ladder({"A", "B"}, {0, 1});
+  const auto drawn = [&](std::optional<std::size_t> from, std::optional<std::size_t> to, bool lost) {
+    return ladder.arrow(1s, {from, to, "IKE_AUTH request 1", "AUTH req 1", '-', lost}, "#1", {});
+  };
+  EXPECT_EQ(
+      drawn(1, std::nullopt, false),
+      Ladder::Lines{"   1.000000 |                                     |-> IKE_AUTH request 1, B -> ?: #1"});
+  EXPECT_EQ(
+      drawn(1, std::nullopt, true),
+      Ladder::Lines{"   1.000000 |                                     |-X IKE_AUTH request 1, B -> ?: #1"});
+  EXPECT_EQ(
+      drawn(0, std::nullopt, false),
+      Ladder::Lines{"   1.000000 |------>                              |   IKE_AUTH request 1, A -> ?: #1"});
+  EXPECT_EQ(
+      drawn(std::nullopt, 1, false),
+      Ladder::Lines{"   1.000000 |                              ------>|   IKE_AUTH request 1, ? -> B: #1"});
+}
+
 TEST(Ladder, ManyGatewaysStandInTheMargin) {
   const Ladder ladder({"A", "B", "C", "D", "E", "F", "G"}, {0, 1, 2, 3, 4, 5, 6});
   EXPECT_EQ(ladder.arrow(1s, {0, 6, "IKE_AUTH request 1", "", '-', false}, "#1", {}),

@@ -25,6 +25,7 @@ struct Options {
   unsigned shrink_runs = 1000;
   std::string scenario, write;  // files
   unsigned gateways = 0;
+  bool beyond_narrowed = false;
   bool trace = false, rekey = false, pace = false, first = false, verbose = false, rare_paths = false;
   bool small_scope = false, slow_crypto = false, pfs = false;
   unsigned faults = 1;
@@ -38,10 +39,11 @@ double cpu_seconds() {
 }
 
 std::string replay_command(const Options& options, std::uint64_t seed) {
-  return fmt::format("{} --seed {}{}{}{}{} --trace", options.program, seed,
+  return fmt::format("{} --seed {}{}{}{}{}{} --trace", options.program, seed,
                      options.gateways != 0 ? fmt::format(" --gateways {}", options.gateways) : "",
                      options.rekey ? " --rekey" : "", options.pace ? " --pace" : "",
-                     options.first ? " --first-repertoire" : "");
+                     options.first ? " --first-repertoire" : "",
+                     options.beyond_narrowed ? " --beyond-narrowed" : "");
 }
 
 struct Totals {
@@ -69,7 +71,8 @@ RunOptions run_options(const Options& options) {
 }
 
 void run_seed(const Options& options, std::uint64_t seed, Totals& totals) {
-  const Scenario scenario = make(origin_of(options, seed));
+  Scenario scenario = make(origin_of(options, seed));
+  scenario.beyond_narrowed = options.beyond_narrowed;
   const RunReport report = run_and_explain(scenario, run_options(options));
   ++totals.runs;
   totals.packets += report.traffic.delivered;
@@ -246,6 +249,9 @@ int main(int argc, char** argv) {
       "the load that speed is measured with: an hour, each SA rekeyed every ten minutes, a packet a second "
       "a tunnel, a fault a minute");
   app.add_flag("--first-repertoire", options.first, "only the faults that the kept seeds were found with");
+  app.add_flag(
+      "--beyond-narrowed", options.beyond_narrowed,
+      "also inner packets that their sender's policy protects and its peer, which gave less, does not take");
   app.add_flag("--trace", options.trace, "every message as it happens");
   app.add_flag(
       "--rare-paths", options.rare_paths,

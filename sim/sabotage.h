@@ -24,7 +24,7 @@ enum class Sabotage : std::uint8_t {
   kLoseMostPackets,      // the same with three of four, after 40 seconds
   kAnswerTooMuch,        // answers leave three times
   kRepeatRequests,       // requests leave ten times
-  kForgetLimits,         // the engine does not know the limits of half-open IKE SAs that the host has
+  kForgetLimits,         // the engine does not know the limits of IKE SAs and memory that the host has
   kMistakePeer,          // somebody else is taken for the peer
   kNeverRest,            // a timer is due again and again
   kReuseIv,              // an ESP packet is made again with the next sequence number and the same IV
@@ -43,6 +43,8 @@ enum class Sabotage : std::uint8_t {
   kRemoveTwice,          // a Child SA is removed from the packet engine twice
   kUpdateRemoved,        // a Child SA is changed after it was removed
   kSendUnderRemoved,     // ESP leaves under a Child SA that was removed
+  kForgetExceptions,     // the packet engine knows no policies that discard or bypass
+  kRefuseWhatFits,       // an inner packet that fits is answered with an ICMP error
   kHoardTimers,          // timers are set and set, for later
 };
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sim/directed.h"
+#include "sim/scenario_draw.h"
 #include "sim/world.h"
 
 namespace merlon::sim {
@@ -74,6 +76,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Sabotage::kRemoveTwice, "what is removed was there"},
                     Case{Sabotage::kUpdateRemoved, "what is updated is there"},
                     Case{Sabotage::kSendUnderRemoved, "ESP only under an SA"},
+                    Case{Sabotage::kRefuseWhatFits, "no ICMP error without a cause"},
                     Case{Sabotage::kHoardTimers, "bounded timers"}),
     name_of);
 
@@ -100,6 +103,83 @@ INSTANTIATE_TEST_SUITE_P(All, SabotagedUnderReplays,
                          testing::Values(Case{Sabotage::kAnswerTooMuch, "answers to the unproven are small"},
                                          Case{Sabotage::kForgetLimits, "bounded memory"}),
                          name_of);
+
+// Between networks that a tunnel joins, some addresses are not for it.
+TEST(Sabotage, ExceptionsThatAreForgottenAreFound) {
+  expect_found({Sabotage::kForgetExceptions, "nothing outside its selectors"}, [](std::uint64_t seed) {
+    Scenario made = rekey_scenario(seed);
+    for (const std::size_t end : {0U, 1U}) {
+      policy::Connection connection = *made.hosts[end].connections[0];
+      add_exceptions(connection, made.tunnels[0], end);
+      made.hosts[end].connections = {std::make_shared<const policy::Connection>(connection)};
+    }
+    return made;
+  });
+}
+
+std::vector<Scenario> directed(std::string_view name) {
+  std::vector<Scenario> made;
+  for (Directed& one : directed_scenarios())
+    if (one.name == name) made.push_back(std::move(one.scenario));
+  return made;
+}
+
+// There are more gateways than the hub takes.
+std::vector<Scenario> few_ike_sas() {
+  auto made = directed("few IKE SAs");
+  for (Scenario& one : made) one.hosts[0].options.ike_sa_limit = 3;
+  return made;
+}
+
+// Of requests in many fragments most are lost on the way, and what arrived waits for the rest.
+std::vector<Scenario> little_memory() {
+  auto made = directed("little memory");
+  for (Scenario& one : made) {
+    for (HostPlan& host : one.hosts) host.options.memory_limit = 100;
+    for (TunnelPlan& tunnel : one.tunnels)
+      for (LinkFaults& link : tunnel.links) link.loss = 600;
+  }
+  return made;
+}
+
+// Each IKE SA that was replaced is to go at once.
+std::vector<Scenario> none_may_linger() {
+  std::vector<Scenario> made{rekey_scenario(1), rekey_scenario(2)};
+  for (Scenario& one : made)
+    for (HostPlan& host : one.hosts) host.options.lingering_limit = 0;
+  return made;
+}
+
+// An engine that forgets the limits holds more than each of them allows.
+struct Limit {
+  std::vector<Scenario> (*draw)();
+  std::string of;  // in the detail of the violation
+};
+class ForgottenLimits : public testing::TestWithParam<Limit> {};
+TEST_P(ForgottenLimits, AreFound) {
+  RunOptions options;
+  options.sabotage = Sabotage::kForgetLimits;
+  for (const Scenario& scenario : GetParam().draw()) {
+    const RunReport report = run(scenario, options);
+    if (!report.violation) continue;
+    EXPECT_EQ(report.violation->invariant, "bounded memory");
+    EXPECT_NE(report.violation->detail.find(GetParam().of), std::string::npos) << report.violation->detail;
+    return;
+  }
+  FAIL() << "nothing was found";
+}
+INSTANTIATE_TEST_SUITE_P(Each, ForgottenLimits,
+                         testing::Values(Limit{few_ike_sas, "IKE SAs for its limit"},
+                                         Limit{little_memory, "bytes of unfinished messages"},
+                                         Limit{none_may_linger, "IKE SAs that linger"}),
+                         [](const auto& one) { return "Number" + std::to_string(one.index); });
+// And one that keeps them does not.
+TEST(Unsabotaged, LimitsAreKept) {
+  for (const Scenario& scenario : none_may_linger()) {
+    const RunReport report = run_and_explain(scenario);
+    ASSERT_FALSE(report.violation) << explain(report, scenario, "");
+  }
+}
 
 TEST(Unsabotaged, ReplaysViolateNothing) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {

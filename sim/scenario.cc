@@ -130,7 +130,7 @@ class Drawer {
     for (HostPlan& impostor : impostors_) made_.hosts.push_back(std::move(impostor));
     draw_happenings();
     made_.summary = fmt::format("{} gateways, {} tunnels, {}: {}{}", host_count_, made_.tunnels.size(), encr_,
-                                swarm_.text(), more_ ? more_->text() : "");
+                                swarm_.text(), more_ ? more_->text(has_nat()) : "");
     if (more_) more_->finish(made_);
     std::stable_sort(made_.happenings.begin(), made_.happenings.end(),
                      [](const auto& a, const auto& b) { return a.at < b.at; });
@@ -144,6 +144,10 @@ class Drawer {
   void add_impostor(const TunnelDraw& draw, TunnelEnds& ends, const TunnelPlan& tunnel);
   LinkFaults draw_link();
   void draw_happenings();
+  [[nodiscard]] bool has_nat() const {
+    return std::any_of(made_.hosts.begin(), made_.hosts.end(),
+                       [](const auto& host) { return host.nat.has_value(); });
+  }
   void add_happenings(HappeningKind kind, std::uint64_t most, Duration shortest, Duration longest);
   void add_simultaneous(HappeningKind kind, std::uint64_t most);
 
@@ -258,7 +262,8 @@ void Drawer::add_happenings(HappeningKind kind, std::uint64_t most, Duration sho
     one.kind = kind;
     one.tunnel = static_cast<std::size_t>(rng_.below(made_.tunnels.size()));
     const TunnelPlan& tunnel = made_.tunnels[one.tunnel];
-    one.host = tunnel.hosts[rng_.below(2)];
+    const auto hosts = may_befall(made_, kind, tunnel);
+    one.host = hosts[rng_.below(hosts.size())];
     if (kind == HappeningKind::kRekeyChild || (kind == HappeningKind::kTerminate && chance(rng_, 500)))
       one.child = tunnel.children[rng_.below(tunnel.children.size())].name;
     one.lasts = milliseconds_between(rng_, low, high);
@@ -286,7 +291,7 @@ void Drawer::draw_happenings() {
   if (swarm_.crashes) add_happenings(HappeningKind::kCrash, 3 * scale, 50ms, 12s);
   if (swarm_.stops) add_happenings(HappeningKind::kStop, 2 * scale, 1s, 12s);
   if (swarm_.cuts) add_happenings(HappeningKind::kCut, 4 * scale, 500ms, 25s);
-  if (swarm_.nat) add_happenings(HappeningKind::kRebind, 3 * scale, 0s, 0s);
+  if (has_nat()) add_happenings(HappeningKind::kRebind, 3 * scale, 0s, 0s);
   if (swarm_.commands) {
     add_simultaneous(HappeningKind::kTerminate, 5 * scale);
     if (chance(rng_, 500)) add_happenings(HappeningKind::kTakeDown, 2 * scale, 2s, 15s);
@@ -300,6 +305,15 @@ void Drawer::draw_happenings() {
 }
 
 }  // namespace
+
+std::vector<std::size_t> may_befall(const Scenario& scenario, HappeningKind kind, const TunnelPlan& tunnel) {
+  if (kind != HappeningKind::kRebind && kind != HappeningKind::kNatRestart)
+    return {tunnel.hosts.begin(), tunnel.hosts.end()};
+  std::vector<std::size_t> made;
+  for (std::size_t i = 0; i < scenario.hosts.size(); ++i)
+    if (scenario.hosts[i].nat) made.push_back(i);
+  return made;
+}
 
 Scenario draw_scenario(std::uint64_t seed, unsigned gateways, Repertoire repertoire) {
   return Drawer(seed, gateways, repertoire).draw();

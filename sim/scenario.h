@@ -53,12 +53,14 @@ struct HostPlan {
 struct ChildPlan {
   std::string name;
   std::array<IpAddress, 2>
-      first_address;     // of the protected network at each end; kInnerHosts addresses from here on
-  Duration interval{0};  // between two inner packets, in each direction; 0: none
+      first_address;      // of the protected network at each end; kInnerHosts addresses from here on
+  Duration interval{0};   // between two inner packets, in each direction; 0: none
+  bool ipv6_too = false;  // also the ipv6_twin() of each address
   unsigned parallel =
       1;  // Child SAs with these selectors that both ends want (RFC 9611): the fewer of the two
 };
 inline constexpr unsigned kInnerHosts = 32;
+[[nodiscard]] IpAddress ipv6_twin(const IpAddress& v4);  // fd00::10.0.0.1
 
 // A connection as both its ends have it configured; it has one name.
 struct TunnelPlan {
@@ -107,6 +109,9 @@ struct Scenario {
   std::vector<Happening> happenings;  // by time
   Replays replays;
   Duration traffic_from{std::chrono::seconds(2)};
+  Duration odd_interval{0};  // between two odd packets of each host (Checker::make_odd); 0: none
+  bool beyond_narrowed =
+      false;  // odd packets may be such as the other end does not take, though their sender's policy protects them
   Duration faults_end{std::chrono::seconds(30)};          // then everything heals
   Duration convergence_bound{std::chrono::seconds(240)};  // and within this long everything must be up
   Duration proof{std::chrono::seconds(15)};               // and for this long not one packet may be lost

@@ -3,7 +3,9 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -38,6 +40,16 @@ struct TunnelEnds {
   policy::AuthKind auth = policy::AuthKind::kPsk;
   KeyPlan key = KeyPlan::kEd25519;
 };
+
+// Whom such a happening may befall: an end of the tunnel; of a NAT whoever is behind one, and perhaps that is nobody.
+[[nodiscard]] std::vector<std::size_t> may_befall(const Scenario& scenario, HappeningKind kind,
+                                                  const TunnelPlan& tunnel);
+
+// What the tunnel's first child does not hold, though it lies between its networks: a child that discards, and one that bypasses.
+inline constexpr std::string_view kDiscarded = "discarded", kBypassed = "bypassed";
+void add_exceptions(policy::Connection& connection, const TunnelPlan& tunnel, std::size_t end);
+// Each selector of IPv4 addresses also for their IPv6 twins.
+void add_ipv6(policy::Connection& connection);
 
 // Fills in the tunnel's children and what is expected of it.
 [[nodiscard]] TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel,

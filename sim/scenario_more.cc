@@ -23,6 +23,7 @@ IpAddress numbered(bool ipv6, std::uint32_t v4, std::string_view v6, std::size_t
 
 MoreFaults::MoreFaults(std::uint64_t seed)
     : rng_(stream_seed(seed, "more faults")),
+      inner_rng_(stream_seed(seed, "inner packets")),
       bursts_(chance_of(300)),
       damage_(chance_of(300)),
       replays_(chance_of(350)),
@@ -42,21 +43,23 @@ MoreFaults::MoreFaults(std::uint64_t seed)
       no_initial_contact_(chance_of(200)),
       keep_(chance_of(80)),
       probes_(chance_of(250)),
-      clients_(chance_of(120)) {}
+      clients_(chance_of(120)),
+      exceptions_(chance(inner_rng_, 300)),
+      ipv6_inside_(chance(inner_rng_, 250)) {}
 
-std::string MoreFaults::text() const {
+std::string MoreFaults::text(bool nat) const {
   std::string out;
   const auto add = [&](bool on, std::string_view what) {
     if (on) out += ", " + std::string(what);
   };
   add(bursts_, "bursts of loss"), add(damage_, "damage"), add(replays_, "replays"),
-      add(isolation_, "isolation");
+      add(isolation_, "isolation"), add(nat_restarts_ && nat, "NAT restarts");
   add(moves_, "moves"), add(pauses_, "pauses"), add(steps_, "clock steps"), add(drift_, "drift");
   add(reboots_, "machines that start again"), add(impostors_, "impostors"), add(limits_, "small limits");
   add(few_numbers_, "few sequence numbers"), add(high_numbers_, "sequence numbers beyond 2^32");
   add(message_ids_, "few Message IDs"), add(slow_signatures_, "slow signers");
   add(no_initial_contact_, "no INITIAL_CONTACT"), add(keep_, "unique = keep"), add(probes_, "path probes");
-  add(clients_, "clients");
+  add(clients_, "clients"), add(exceptions_, "exceptions from policies"), add(ipv6_inside_, "IPv6 inside");
   return out;
 }
 
@@ -124,7 +127,7 @@ void MoreFaults::add_to(TunnelDraw& draw) {
   draw.short_lived_certificates = steps_ && chance_of(700);
 }
 
-void MoreFaults::add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, const TunnelPlan& tunnel) {
+void MoreFaults::add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, TunnelPlan& tunnel) {
   for (const std::size_t end : {0U, 1U}) {
     policy::Connection& connection = ends.connections[end];
     if (no_initial_contact_ && chance_of(700)) connection.initial_contact = false;
@@ -133,9 +136,12 @@ void MoreFaults::add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, co
     if (!remote.nat)
       for (const IpAddress& address : remote.other_addresses)
         connection.remote_addresses.push_back(address.to_string());
+    if (ipv6_inside_) add_ipv6(connection);
+    if (exceptions_ && chance(inner_rng_, 700)) add_exceptions(connection, tunnel, end);
     if (high_numbers_)
       for (policy::ChildConfig& child : connection.children) child.replay_window = 64;
   }
+  for (ChildPlan& child : tunnel.children) child.ipv6_too = ipv6_inside_;
 }
 
 // Enough for what is configured, and little more.
@@ -162,14 +168,16 @@ void MoreFaults::add_happenings(Scenario& scenario, HappeningKind kind, std::uin
     one.at = milliseconds(500, static_cast<std::uint64_t>(scenario.faults_end / 1ms));
     one.kind = kind;
     one.tunnel = static_cast<std::size_t>(rng_.below(scenario.tunnels.size()));
-    one.host = scenario.tunnels[one.tunnel].hosts[rng_.below(2)];
+    const auto hosts = may_befall(scenario, kind, scenario.tunnels[one.tunnel]);
+    const auto which = rng_.below(std::max<std::size_t>(hosts.size(), 1));
+    one.host = hosts.empty() ? 0 : hosts[which];
     one.lasts =
         milliseconds(static_cast<std::uint64_t>(shortest / 1ms), static_cast<std::uint64_t>(longest / 1ms));
     if (kind == HappeningKind::kClockStep) {
       const Duration step = std::chrono::seconds(between(rng_, 1, 12 * 3600));
       one.step = chance_of(500) ? step : -step;
     }
-    scenario.happenings.push_back(one);
+    if (!hosts.empty()) scenario.happenings.push_back(one);
   }
 }
 
@@ -193,6 +201,7 @@ void MoreFaults::finish(Scenario& scenario) {
     for (HostPlan& host : scenario.hosts) host.esp.first_sequence = first;
   }
   scenario.may_lose = few_numbers_;
+  scenario.odd_interval = 2s;
   const auto scale = std::max<std::uint64_t>(1, scenario.hosts.size() / 4);
   if (isolation_) add_happenings(scenario, HappeningKind::kIsolate, 2 * scale, 500ms, 20s);
   if (nat_restarts_) add_happenings(scenario, HappeningKind::kNatRestart, 2 * scale, 0s, 0s);

@@ -31,7 +31,7 @@ class MoreFaults {
   void add_to(HostPlan& host, std::size_t number, bool ipv6);
   void add_to(LinkFaults& link);
   void add_to(TunnelDraw& draw);
-  void add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, const TunnelPlan& tunnel);
+  void add_to(TunnelEnds& ends, const std::vector<HostPlan>& hosts, TunnelPlan& tunnel);
   // What depends on the whole: limits, replays, what happens when.
   void finish(Scenario& scenario);
 
@@ -45,7 +45,8 @@ class MoreFaults {
                                                  const TunnelPlan& tunnel, const std::vector<HostPlan>& hosts,
                                                  std::size_t number, bool ipv6);
 
-  [[nodiscard]] std::string text() const;  // ", bursts, moves"
+  // ", bursts, moves". `nat`: somebody is behind one.
+  [[nodiscard]] std::string text(bool nat) const;
 
  private:
   [[nodiscard]] bool chance_of(unsigned permille);
@@ -54,10 +55,10 @@ class MoreFaults {
                       Duration longest);
   void limit(HostPlan& host, std::size_t peers, std::size_t children);
 
-  SeededRng rng_;
+  SeededRng rng_, inner_rng_;  // the second for what the tunnels carry
   bool bursts_, damage_, replays_, isolation_, nat_restarts_, moves_, pauses_, steps_, drift_, reboots_,
       impostors_, limits_, few_numbers_, high_numbers_, message_ids_, slow_signatures_, no_initial_contact_,
-      keep_, probes_, clients_;
+      keep_, probes_, clients_, exceptions_, ipv6_inside_;
   unsigned impostors_made_ = 0;
 };
 

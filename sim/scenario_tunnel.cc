@@ -176,6 +176,39 @@ TunnelEnds draw_tunnel(const TunnelDraw& draw, TunnelPlan& tunnel, const std::ve
   return ends;
 }
 
+void add_exceptions(policy::Connection& connection, const TunnelPlan& tunnel, std::size_t end) {
+  const ChildPlan& plan = tunnel.children.front();
+  const auto part = [&](std::size_t of, unsigned first, unsigned length) {
+    const IpAddress address = IpAddress::v4(plan.first_address[of].v4_host_order() - 1 + first);
+    return need(policy::parse_traffic_selectors(fmt::format("{}/{}", address, length)));
+  };
+  // Beside the hosts that have traffic all the time (kInnerHosts).
+  for (const auto& [name, action, first] : {std::tuple(kBypassed, policy::ChildAction::kBypass, 64U),
+                                            std::tuple(kDiscarded, policy::ChildAction::kDiscard, 96U)}) {
+    policy::ChildConfig child;
+    child.name = name;
+    child.action = action;
+    child.local_ts = part(end, 0, 25);
+    child.remote_ts = part(1 - end, first, 27);
+    connection.children.push_back(std::move(child));
+  }
+}
+
+IpAddress ipv6_twin(const IpAddress& v4) {
+  return need(IpAddress::parse(fmt::format("fd00::{}", v4)));
+}
+
+void add_ipv6(policy::Connection& connection) {
+  for (policy::ChildConfig& child : connection.children)
+    for (policy::TrafficSelectors* selectors : {&child.local_ts, &child.remote_ts})
+      for (std::size_t i = 0, count = selectors->size(); i < count; ++i) {
+        policy::TrafficSelector twin = (*selectors)[i];
+        twin.start_address = ipv6_twin(twin.start_address);
+        twin.end_address = ipv6_twin(twin.end_address);
+        selectors->push_back(twin);
+      }
+}
+
 ike::ConnectionCredentials credentials_for(const TunnelDraw& draw, const TunnelEnds& ends,
                                            const TunnelPlan& tunnel, std::size_t end) {
   ike::ConnectionCredentials made;
@@ -205,6 +238,7 @@ Scenario rekey_scenario(std::uint64_t seed) {
   made.seed = seed;
   made.faults_end = 1s;
   made.traffic_from = 0s;
+  made.odd_interval = 2s;
   made.convergence_bound = 20s;
   made.proof = 120s;
   made.summary = "two gateways without faults, short lifetimes";

@@ -27,27 +27,29 @@ INSTANTIATE_TEST_SUITE_P(Part, Seeds, testing::Range<std::uint64_t>(0, 6));
 struct KeptSeed {
   std::uint64_t seed = 0;
   Repertoire repertoire = Repertoire::kFirst;
+  unsigned gateways = 0;  // instead of what the seed draws; 0: that
 };
 class Kept : public testing::TestWithParam<KeptSeed> {};
 
 TEST_P(Kept, NothingIsViolated) {
-  const auto [seed, repertoire] = GetParam();
-  const Scenario scenario = draw_scenario(seed, 0, repertoire);
+  const auto [seed, repertoire, gateways] = GetParam();
+  const Scenario scenario = draw_scenario(seed, gateways, repertoire);
   const RunReport report = run_and_explain(scenario);
   EXPECT_FALSE(report.violation) << explain(
       report, scenario,
       "build/release/sim/merlon-sim --seed " + std::to_string(seed) +
+          (gateways != 0 ? " --gateways " + std::to_string(gateways) : "") +
           (repertoire == Repertoire::kFirst ? " --first-repertoire --trace" : " --trace"));
 }
 
 auto first(std::initializer_list<std::uint64_t> seeds) {
   std::vector<KeptSeed> kept;
-  for (const std::uint64_t seed : seeds) kept.push_back({seed, Repertoire::kFirst});
+  for (const std::uint64_t seed : seeds) kept.push_back({seed, Repertoire::kFirst, 0});
   return testing::ValuesIn(kept);
 }
-auto all(std::initializer_list<std::uint64_t> seeds) {
+auto all(std::initializer_list<std::uint64_t> seeds, unsigned gateways = 0) {
   std::vector<KeptSeed> kept;
-  for (const std::uint64_t seed : seeds) kept.push_back({seed, Repertoire::kAll});
+  for (const std::uint64_t seed : seeds) kept.push_back({seed, Repertoire::kAll, gateways});
   return testing::ValuesIn(kept);
 }
 
@@ -63,6 +65,13 @@ INSTANTIATE_TEST_SUITE_P(QueuedChildEnded, Kept, first({106, 687}));
 INSTANTIATE_TEST_SUITE_P(PathProbeSentAgain, Kept, all({213, 263, 556, 688}));
 // The peer's NAT got another address while the IKE SA was rekeyed: the new IKE SA stayed with the old one, and died beside living Child SAs.
 INSTANTIATE_TEST_SUITE_P(NatRestartWhileTheIkeSaIsRekeyed, Kept, all({1162}));
+
+// A gateway that stood still was told to stop, and the end of a stop before waited for it.
+INSTANTIATE_TEST_SUITE_P(StoppedTwiceWhileItStoodStill, Kept, all({2155}));
+// Found nothing so far: a hundred gateways, as a campaign seldom draws them.
+INSTANTIATE_TEST_SUITE_P(AHundredGateways, Kept, all({1}, 100));
+// Many half-open IKE SAs of requests that were sent again, as many as are allowed: no violation.
+INSTANTIATE_TEST_SUITE_P(HalfOpenOnesWithinTheirLimit, Kept, all({1528}));
 
 }  // namespace
 }  // namespace merlon::sim

@@ -10,6 +10,9 @@ namespace {
 
 using Reductions = std::vector<std::string>;
 
+// No run of a campaign took as long to converge: one that has not done so by then does not do it later either.
+constexpr Duration kLongEnough = std::chrono::seconds(150);
+
 class Shrinker {
  public:
   Shrinker(const Origin& origin, const RunOptions& options, unsigned most_runs,
@@ -120,7 +123,10 @@ class Shrinker {
       }
     };
     try_parts("faults end at ", made_.scenario.faults_end);
-    try_parts("proof lasts ", made_.scenario.proof);
+    if (made_.report.converged_after.count() != 0)  // else it never came to the proof
+      try_parts("proof lasts ", made_.scenario.proof);
+    else
+      any |= take({"converges within " + seconds_text(kLongEnough)});
     return any;
   }
 

@@ -80,6 +80,16 @@ bool slower_traffic(Scenario& scenario, bool none) {
   return changed;
 }
 
+bool without_ipv6_inside(Scenario& scenario) {
+  for (TunnelPlan& tunnel : scenario.tunnels)
+    for (ChildPlan& child : tunnel.children) child.ipv6_too = false;
+  return on_connections(scenario, [](Connection& connection) {
+    for (auto& child : connection.children)
+      for (policy::TrafficSelectors* selectors : {&child.local_ts, &child.remote_ts})
+        std::erase_if(*selectors, [](const auto& one) { return one.start_address.is_v6(); });
+  });
+}
+
 struct Named {
   std::string_view words;
   bool (*apply)(Scenario&);
@@ -147,6 +157,15 @@ constexpr Named kNamed[] = {
      }},
     {"without small fragments",
      [](Scenario& s) { return on_connections(s, [](Connection& c) { c.fragment_size = 1280; }); }},
+    {"without exceptions from policies",
+     [](Scenario& s) {
+       return on_connections(s, [](Connection& c) {
+         std::erase_if(c.children,
+                       [](const auto& one) { return one.action != policy::ChildAction::kProtect; });
+       });
+     }},
+    {"without IPv6 inside", without_ipv6_inside},
+    {"without odd packets", [](Scenario& s) { return set(s.odd_interval, {}); }},
     {"without traffic", [](Scenario& s) { return slower_traffic(s, true); }},
 };
 // These may hold again and again.
@@ -258,14 +277,22 @@ bool shorter_proof(Scenario& scenario, std::string_view text) {
   return true;
 }
 
+bool shorter_bound(Scenario& scenario, std::string_view text) {
+  const auto bound = seconds(text);
+  if (!bound || *bound >= scenario.convergence_bound) return false;
+  scenario.convergence_bound = *bound;
+  return true;
+}
+
 struct WithArgument {
   std::string_view words;
   bool (*apply)(Scenario&, std::string_view);
 };
 constexpr WithArgument kWithArgument[] = {
-    {"without tunnel ", drop_tunnel}, {"without impostor ", drop_impostor},
-    {"without child ", drop_child},   {"without happening ", drop_happening},
-    {"faults end at ", faults_end},   {"proof lasts ", shorter_proof},
+    {"without tunnel ", drop_tunnel},     {"without impostor ", drop_impostor},
+    {"without child ", drop_child},       {"without happening ", drop_happening},
+    {"faults end at ", faults_end},       {"proof lasts ", shorter_proof},
+    {"converges within ", shorter_bound},
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace merlon::sim {
 namespace {
 
@@ -45,6 +47,35 @@ INSTANTIATE_TEST_SUITE_P(Sabotaged, Shrinks,
                          [](const auto& one) {
                            return "Number" + std::to_string(static_cast<int>(one.param.sabotage));
                          });
+
+// What failed before the proof is not tried with shorter ones, and waits less for what never comes.
+TEST(Shrinking, AProofThatNeverBeganStaysAsItWas) {
+  RunOptions options;
+  options.sabotage = Sabotage::kNeverHeal;
+  const Shrunk shrunk = shrink({Origin::Kind::kDraw, 8, 4, Repertoire::kFirst}, options, 80);
+  ASSERT_TRUE(shrunk.report.violation);
+  EXPECT_EQ(shrunk.report.violation->invariant, "everything converges");
+  const auto said = [&](std::string_view words) {
+    return std::any_of(shrunk.reductions.begin(), shrunk.reductions.end(),
+                       [&](const auto& one) { return one.starts_with(words); });
+  };
+  EXPECT_FALSE(said("proof lasts"));
+  EXPECT_TRUE(said("converges within 150"));
+}
+
+TEST(Explanation, HoldsTheBeginningAndTheEnd) {
+  RunOptions options;
+  options.trace = Trace::Mode::kKeep;
+  options.keep_lines = 10;
+  const auto some = run(rekey_scenario(1), options).lines;
+  options.keep_lines = 1'000'000;
+  const auto all = run(rekey_scenario(1), options).lines;
+  ASSERT_GT(all.size(), 300U);
+  ASSERT_EQ(some.size(), 200U + 1 + 10);
+  EXPECT_TRUE(std::equal(some.begin(), some.begin() + 200, all.begin()));
+  EXPECT_NE(some[200].find(std::to_string(all.size() - 210)), std::string::npos) << some[200];
+  EXPECT_TRUE(std::equal(some.end() - 10, some.end(), all.end() - 10));
+}
 
 // Each host, link and tunnel draws from a stream of its own: what stays goes as before.
 TEST(Reductions, WhatStaysGoesAsBefore) {

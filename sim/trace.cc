@@ -6,6 +6,9 @@
 
 namespace merlon::sim {
 
+// How the gateways are and what they begin with; beside the last ones.
+constexpr std::size_t kFirstLines = 200;
+
 std::string seconds_text(Duration duration) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
   return fmt::format("{}.{:06}", us / 1000000, us % 1000000);
@@ -19,8 +22,18 @@ void Trace::begin(std::vector<std::string> names, const std::vector<std::size_t>
 
 void Trace::put_one(std::string line) {
   if (mode_ == Mode::kPrint) return print_(line);
+  if (first_lines_.size() < kFirstLines) return first_lines_.push_back(std::move(line));
   lines_.push_back(std::move(line));
-  if (lines_.size() > keep_) lines_.pop_front();
+  if (lines_.size() <= keep_) return;
+  lines_.pop_front();
+  ++left_out_;
+}
+
+std::deque<std::string> Trace::lines() const {
+  std::deque<std::string> made(first_lines_.begin(), first_lines_.end());
+  if (left_out_ != 0) made.push_back(fmt::format("  ... {} lines are left out ...", left_out_));
+  made.insert(made.end(), lines_.begin(), lines_.end());
+  return made;
 }
 
 void Trace::put(Ladder::Lines lines) {

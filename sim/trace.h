@@ -8,6 +8,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "sim/digest.h"
@@ -29,7 +30,7 @@ class Trace {
  public:
   enum class Mode {
     kOff,
-    kKeep,   // the last lines stay
+    kKeep,   // the first lines and the last ones stay
     kPrint,  // every line goes to `print` at once
   };
   Trace() = default;
@@ -53,7 +54,8 @@ class Trace {
 
   [[nodiscard]] Digest& digest() { return digest_; }
   [[nodiscard]] const Digest& digest() const { return digest_; }
-  [[nodiscard]] const std::deque<std::string>& lines() const { return lines_; }
+  // What was kept, with a line that says where something is missing.
+  [[nodiscard]] std::deque<std::string> lines() const;
 
  private:
   struct EspRun {
@@ -66,8 +68,9 @@ class Trace {
   void put_one(std::string line);
 
   Mode mode_ = Mode::kOff;
-  std::size_t keep_ = 0, since_header_ = 0;
+  std::size_t keep_ = 0, left_out_ = 0, since_header_ = 0;
   std::function<void(const std::string&)> print_;
+  std::vector<std::string> first_lines_;
   std::deque<std::string> lines_;
   Ladder ladder_;
   std::unordered_map<std::uint64_t, std::uint64_t> numbers_;  // of messages, by digest

@@ -61,6 +61,7 @@ class World {
   void send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction,
                          std::shared_ptr<SeededRng> rng);
   void send_strays(std::size_t host, std::shared_ptr<SeededRng> rng);
+  void send_odd(std::size_t host, std::shared_ptr<SeededRng> rng);
   bool go(Instant until);
   bool go_until_converged(Duration bound);
   void heal();
@@ -177,6 +178,7 @@ void World::happen(const Happening& happening) {
 
 // 198.19.0.0/16 and 2001:db8:fffe::/48 are for them.
 IpAddress World::next_nat_address(std::size_t host) {
+  MERLON_ASSERT(scenario_.hosts[host].nat);
   const auto number = static_cast<std::uint32_t>(++nat_addresses_);
   return scenario_.hosts[host].nat->is_v4()
              ? IpAddress::v4(0xc6130000U + number)
@@ -198,8 +200,11 @@ void World::start_traffic() {
           send_and_schedule(
               t, c, direction,
               std::make_shared<SeededRng>(stream_seed(scenario_.seed, "traffic", t, c * 2 + direction)));
-  for (std::size_t i = 0; i < hosts_.size(); ++i)
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
     send_strays(i, std::make_shared<SeededRng>(stream_seed(scenario_.seed, "stray", i)));
+    if (scenario_.odd_interval.count() > 0)
+      send_odd(i, std::make_shared<SeededRng>(stream_seed(scenario_.seed, "odd", i)));
+  }
 }
 
 void World::send_and_schedule(std::size_t tunnel, std::size_t child, unsigned direction,
@@ -218,6 +223,12 @@ void World::send_strays(std::size_t host, std::shared_ptr<SeededRng> rng) {
   if (!traffic_) return;
   hosts_[host]->send_inner(checker_.make_stray(host, *rng));
   queue_.after(kStrayInterval, [this, host, rng = std::move(rng)] { send_strays(host, rng); });
+}
+
+void World::send_odd(std::size_t host, std::shared_ptr<SeededRng> rng) {
+  if (!traffic_) return;
+  hosts_[host]->send_inner(checker_.make_odd(host, *rng));
+  queue_.after(scenario_.odd_interval, [this, host, rng = std::move(rng)] { send_odd(host, rng); });
 }
 
 // False when something was violated.

@@ -42,7 +42,7 @@ struct RunReport {
   ike::Counters counters;            // of all hosts
   DropCounts drops{};                // of all hosts
   std::string state;                 // of every host, when something was violated
-  std::deque<std::string> lines;     // the last part of the trace, where it was kept
+  std::deque<std::string> lines;     // the first and the last part of the trace, where it was kept
 };
 
 [[nodiscard]] RunReport run(const Scenario& scenario, const RunOptions& options = {});
@@ -50,7 +50,7 @@ struct RunReport {
 // The same; a run that fails is run once more for its trace.
 [[nodiscard]] RunReport run_and_explain(const Scenario& scenario, RunOptions options = {});
 
-// For people: what was violated, the last part of the trace, the gateways as they were, and the command that replays it. `replay`:
+// For people: what was violated, the first and the last part of the trace, the gateways as they were, and the command that replays it. `replay`:
 // such as "merlon-sim --seed 7 --trace".
 [[nodiscard]] std::string explain(const RunReport& report, const Scenario& scenario, std::string_view replay);
 

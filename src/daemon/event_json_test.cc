@@ -47,6 +47,9 @@ std::vector<ike::Event> every_event() {
   keys.sk_er = secret(36);
   keys.sk_ai = secret(32);
   keys.sk_ar = secret(32);
+  keys.sk_d = secret(32);
+  keys.sk_pi = secret(32);
+  keys.sk_pr = secret(32);
   out.emplace_back(std::move(keys));
   out.emplace_back(ike::ChildKeysTraced{child_sa()});
   return out;

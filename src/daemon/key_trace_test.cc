@@ -68,6 +68,16 @@ ike::IkeKeysTraced ike_keys(EncrId encr, unsigned bits, std::size_t key_size, In
   return keys;
 }
 
+// Who has a capture and SK_d could make the keys of every later SA.
+TEST(KeyTrace, WhatOnlyDerivesOrProvesIsNotWritten) {
+  ike::IkeKeysTraced keys = ike_keys(EncrId::kAesGcm16, 128, 20, IntegId::kNone, 0);
+  const auto plain = key_file_lines(ike_keys(EncrId::kAesGcm16, 128, 20, IntegId::kNone, 0));
+  for (Secret* key : {&keys.sk_d, &keys.sk_pi, &keys.sk_pr}) *key = Secret::copy_of(Bytes(32, 0xd5));
+  const auto lines = key_file_lines(ike::Event(std::move(keys)));
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].line, plain[0].line);
+}
+
 TEST(KeyTrace, IkeLineWithIntegrity) {
   const auto lines = key_file_lines(ike_keys(EncrId::kAesCbc, 128, 16, IntegId::kHmacSha2_256_128, 32));
   ASSERT_EQ(lines.size(), 1U);

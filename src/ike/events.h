@@ -92,6 +92,7 @@ struct IkeKeysTraced {
   unsigned key_bits = 0;
   IntegId integ = IntegId::kNone;
   Secret sk_ei, sk_er, sk_ai, sk_ar;
+  Secret sk_d, sk_pi, sk_pr;  // no key file holds these: for tests of what stays in memory
 };
 struct ChildKeysTraced {
   policy::ChildSaPtr child_sa;

@@ -94,5 +94,11 @@ std::size_t Engine::ike_sa_count() const {
 std::size_t Engine::half_open_count() const {
   return impl_->half_open_count();
 }
+std::size_t Engine::lingering_count() const {
+  return impl_->lingering_count();
+}
+std::size_t Engine::memory_used() const {
+  return impl_->memory_used();
+}
 
 }  // namespace merlon::ikev2

@@ -107,6 +107,9 @@ class Engine {
   [[nodiscard]] const ike::Counters& counters() const;
   [[nodiscard]] std::size_t ike_sa_count() const;
   [[nodiscard]] std::size_t half_open_count() const;
+  [[nodiscard]] std::size_t lingering_count()
+      const;  // of ike_sa_count(): those that only repeat their last answer
+  [[nodiscard]] std::size_t memory_used() const;  // of EngineOptions::memory_limit
 
  private:
   class Impl;

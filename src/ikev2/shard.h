@@ -133,6 +133,8 @@ class Shard {
   [[nodiscard]] std::vector<ike::IkeSaStatus> status() const;
   [[nodiscard]] std::size_t ike_sa_count() const { return sas_.size(); }  // with those that only linger
   [[nodiscard]] std::size_t half_open_count() const { return half_open_.total(); }
+  [[nodiscard]] std::size_t lingering_count() const { return lingering_.size(); }
+  [[nodiscard]] std::size_t memory_used() const { return memory_.used(); }
 
  private:
   void begin(Now now) { now_ = now; }

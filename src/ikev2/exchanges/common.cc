@@ -48,6 +48,9 @@ void trace_keys(Shard& shard, const IkeSa& sa, const IkeAlgorithms& algorithms, 
   event.sk_er = keys.sk_er.clone();
   event.sk_ai = keys.sk_ai.clone();
   event.sk_ar = keys.sk_ar.clone();
+  event.sk_d = keys.sk_d.clone();
+  event.sk_pi = keys.sk_pi.clone();
+  event.sk_pr = keys.sk_pr.clone();
   shard.emit(ike::Event(std::move(event)));
 }
 
