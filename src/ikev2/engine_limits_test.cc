@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "ikev2/engine_test_network.h"
 
@@ -119,9 +118,10 @@ TEST(Limits, AResponseIsNotRepeatedForEver) {
 TEST(Limits, AnAnswerIsRepeatedElsewhereOnlySoOften) {
   Pair pair;
   pair.up();
-  const auto last = std::ranges::find_if(std::views::reverse(pair.network.sent), [&](const Packet& packet) {
-    return packet.source.address == pair.a.ip && !packet.header().flags.response;
-  });
+  const auto last =
+      std::find_if(pair.network.sent.rbegin(), pair.network.sent.rend(), [&](const Packet& packet) {
+        return packet.source.address == pair.a.ip && !packet.header().flags.response;
+      });
   ASSERT_NE(last, pair.network.sent.rend());
   const Packet request = *last;
   const auto answers = [&](const Endpoint& source, int copies) {

@@ -2,6 +2,8 @@
 // again. RFC 7296 2.11 (an answer goes to where its request came from), 2.23 (who follows whom, and when).
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "ikev2/engine_test_network.h"
 
 namespace merlon::ikev2::test {
