@@ -60,7 +60,7 @@ TEST(Shrinking, AProofThatNeverBeganStaysAsItWas) {
                        [&](const auto& one) { return one.starts_with(words); });
   };
   EXPECT_FALSE(said("proof lasts"));
-  EXPECT_TRUE(said("converges within 150"));
+  EXPECT_TRUE(said("converges within 200"));
 }
 
 TEST(Explanation, HoldsTheBeginningAndTheEnd) {
