@@ -105,6 +105,7 @@ constexpr Unreached kUnreached[] = {
     {"path single_pair_asked_for", kNotOurs},
     {"path message_ids_exhausted", "the rekey before it succeeds: ikev2 engine_bounds_test"},
     {"path too_many_child_sas", kHonest},
+    {"path narrowed_away", "inner packets stay within what was negotiated: ikev2 Lifecycle"},
     {"path answer_withheld", "the last fragment of a request seldom comes from elsewhere first: ikev2 Paths"},
     {"path not_answered_again_elsewhere", "nobody repeats one message five times a second: ikev2 Limits"},
     {"path fragments_outdated", "its sender would have to vanish between two fragments: ikev2 Reassembly"},

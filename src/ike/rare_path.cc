@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, kRarePathCount> kNames = {
     "answer_withheld",
     "answered_again_after_the_end",
     "request_again_while_answering",
+    "narrowed_away",
     "heard_from_elsewhere",
     "second_candidate",
     "no_candidate_left",

@@ -44,6 +44,7 @@ enum class RarePath : std::uint8_t {
   kAnswerWithheld,                 // its request came in fragments from several places
   kAnsweredAgainAfterTheEnd,       // of the IKE SA, which lingers for this
   kRequestAgainWhileAnswering,
+  kNarrowedAway,        // a packet asked for a Child SA, and the peer's narrowing does not hold it
   kHeardFromElsewhere,  // an authentic request, and we do not follow: our path is checked
   // ---- before the peer is authenticated (RFC 7296 2.4)
   kSecondCandidate,

@@ -125,7 +125,7 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   auto incoming = fragment ? open_fragment(shard, arrival, repeated) : open_whole(shard, arrival);
   if (!incoming) return std::nullopt;
   if (repeated) {
-    answer_again(shard, arrival.path());
+    if (!fragment) take_copy(shard, arrival.path(), arrival.datagram.payload.size(), true);
     return std::nullopt;
   }
   if (!head.flags.response) from_several_places_ = fragment && from_several_places_;
@@ -145,14 +145,28 @@ std::optional<Incoming> Channel::open(Shard& shard, const IkeSa& sa, const Arriv
   return incoming;
 }
 
-// RFC 7296 2.1: the same bytes again, to where the request came from (2.11). A copy that somebody on the path sends from
-// another address is as authentic as what a NAT moved: there the answer, which may be larger, goes only so often.
-void Channel::answer_again(Shard& shard, const Path& path) {
+// A copy that somebody on the path sends from another address is as authentic as what comes from a NAT that has forgotten. There the
+// answer, which may be much larger, goes only so often, and never in more than one and a half times the bytes that came.
+bool Channel::may_answer_elsewhere(Shard& shard, const Path& path, std::size_t size, bool again) {
+  if (path.remote != elsewhere_) credit_elsewhere_ = 0;
+  elsewhere_ = path.remote;
+  std::size_t answer = 0;
+  for (const auto& datagram : last_response_) answer += datagram.size();
+  credit_elsewhere_ = std::min(credit_elsewhere_ + size, 2 * answer);
+  if (!again) return false;
+  if (3 * credit_elsewhere_ < 2 * answer || !repeats_elsewhere_.take(shard.time())) return false;
+  credit_elsewhere_ = 0;
+  return true;
+}
+
+// RFC 7296 2.1: the same bytes again, to where the request came from (2.11).
+void Channel::take_copy(Shard& shard, const Path& path, std::size_t size, bool again) {
   const bool elsewhere = from_several_places_ || path.remote != reply_path_.remote;
-  if (elsewhere && !repeats_elsewhere_.take(shard.time())) {
+  if (elsewhere && !may_answer_elsewhere(shard, path, size, again)) {
     shard.count(Counter::kDuplicatesIgnored);
     return shard.count(RarePath::kNotAnsweredAgainElsewhere);
   }
+  if (!again) return shard.count(RarePath::kLaterFragmentNotAnsweredAgain);
   shard.count(Counter::kDuplicatesAnswered);
   if (last_response_.size() > 1) shard.count(RarePath::kFragmentsAnsweredAgain);
   if (only_repeats_) shard.count(RarePath::kAnsweredAgainAfterTheEnd);
@@ -196,8 +210,7 @@ std::optional<Incoming> Channel::open_fragment(Shard& shard, const Arrival& arri
   }
   // RFC 7383 2.6.1: only the first fragment of a repeated request makes us answer again.
   if (repeated) {
-    if (opened->number == 1) return Incoming{};
-    shard.count(RarePath::kLaterFragmentNotAnsweredAgain);
+    take_copy(shard, arrival.path(), arrival.datagram.payload.size(), opened->number == 1);
     return std::nullopt;
   }
   const bool response = arrival.message.header.flags.response;

@@ -133,7 +133,9 @@ class Channel {
                                        std::uint32_t message_id) const;
   [[nodiscard]] Window judge(const wire::IkeHeader& received) const;
   void transmit(Shard& shard, const std::vector<Bytes>& datagrams, const Path& path) const;
-  void answer_again(Shard& shard, const Path& path);
+  // `again`: the copy asks for the answer (RFC 7383 2.6.1: of fragments the first one does).
+  void take_copy(Shard& shard, const Path& path, std::size_t size, bool again);
+  [[nodiscard]] bool may_answer_elsewhere(Shard& shard, const Path& path, std::size_t size, bool again);
   void note_source(Reassembly::Outcome outcome, const Path& from);
   [[nodiscard]] std::optional<Incoming> open_whole(Shard& shard, const Arrival& arrival);
   [[nodiscard]] std::optional<Incoming> open_fragment(Shard& shard, const Arrival& arrival, bool repeated);
@@ -150,7 +152,10 @@ class Channel {
   std::optional<OwnRequest> own_;
   unsigned answered_sends_ = 0;
   std::vector<Bytes> last_response_;
+  // Of answers to copies of the last request that come from another address: how often, and for how many bytes that came from there.
   TokenBucket repeats_elsewhere_{1, 4};
+  Endpoint elsewhere_;
+  std::size_t credit_elsewhere_ = 0;
   Reassembly requests_, responses_;
 };
 

@@ -325,6 +325,30 @@ TEST(Lifecycle, APacketOutsideOfTheChildWidensNothing) {
   EXPECT_EQ(pair.a.outbound("net")->sa->remote_ts, pair.at_a().children.front().remote_ts);
 }
 
+// RFC 7296 2.9: the peer takes less than we want. Packets that it does not take must not have one Child SA after the other made.
+TEST(Lifecycle, PacketsThatThePeerDoesNotTakeAskSeldom) {
+  Pair pair;
+  pair.at_b().children.front().local_ts = value(policy::parse_traffic_selectors("10.2.0.0/17"));
+  pair.up();
+  const Engine::TriggeringPacket packet{value(policy::parse_traffic_selector("10.1.0.7[tcp/40000]")),
+                                        value(policy::parse_traffic_selector("10.2.200.9[tcp/22]"))};
+  const auto ask = [&] {
+    EXPECT_TRUE(pair.a.engine.acquire(pair.network.time(), "office", "net", {pair.a.ip, 0}, {pair.b.ip, 500},
+                                      packet));
+    pair.a.drain();
+    pair.network.run_for(1s);
+  };
+  for (int i = 0; i < 60; ++i) ask();
+  EXPECT_EQ(pair.a.count<ike::ChildSaEstablished>(), 2U) << "one for trying";
+  EXPECT_EQ(pair.a.installed.size(), 1U) << "which is no use";
+  EXPECT_EQ(pair.b.installed.size(), 1U);
+  pair.network.run_for(600s);
+  ask();
+  EXPECT_EQ(pair.a.count<ike::ChildSaEstablished>(), 3U) << "the peer's configuration may have changed";
+  // What lies within is not concerned.
+  EXPECT_NE(pair.a.outbound("net"), nullptr);
+}
+
 TEST(Lifecycle, SoftLifetimesRekeyHardOnesEnd) {
   Pair pair;
   auto& lifetime = pair.at_a().children.front().lifetime;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ikev2/engine_test_network.h"
+#include "wire/ike/notify_data.h"
 
 namespace merlon::ikev2::test {
 namespace {
@@ -93,6 +94,71 @@ TEST(Paths, FragmentsFromTwoPlacesAreAnsweredWhereTheyAreSentAgain) {
   EXPECT_GT(pair.b.engine.counters().value(Counter::kFragmentsReassembled), 0U);
   EXPECT_EQ(sent_to(pair, stranger), 0U);
   EXPECT_EQ(pair.b.established().front().remote.address, pair.a.ip);
+}
+
+// A copy of a first fragment draws all of the answer again: elsewhere only for as many bytes as came from there.
+TEST(Paths, CopiesOfFragmentsDrawNoLargerAnswerElsewhere) {
+  Pair pair;
+  for (auto* connection : {&pair.at_a(), &pair.at_b()}) connection->fragment_size = 256;
+  pair.up();
+  const auto stranger = address("203.0.113.66");
+  const auto sent = pair.network.sent;
+  std::size_t in = 0;
+  const auto copy_all = [&](bool first_only) {
+    for (const auto& packet : sent) {
+      if (packet.source.address != pair.a.ip || !is_request(packet, ExchangeType::kIkeAuth)) continue;
+      const auto message =
+          value(wire::parse_message(packet.payload).map_error([](auto e) { return e.error; }));
+      if (first_only && std::get<wire::SkfPayload>(message.payloads.back()).fragment_number != 1) continue;
+      in += packet.payload.size();
+      pair.b.engine.receive(pair.network.time(),
+                            {packet.destination, {stranger, 500}, packet.natt, packet.payload});
+      pair.b.drain();
+    }
+  };
+  const auto out = [&] {
+    std::size_t bytes = 0;
+    for (const auto& packet : pair.network.sent)
+      if (packet.destination.address == stranger) bytes += packet.payload.size();
+    return bytes;
+  };
+  for (int i = 0; i < 20; ++i) {
+    copy_all(true);
+    EXPECT_LE(2 * out(), 3 * in);
+    pair.network.run_for(2s);
+  }
+  EXPECT_GT(out(), 0U) << "a NAT may have forgotten";
+  for (int i = 0; i < 20; ++i) {
+    copy_all(false);
+    EXPECT_LE(2 * out(), 3 * in);
+    pair.network.run_for(2s);
+  }
+}
+
+// An answer that asked for a cookie arrives once more, when another cookie was asked for since: what was sent often enough is not
+// begun anew.
+TEST(Paths, ACopyOfAnOldCookieChangesNothing) {
+  Pair pair;
+  pair.network.drop = [](const Packet&) { return true; };
+  pair.configure();
+  ASSERT_TRUE(pair.a.initiate("office", pair.b));
+  const auto asks_for = [&](std::uint8_t cookie) {
+    wire::Message answer;
+    answer.header = pair.network.sent.front().header();
+    answer.header.flags.initiator = false;
+    answer.header.flags.response = true;
+    answer.payloads.emplace_back(wire::make_cookie(Bytes(16, cookie)));
+    pair.a.engine.receive(pair.network.time(),
+                          {{pair.a.ip, 500}, {pair.b.ip, 500}, false, value(wire::encode_message(answer))});
+    pair.a.drain();
+  };
+  asks_for(1);
+  asks_for(2);
+  ASSERT_EQ(pair.network.sent.size(), 3U);
+  asks_for(1);
+  asks_for(2);
+  EXPECT_EQ(pair.network.sent.size(), 3U);
+  EXPECT_EQ(pair.a.engine.counters().value(Counter::kCookiesReturned), 2U);
 }
 
 // A peer whose address changed, and which we do not follow: what we send it is lost, although it is heard.

@@ -320,8 +320,14 @@ bool carries(const Established& established, const ChildIntent& intent) {
                      });
 }
 
-bool queue_new_child(Established& established, ChildIntent intent) {
-  if (carries(established, intent)) return false;
+static bool is_narrowed_away(Instant now, const Established& established, const ChildIntent& intent) {
+  return intent.packet && std::ranges::any_of(established.narrowed_away, [&](const auto& one) {
+           return one.child_index == intent.child_index && now < one.until;
+         });
+}
+
+bool queue_new_child(Instant now, Established& established, ChildIntent intent) {
+  if (carries(established, intent) || is_narrowed_away(now, established, intent)) return false;
   // One more beside others (RFC 9611) is not what is asked for: without those it is never made.
   const auto same = [&](const ChildIntent& one) {
     return !one.additional && one.child_index == intent.child_index;

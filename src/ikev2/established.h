@@ -33,7 +33,7 @@ inline constexpr Duration kNoticeInterval = std::chrono::seconds(10);
 // Whether a Child SA stands that does what is asked for; a narrowed one may not carry the packet that asks.
 [[nodiscard]] bool carries(const Established& established, const ChildIntent& intent);
 // Unless it is there, in flight, or queued already. False: a Child SA that does it stands already.
-[[nodiscard]] bool queue_new_child(Established& established, ChildIntent intent);
+[[nodiscard]] bool queue_new_child(Instant now, Established& established, ChildIntent intent);
 
 // A Delete that cannot go out, since another request is still unanswered, is given up after this long.
 inline constexpr Duration kDeletePatience = std::chrono::seconds(5);

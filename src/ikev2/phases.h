@@ -39,7 +39,8 @@ struct InitMaterial {
   std::shared_ptr<const crypto::KeyExchange> exchange;
   ike::RequestId pending = 0;  // the key pair is being made; the request goes out after it
   Bytes nonce, cookie;
-  Bytes request;  // RealMessage1 of RFC 7296 2.15: the last one sent
+  std::vector<Bytes> old_cookies;  // a copy of the answer that gave one says nothing new
+  Bytes request;                   // RealMessage1 of RFC 7296 2.15: the last one sent
   unsigned cookies = 0, ke_retries = 0, sends = 0;
   Instant began, next_send = kNever;
   Instant give_up = kNever;          // set by an unprotected error (RFC 7296 2.21.1)
@@ -152,6 +153,12 @@ struct Established {
   std::uint32_t peer_window = 1;  // SET_WINDOW_SIZE of the peer (RFC 7296 2.3); we never need more than one
   Instant next_notice{}, next_heard{};  // no error notification is sent, or told to people, before
   Instant next_path_doubt{};            // doubt_path() does nothing before
+  // Children of which the peer wants less than we do (RFC 7296 2.9): packets outside of what it takes ask for none before.
+  struct NarrowedAway {
+    std::size_t child_index = 0;
+    Instant until;
+  };
+  std::vector<NarrowedAway> narrowed_away{};
   // See peer_validity.h.
   Instant validity_check = kNever;
   bool recheck_trust = false;

@@ -73,7 +73,7 @@ Result<Begun> Shard::negotiate(const policy::ConnectionPtr& connection, const En
     if (sa->connection != connection) continue;
     if (takes_children(*sa)) {
       bool queued = false;
-      for (auto& intent : intents) queued |= queue_new_child(*sa->established(), std::move(intent));
+      for (auto& intent : intents) queued |= queue_new_child(time(), *sa->established(), std::move(intent));
       touch(*sa);
       return queued ? Begun::kUnderWay : Begun::kNothingToDo;
     }

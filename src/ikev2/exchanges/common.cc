@@ -74,7 +74,7 @@ static void hand_over_new_children(Shard& shard, const IkeSa& sa, Established& e
   bool any = false;
   const auto hand_over = [&](const ChildIntent& intent) {
     if (intent.additional) return;  // those beside which it was to stand go with this IKE SA
-    any |= queue_new_child(*other->established(), intent);
+    any |= queue_new_child(shard.time(), *other->established(), intent);
   };
   if (auto* own = std::get_if<std::unique_ptr<CreatingChild>>(&established.own); own && !(*own)->rekeys)
     hand_over((*own)->intent);

@@ -355,6 +355,29 @@ void settle_own_rekey(Established& established, const CreatingChild& own, policy
       theirs->replaced = true;  // the peer deletes it
   if (old) delete_redundant(established, *old, "rekeyed");
 }
+
+// RFC 7296 2.9: a packet asked for it, and the peer narrowed it so that it does not hold the packet. The next packet would have one more
+// of the same made, and so on: for a while none is asked for.
+constexpr Duration kNarrowedAwayPatience = std::chrono::minutes(10);
+bool is_narrowed_away(const CreatingChild& own, const ChildAgreement& agreement) {
+  return !own.rekeys && own.intent.packet &&
+         !(policy::contains(agreement.local_ts, std::span(&own.intent.packet->local, 1)) &&
+           policy::contains(agreement.remote_ts, std::span(&own.intent.packet->remote, 1)));
+}
+
+bool stands_already(const Established& established, const ChildAgreement& agreement) {
+  return std::ranges::any_of(established.children, [&](const ChildSaRecord& record) {
+    return record.child_index == agreement.child_index && record.live() && !record.replaced &&
+           policy::same_set(record.sa->local_ts, agreement.local_ts) &&
+           policy::same_set(record.sa->remote_ts, agreement.remote_ts);
+  });
+}
+
+void wait_for_packets(Shard& shard, Established& established, std::size_t child_index) {
+  shard.count(RarePath::kNarrowedAway);
+  std::erase_if(established.narrowed_away, [&](const auto& one) { return one.child_index == child_index; });
+  established.narrowed_away.push_back({child_index, shard.time() + kNarrowedAwayPatience});
+}
 }  // namespace
 
 void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const Secret* shared_secret) {
@@ -394,7 +417,9 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
                                       {own->crossed->nonce_i, own->crossed->nonce_r}) == Redundant::kOurs;
   if (own->crossed)
     shard.count(redundant ? RarePath::kCrossingChildRekeyLost : RarePath::kCrossingChildRekeyWon);
-  agreement.use_outbound = !redundant;
+  const bool narrowed_away = is_narrowed_away(*own, agreement);
+  const bool useless = narrowed_away && stands_already(established, agreement);
+  agreement.use_outbound = !redundant && !useless;
   auto made = create_child_sa(shard, sa, established, agreement);
   shard.counters().add(kind_of(*own), ike::ExchangeRole::kInitiator,
                        made ? ike::ExchangeResult::kOk : ike::ExchangeResult::kRefusedByUs);
@@ -406,6 +431,10 @@ void finish_own_child(Shard& shard, IkeSa& sa, Established& established, const S
     return;
   }
   if (own->rekeys) settle_own_rekey(established, *own, *made, redundant);
+  if (narrowed_away) wait_for_packets(shard, established, own->intent.child_index);
+  if (useless)
+    queue_delete_child(shard, established, established.children.back(),
+                       "the peer takes no more for it than another Child SA carries");
   settle_twins(shard, established, own->intent.child_index);
   // Also after a rekey: one that was lost alone, or never came to be made, comes back with it.
   if (own->resource) queue_another(shard, sa, established, own->intent.child_index);

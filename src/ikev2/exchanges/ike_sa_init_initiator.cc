@@ -9,6 +9,8 @@
 //                                            <--   HDR(SPIi, SPIr), SAr1, KEr, Nr, [CERTREQ]
 //
 // Nothing here is authenticated: an answer becomes a candidate, an error only a hint.
+#include <algorithm>
+
 #include "ikev2/exchanges/common.h"
 #include "ikev2/exchanges/ike_auth.h"
 #include "ikev2/exchanges/ike_sa_init.h"
@@ -59,8 +61,11 @@ void send_request(Shard& shard, IkeSa& sa, InitMaterial& init) {
 
 bool retry_with_cookie(Shard& shard, IkeSa& sa, InitMaterial& init, const wire::NotifyPayload& notify) {
   auto cookie = wire::read_cookie(notify);
-  if (!cookie || init.cookies >= kMaxCookieRounds || *cookie == init.cookie) return false;
+  if (!cookie || init.cookies >= kMaxCookieRounds || *cookie == init.cookie ||
+      std::ranges::find(init.old_cookies, *cookie) != init.old_cookies.end())
+    return false;
   ++init.cookies;
+  if (!init.cookie.empty()) init.old_cookies.push_back(std::move(init.cookie));
   init.cookie = std::move(*cookie);
   shard.count(Counter::kCookiesReturned);
   if (init.ke_retries > 0) shard.count(RarePath::kCookieAfterInvalidKe);
