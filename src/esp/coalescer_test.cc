@@ -122,6 +122,34 @@ TEST(Coalescing, NoMoreThan64Datagrams) {
   EXPECT_THAT(counts, ::testing::ElementsAre(64, 6));
 }
 
+// The bits between data offset and flags (RFC 9768 takes one of them) would be lost: nothing is put behind such a segment.
+TEST(Coalescing, ReservedBitsOfTcpAreKept) {
+  Pieces pieces;
+  pieces.next();
+  Bytes& odd = pieces.pieces.front();
+  constexpr std::size_t kTcp = 20;
+  odd[kTcp + 12] |= 0x01U;
+  const unsigned checksum = wire::load_u16(odd, kTcp + 16);
+  wire::store_u16(odd, kTcp + 16,
+                  static_cast<std::uint16_t>(checksum >= 0x100 ? checksum - 0x100 : checksum + 0xfeff));
+  pieces.next();
+  pieces.next();
+  EXPECT_THAT(pieces.arrive(), ::testing::ElementsAre(0, 100));
+}
+
+// What a gateway's device and sockets do not offer is not made for them.
+TEST(EngineConfig, OfAGatewayJoinsForWhatItsSurroundingsTake) {
+  const EngineConfig none = EngineConfig::for_gateway({});
+  EXPECT_EQ(none.max_joined, 1U);
+  EXPECT_FALSE(none.coalesce_tcp || none.coalesce_udp);
+  const EngineConfig sends = EngineConfig::for_gateway({.segmented_sends = true});
+  EXPECT_EQ(sends.max_joined, 64U);  // UDP_MAX_SEGMENTS of Linux before 6.9
+  EXPECT_FALSE(sends.coalesce_tcp || sends.coalesce_udp);
+  EXPECT_TRUE(EngineConfig::for_gateway({.tcp_segmentation = true}).coalesce_tcp);
+  EXPECT_FALSE(EngineConfig::for_gateway({.tcp_segmentation = true}).coalesce_udp);
+  EXPECT_TRUE(EngineConfig::for_gateway({.udp_segmentation = true}).coalesce_udp);
+}
+
 // Other protocols with ports (RFC 9260) go by themselves.
 TEST(Coalescing, SctpGoesByItself) {
   Pieces pieces;

@@ -42,26 +42,35 @@ TEST(Scarce, BuffersForSegmentsThatAreFragmented) {
   EXPECT_EQ(tunnel.a.engine.drops(DropReason::kNoBuffer), 3U);
 }
 
-// A buffer that is full to its end has no room for trailer and ICV.
+// A buffer that is full to its end has no room for trailer and ICV: in the first burst of an SA, in later ones, and alone.
 TEST(Scarce, RoomBehindAPacketForItsTrailer) {
   Peers peers;
   const policy::ChildSaId id = peers.install();
   peers.a.engine.set_path_mtu(id, 65535);
-  auto packet = peers.a.pool.copy_of(inner_packet(IpFamily::kIpv4, 100));
-  ASSERT_NE(packet, nullptr);
-  packet->extend(packet->tailroom());
-  const MutableByteView bytes = packet->bytes();
-  wire::store_u16(bytes, 2, static_cast<std::uint16_t>(bytes.size()));
-  wire::store_u16(bytes, 24, static_cast<std::uint16_t>(bytes.size() - 20));  // UDP's length
-  wire::store_u16(bytes, 10, 0);
-  wire::store_u16(bytes, 10, wire::internet_checksum(bytes.first(20)));
-  OutboundResult result;
-  packet::Burst burst;
-  burst.push(std::move(packet));
-  burst.push(peers.a.pool.copy_of(inner_packet(IpFamily::kIpv4, 100)));
-  peers.a.engine.worker().outbound(seconds(1), burst, result);
-  EXPECT_THAT(result.transmit, SizeIs(1));
-  EXPECT_EQ(peers.a.engine.drops(DropReason::kNoBuffer), 1U);
+  const auto ordinary = [&] { return peers.a.pool.copy_of(inner_packet(IpFamily::kIpv4, 100)); };
+  const auto full = [&] {
+    auto packet = ordinary();
+    packet->extend(packet->tailroom());
+    const MutableByteView bytes = packet->bytes();
+    wire::store_u16(bytes, 2, static_cast<std::uint16_t>(bytes.size()));
+    wire::store_u16(bytes, 24, static_cast<std::uint16_t>(bytes.size() - 20));  // UDP's length
+    wire::store_u16(bytes, 10, 0);
+    wire::store_u16(bytes, 10, wire::internet_checksum(bytes.first(20)));
+    return packet;
+  };
+  std::uint64_t dropped = 0;
+  const auto expect_loss_of = [&](bool with_others) {
+    OutboundResult result;
+    packet::Burst burst;
+    if (with_others) burst.push(ordinary());
+    burst.push(full());
+    if (with_others) burst.push(ordinary());
+    peers.a.engine.worker().outbound(seconds(1), burst, result);
+    EXPECT_THAT(result.transmit, SizeIs(with_others ? 2 : 0));
+    EXPECT_EQ(peers.a.engine.drops(DropReason::kNoBuffer), ++dropped);
+  };
+  for (int i = 0; i < 3; ++i) expect_loss_of(true);
+  for (int i = 0; i < 3; ++i) expect_loss_of(false);
 }
 
 TEST(Scarce, PlacesForSas) {
