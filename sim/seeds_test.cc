@@ -75,5 +75,14 @@ INSTANTIATE_TEST_SUITE_P(AHundredGateways, Kept, kept(Repertoire::kAll, {1}, 100
 // Many half-open IKE SAs of requests that were sent again, as many as are allowed: no violation.
 INSTANTIATE_TEST_SUITE_P(HalfOpenOnesWithinTheirLimit, Kept, second({1528}));
 
+// A copy of IKE_AUTH that arrived from, or at, another address took the path with it, although no NAT was there; and a peer that was heard
+// and did not hear us kept the tunnel.
+INSTANTIATE_TEST_SUITE_P(CopiesOfIkeAuthFromElsewhere, Kept, second({3015, 4127}, 2));
+// Copies of single fragments drew whole answers to addresses that had proved nothing.
+INSTANTIATE_TEST_SUITE_P(FragmentsFromElsewhere, Kept, second({689, 3071}, 2));
+INSTANTIATE_TEST_SUITE_P(FragmentsFromElsewhereOddPackets, Kept, kept(Repertoire::kAll, {4838}, 2));
+// A copy of an old cookie began an old request anew, which was then sent more often than may be.
+INSTANTIATE_TEST_SUITE_P(OldCookie, Kept, kept(Repertoire::kAll, {4616}, 2));
+
 }  // namespace
 }  // namespace merlon::sim

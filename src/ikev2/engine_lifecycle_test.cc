@@ -349,6 +349,32 @@ TEST(Lifecycle, PacketsThatThePeerDoesNotTakeAskSeldom) {
   EXPECT_NE(pair.a.outbound("net"), nullptr);
 }
 
+// The one that stands may have been begun by the peer: then both know which of the two goes, and never both.
+TEST(Lifecycle, OfTwoThatAPacketMadeOneIsAlwaysLeft) {
+  for (std::size_t seed = 1; seed <= 8; ++seed) {
+    Pair pair;
+    (void)pair.b.rng.bytes(seed);  // other nonces
+    pair.at_b().children.front().local_ts = value(policy::parse_traffic_selectors("10.2.0.0/17"));
+    pair.configure();
+    ASSERT_TRUE(pair.b.initiate("office", pair.a));
+    pair.network.run_for(2s);
+    const Engine::TriggeringPacket packet{value(policy::parse_traffic_selector("10.1.0.7[tcp/40000]")),
+                                          value(policy::parse_traffic_selector("10.2.200.9[tcp/22]"))};
+    ASSERT_TRUE(pair.a.engine.acquire(pair.network.time(), "office", "net", {pair.a.ip, 0}, {pair.b.ip, 500},
+                                      packet));
+    pair.a.drain();
+    for (int i = 0; i < 400; ++i) {
+      pair.network.run_for(1ms);
+      ASSERT_NE(pair.a.outbound("net"), nullptr);
+      ASSERT_NE(pair.b.outbound("net"), nullptr);
+    }
+    pair.network.run_for(40s);
+    EXPECT_EQ(pair.a.installed.size(), 1U);
+    EXPECT_EQ(pair.b.installed.size(), 1U);
+    expect_in_step(pair.a, pair.b, "net");
+  }
+}
+
 TEST(Lifecycle, SoftLifetimesRekeyHardOnesEnd) {
   Pair pair;
   auto& lifetime = pair.at_a().children.front().lifetime;

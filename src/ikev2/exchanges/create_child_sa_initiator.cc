@@ -365,10 +365,11 @@ bool is_narrowed_away(const CreatingChild& own, const ChildAgreement& agreement)
            policy::contains(agreement.remote_ts, std::span(&own.intent.packet->remote, 1)));
 }
 
+// Begun by us: with one that the peer began it makes twins, and of those both ends know which one goes (settle_twins()).
 bool stands_already(const Established& established, const ChildAgreement& agreement) {
   return std::ranges::any_of(established.children, [&](const ChildSaRecord& record) {
     return record.child_index == agreement.child_index && record.live() && !record.replaced &&
-           policy::same_set(record.sa->local_ts, agreement.local_ts) &&
+           record.line.initiated && policy::same_set(record.sa->local_ts, agreement.local_ts) &&
            policy::same_set(record.sa->remote_ts, agreement.remote_ts);
   });
 }
