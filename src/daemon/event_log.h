@@ -30,6 +30,7 @@ class EventLog {
   };
   // Peers that have proved who they are cause events as fast as they can ask; an honest gateway with ten thousand tunnels does so once.
   static constexpr Rate kStrangers{20, 100}, kPeers{200, 20'000};
+  // Filled by whole seconds, unlike ikev2::TokenBucket: so what was left out is told once a second, not before each line that passes.
   class Bucket {
    public:
     explicit Bucket(Rate rate) : rate_(rate), tokens_(rate.burst) {}
