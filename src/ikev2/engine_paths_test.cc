@@ -161,18 +161,23 @@ TEST(Paths, ACopyOfAnOldCookieChangesNothing) {
   EXPECT_EQ(pair.a.engine.counters().value(Counter::kCookiesReturned), 2U);
 }
 
+// Where it answers what arrives there; `hears`: also what arrives at its address of before.
+void b_speaks_from_elsewhere(Pair& pair, bool hears) {
+  const auto elsewhere = address("198.51.100.9");
+  pair.network.hosts[elsewhere] = &pair.b;
+  pair.network.tamper = [&pair, elsewhere, hears](Packet packet) {
+    if (packet.source.address == pair.b.ip) packet.source.address = elsewhere;
+    return packet.destination.address == pair.b.ip && !hears ? std::vector<Packet>{} : std::vector{packet};
+  };
+}
+
 // A peer whose address changed, and which we do not follow: what we send it is lost, although it is heard.
 TEST(Paths, APeerThatSpeaksFromElsewhereHasOurPathChecked) {
   Pair pair;
   pair.at_a().liveness_interval = 30s;
   pair.at_b().liveness_interval = 5s;
   pair.up();
-  const auto elsewhere = address("198.51.100.9");
-  pair.network.hosts[elsewhere] = &pair.b;
-  pair.network.tamper = [&](Packet packet) {
-    if (packet.source.address == pair.b.ip) packet.source.address = elsewhere;
-    return packet.destination.address == pair.b.ip ? std::vector<Packet>{} : std::vector{packet};
-  };
+  b_speaks_from_elsewhere(pair, false);
   pair.network.run_for(150s);
   EXPECT_GE(pair.a.count<ike::IkeSaClosed>(), 1U);
   EXPECT_EQ(pair.a.installed.size(), 0U) << "packets would go nowhere";
@@ -183,12 +188,7 @@ TEST(Paths, AndIsAskedOnlySoOften) {
   Pair pair;
   pair.at_b().liveness_interval = 1s;
   pair.up();
-  const auto elsewhere = address("198.51.100.9");
-  pair.network.hosts[elsewhere] = &pair.b;
-  pair.network.tamper = [&](Packet packet) {
-    if (packet.source.address == pair.b.ip) packet.source.address = elsewhere;
-    return std::vector{packet};
-  };
+  b_speaks_from_elsewhere(pair, true);
   const auto requests = [&] {
     return std::ranges::count_if(pair.network.sent, [&](const Packet& packet) {
       return packet.source.address == pair.a.ip && is_request(packet, ExchangeType::kInformational);
